@@ -1,0 +1,1 @@
+"""Nouns and facts: what Waypost knows. Imports nothing else of ours."""

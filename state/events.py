@@ -1,0 +1,540 @@
+"""Every kind of fact the log can hold, in the past tense, ordered as life goes.
+
+An event carries no clock and no identity: `seq`, `at`, `actor` and the chain belong to the row
+(`state.log`). Fields are JSON-plain. The first paragraph of a docstring is the event's documentation;
+README's table is made from it. Facts are for ever: never change a meaning, add a type or an upcast
+(`state.codec`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact. `schema` is the version of its field shape; old shapes are read through upcasts."""
+
+    schema: ClassVar[int] = 1
+
+
+# ── the home and its history ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeCreated(Event):
+    """A home was made, and with it this log."""
+
+    waypost: str  # version that made it
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogDegraded(Event):
+    """The log runs in a safer, slower mode because this machine's SQLite has a known fault."""
+
+    sqlite: str
+    mode: str
+    reason: str
+
+
+# ── the gateway: what a model asked for ──────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCalled(Event):
+    """A model called a tool through the gateway."""
+
+    shard: str
+    tool: str
+    client: str
+    outcome: str  # "ok" or an error code
+    arguments_digest: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalMade(Event):
+    """A write tool committed a proposal."""
+
+    proposal: str
+    branch: str
+    commit: str
+    parent: str
+    tool: str
+    client: str
+    title: str
+    resources: tuple[str, ...]  # addresses it touches
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeRefused(Event):
+    """Something that the gateway or a person left for us was not taken in."""
+
+    source: str  # "gateway" or "person"
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalWithdrawn(Event):
+    """The one who proposed took it back."""
+
+    proposal: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanShown(Event):
+    """A plan of a proposal was shown to a reviewer; its digest is what an approval refers to."""
+
+    proposal: str
+    commit: str
+    digest: str
+    changes: tuple[str, ...]  # "create traefik/http.routers/x"
+    losses: tuple[Json, ...]  # what people would lose, as the guards counted it
+    refusals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalSuperseded(Event):
+    """A newer proposal for the same resource took this one's place."""
+
+    proposal: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalReminded(Event):
+    """A proposal waited long; its reviewers were reminded, once."""
+
+    proposal: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalClosed(Event):
+    """A proposal was closed without being approved."""
+
+    proposal: str
+    reason: str
+
+
+# ── people: approval, consent, answers ───────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentGiven(Event):
+    """A person consented to one exact plan by its digest, losses included."""
+
+    commit: str
+    digest: str
+    proposal: str = ""
+    reason: str = ""
+    losses: tuple[Json, ...] = ()  # what the person was told would be lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRejected(Event):
+    """A person rejected a proposal."""
+
+    proposal: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftHealRequested(Event):
+    """A person asked to put a drifted resource back to what was last applied."""
+
+    address: str
+    live_hash: str  # of the live state the person saw; "" where it is gone
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftAccepted(Event):
+    """A person accepted a drifted resource as it is, until a date."""
+
+    address: str
+    live_hash: str
+    until: str  # ISO 8601, UTC
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantineLifted(Event):
+    """A person let quarantined resources be tried again."""
+
+    addresses: tuple[str, ...]
+    reason: str
+
+
+# ── main moved ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitApproved(Event):
+    """A commit was found on main: that is its approval, however it came there."""
+
+    commit: str
+    via: str  # "fast-forward", "rebase", "merge", "squash", "push", "first", "unknown"
+    proposal: str = ""  # "" where the commit came from no known proposal
+    by: str = "unknown"
+    subject: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRewritten(Event):
+    """main no longer contains the commit that was applied last: somebody force-pushed."""
+
+    was: str
+    now: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredRefused(Event):
+    """A commit's desired state could not be read; the last good revision stays live."""
+
+    commit: str
+    problems: tuple[Json, ...]  # {file, line, column, message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceLost(Event):
+    """The desired repo could not be followed: gone, unreachable, corrupt, or its branch missing."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFound(Event):
+    """The desired repo can be followed again."""
+
+    source: str
+    commit: str
+
+
+# ── a pass: plan, guard, apply, prove ────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanMade(Event):
+    """A plan with something to do was made for a commit on main."""
+
+    commit: str
+    digest: str
+    changes: tuple[str, ...]
+    losses: tuple[Json, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanHeld(Event):
+    """A plan was not applied: refused by a guard, in conflict, invalid, or quarantined."""
+
+    commit: str
+    digest: str
+    refusals: tuple[Json, ...] = ()  # {guard, address, lost, consent}
+    conflicts: tuple[str, ...] = ()
+    problems: tuple[Json, ...] = ()  # {where, message}
+    quarantined: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourcesAdopted(Event):
+    """Live already was as desired; it is only recorded."""
+
+    instance: str
+    commit: str
+    resources: Json  # address -> spec, or None where both are gone
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSucceeded(Event):
+    """A marker-only write showed that the target sees this directory."""
+
+    instance: str
+    attempt: str
+    seconds: float
+    directory: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeFailed(Event):
+    """The target did not notice a marker-only write: it does not see this directory."""
+
+    instance: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyStarted(Event):
+    """The intention to write, recorded before the write."""
+
+    instance: str
+    attempt: str
+    commit: str
+    digest: str  # of the plan
+    before: str  # digest of the live file, "" where there is none
+    after: str  # digest of the file about to be written
+    changes: Json  # address -> wanted spec, or None for a delete
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyProven(Event):
+    """The target itself said that it serves what was written."""
+
+    instance: str
+    attempt: str
+    commit: str
+    changes: Json  # address -> spec that is live now, or None where it is gone
+    file: str  # digest of the file that was proven
+    seconds: float
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRefuted(Event):
+    """The target said that it does not serve what was written."""
+
+    instance: str
+    attempt: str
+    commit: str
+    reason: str
+    faults: Json = field(default_factory=dict)  # address -> what the target says
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyUnknown(Event):
+    """Nobody could say whether the write is served: the witness is out."""
+
+    instance: str
+    attempt: str
+    commit: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyAbandoned(Event):
+    """An intention was never carried out, or something else stands in its place."""
+
+    instance: str
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyUndone(Event):
+    """The last good state was put back after a refuted apply."""
+
+    instance: str
+    attempt: str  # of the apply that was undone
+    proven: bool
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourcesQuarantined(Event):
+    """Resources of a refuted apply stay out until what is wanted of them changes."""
+
+    instance: str
+    commit: str
+    attempt: str
+    resources: Json  # address -> hash of the want that is kept out ("" for a delete)
+    reason: str
+    culprits: tuple[str, ...] = ()  # those the target complained of; empty where it named none
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionMade(Event):
+    """A commit on main was applied and proven; its number counts revisions of this home."""
+
+    number: int
+    commit: str
+    tree: str
+    policy: str  # digest of waypost.yaml as of this revision
+    reason: str
+
+
+# ── drift and the neighbours ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftFound(Event):
+    """Live differs from what was last applied, and nobody asked for it."""
+
+    address: str
+    kind: str  # "changed", "missing", "taken over"
+    base_hash: str
+    live_hash: str
+    fields: tuple[str, ...]  # paths that differ; values stay out of the log
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftCleared(Event):
+    """A drift that was reported is no more."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoisonFound(Event):
+    """A file in the target's directory keeps the whole directory from being loaded."""
+
+    instance: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoisonCleared(Event):
+    """A poison file is gone or mended."""
+
+    instance: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartLossFound(Event):
+    """The target runs fine, but would lose these routes at its next restart."""
+
+    instance: str
+    routes: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartLossCleared(Event):
+    """A restart of the target would lose nothing any more."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetLost(Event):
+    """A target could not be observed."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFound(Event):
+    """A target can be observed again."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassFailed(Event):
+    """A pass ended in a fault of our own or of the machine; the next pass tries again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassRecovered(Event):
+    """Passes work again after a failed one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposedRevert(Event):
+    """A revert of a refuted commit was proposed, so that main can say again what is true."""
+
+    commit: str
+    proposal: str
+    reason: str
+
+
+# ── alerts ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRaised(Event):
+    """An alert was raised: one cause, one message."""
+
+    fingerprint: str
+    title: str
+    body: str
+    delivered: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertResolved(Event):
+    """The cause of an alert is gone; a recovery message was sent."""
+
+    fingerprint: str
+    title: str
+    delivered: bool
+    reason: str
+
+
+# ── a handed-over directory ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginalMovedAside(Event):
+    """A hand-written file, now served from ours with the same content, was moved aside."""
+
+    instance: str
+    file: str
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginalPutBack(Event):
+    """A file that was moved aside was put back."""
+
+    instance: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetEjected(Event):
+    """Native files were given back and Waypost stepped out of this target."""
+
+    instance: str
+    files: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetAdopted(Event):
+    """A person took an ejected target into Waypost's care again, from the approval of this proposal on."""
+
+    instance: str
+    reason: str
+    proposal: str = ""  # "" from now on: main already says what is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadRedacted(Event):
+    """The payload of an earlier event was blanked; the chain still holds."""
+
+    seq: int
+    reason: str
+
+
+EVENTS: Mapping[str, type[Event]] = {event.__name__: event for event in Event.__subclasses__()}
+"""Name in the log -> class. The name is the stored one, for ever."""

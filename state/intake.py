@@ -1,0 +1,192 @@
+"""Taking an outbox into the log: exactly once, and trusting nothing that its writer may have done to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from state.database import explained, open_database
+from state.errors import LogError, MalformedEvent, NewerLogError
+from state.events import Event
+from state.outbox_file import FORMAT, IDENTITY, LONGEST_NAME, PAGE, ROWS, RawRow, believed, fetch
+from state.record import Cursor, Entry, Head, Recorded
+
+MOST = 10_000
+"""Rows looked at in one `drain`: whoever fills an outbox cannot keep the reconciler from its work."""
+
+MOST_REASONS = 20
+"""Refusals that are told in words; the others are only counted."""
+
+
+class Log(Protocol):
+    """What taking an outbox in needs of the log. (A gateway knows outboxes and must not know the log.)"""
+
+    def append(self, entries: Sequence[Entry], *, cursor: Cursor | None = None) -> list[Recorded]: ...
+
+    def cursor(self, source: str) -> Cursor | None: ...
+
+    def head(self) -> Head: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intake:
+    """What came of taking an outbox in.
+
+    `taken`: events that are in the log now and were not before. `refused`: rows passed over, `reasons` the first
+    few in words. `problem`: why reading stopped early, "" where it did not; the rows behind it are not lost.
+    `restarted`: the outbox is not the one that was read before, so it was read from its beginning.
+    """
+
+    taken: int = 0
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
+    problem: str = ""
+    restarted: bool = False
+
+
+def ingest(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[Event]]) -> int:
+    """Take what is new in an outbox into the log, exactly once; the answer is how many events that were."""
+    return drain(log, outbox_path, source=source, allowed=allowed).taken
+
+
+def drain(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[Event]]) -> Intake:
+    """Like `ingest`, and tells what was refused. Whatever its writer did to it, an outbox never raises.
+
+    Actors and ids are prefixed with `source`. Raises LogError only where the log itself cannot be written.
+    """
+    if not os.path.lexists(outbox_path):
+        return Intake()  # nothing was ever said
+    try:
+        reader = _Reader(outbox_path)
+    except LogError as problem:
+        return Intake(problem=str(problem))
+    try:
+        return _take(log, reader, source, allowed)
+    finally:
+        reader.close()
+
+
+def _take(log: Log, reader: _Reader, source: str, allowed: frozenset[type[Event]]) -> Intake:
+    intake = Intake()
+    try:
+        cursor, restarted = reader.resume(log.cursor(source), source)
+        intake = replace(intake, restarted=restarted)
+        for _ in range(MOST // PAGE):
+            found = reader.page(cursor.row)
+            if not found or intake.problem:
+                break
+            sifted = _sift(found, cursor, allowed)
+            intake = _sum(intake, sifted, _record(log, sifted))
+            cursor = sifted.cursor
+    except _OutboxFault as fault:
+        return replace(intake, problem=str(fault))
+    return intake
+
+
+@dataclass(frozen=True, slots=True)
+class _Sifted:
+    """A page of an outbox: what may be recorded, what may not, and how far the page was read."""
+
+    entries: list[Entry]
+    refusals: list[str]
+    cursor: Cursor
+    problem: str
+
+
+def _sift(found: Sequence[RawRow], cursor: Cursor, allowed: frozenset[type[Event]]) -> _Sifted:
+    entries: list[Entry] = []
+    refusals: list[str] = []
+    for raw in found:
+        try:
+            entries.append(_entry(raw, cursor.source, allowed))
+        except NewerLogError as newer:
+            return _Sifted(entries, refusals, cursor, str(newer))
+        except MalformedEvent as refusal:
+            refusals.append(f"row {raw.row}: {refusal}")
+        cursor = replace(cursor, row=raw.row, id=str(raw.id))
+    return _Sifted(entries, refusals, cursor, "")
+
+
+def _entry(raw: RawRow, source: str, allowed: frozenset[type[Event]]) -> Entry:
+    if raw.type not in {event.__name__ for event in allowed}:
+        raise MalformedEvent(f"a {source} may not say {raw.type!r:.60}")
+    said = believed(raw)
+    return Entry(
+        stream=said.stream,
+        event=said.event,
+        actor=f"{source}:{said.actor}",
+        request_id=said.request_id,
+        key=f"{source}:{said.id}",
+    )
+
+
+def _record(log: Log, sifted: _Sifted) -> int:
+    before = log.head().seq
+    return sum(recorded.seq > before for recorded in log.append(sifted.entries, cursor=sifted.cursor))
+
+
+def _sum(intake: Intake, sifted: _Sifted, taken: int) -> Intake:
+    return replace(
+        intake,
+        taken=intake.taken + taken,
+        refused=intake.refused + len(sifted.refusals),
+        reasons=(*intake.reasons, *sifted.refusals)[:MOST_REASONS],
+        problem=sifted.problem,
+    )
+
+
+class _OutboxFault(LogError):
+    """The outbox could not be read; the log is not at fault."""
+
+
+class _Reader:
+    """An outbox in the hands of a reader who trusts nothing in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database = open_database(path, FORMAT, create=False, readonly=True).database
+        # Text that is no UTF-8 is one bad row, not a page that can never be read.
+        self._database.conn.text_factory = lambda text: text.decode(errors="replace")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def page(self, after_row: int) -> list[RawRow]:
+        with self._outbox_at_fault():
+            return fetch(self._database, after_row)
+
+    def resume(self, cursor: Cursor | None, source: str) -> tuple[Cursor, bool]:
+        """Where to go on, and whether that is the beginning because this is not the outbox that was read before.
+
+        Reading again what was recorded is harmless: its ids are known.
+        """
+        with self._outbox_at_fault():
+            identity = self._identity()
+            if cursor and cursor.outbox == identity and self._id_at(cursor.row) == cursor.id:
+                return cursor, False
+        return Cursor(source, identity, 0, ""), cursor is not None
+
+    def _identity(self) -> str:
+        tables = dict(self._database.conn.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        # A view or a virtual table in place of ours would run whatever its maker likes.
+        if tables.get("outbox") != ROWS or tables.get("identity") != IDENTITY:
+            raise _OutboxFault(f"{self._path} does not have the tables of an outbox")
+        found = self._database.conn.execute("SELECT id FROM identity LIMIT 1").fetchone()
+        return str(found[0])[:LONGEST_NAME] if found else ""
+
+    def _id_at(self, row: int) -> str:
+        query = f"SELECT substr(id, 1, {LONGEST_NAME + 1}) FROM outbox WHERE row = ?"
+        found = self._database.conn.execute(query, [row]).fetchone()
+        return str(found[0]) if found else ""
+
+    @contextlib.contextmanager
+    def _outbox_at_fault(self) -> Iterator[None]:
+        try:
+            with explained(FORMAT.name, self._path):
+                yield
+        except LogError as fault:
+            raise _OutboxFault(str(fault), retry=fault.retry) from fault

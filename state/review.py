@@ -1,0 +1,135 @@
+"""Views of what was asked for and what people said to it: proposals and consents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from state.events import (
+    CommitApproved,
+    ConsentGiven,
+    Json,
+    PlanShown,
+    ProposalClosed,
+    ProposalMade,
+    ProposalRejected,
+    ProposalReminded,
+    ProposalSuperseded,
+    ProposalWithdrawn,
+)
+from state.record import Recorded
+from state.view import View, on
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRecord:
+    """A proposal and what became of it.
+
+    `status` is "open", "approved", "superseded", "rejected", "withdrawn" or "closed", with its `reason`.
+    `shown`, `refusals` and `losses` are of the plan that was shown last.
+    """
+
+    id: str
+    branch: str
+    commit: str
+    parent: str
+    tool: str
+    client: str
+    title: str
+    resources: tuple[str, ...]
+    request_id: str
+    made_at: datetime
+    status: str = "open"
+    reason: str = ""
+    shown: str = ""
+    reminded: bool = False
+    refusals: tuple[str, ...] = ()
+    losses: tuple[Json, ...] = ()
+    by: str = ""
+    seq: int = 0
+
+
+@dataclass
+class Proposals(View):
+    """Every proposal that was ever made, by its id."""
+
+    items: dict[str, ProposalRecord] = field(default_factory=dict)
+
+    def open(self) -> list[ProposalRecord]:
+        """Those that still wait for a person, oldest first."""
+        return [record for record in self.items.values() if record.status == "open"]
+
+    @on(ProposalMade)
+    def _make(self, event: ProposalMade, at: Recorded) -> None:
+        # A proposal never changes: a second event of the same name is somebody's mistake or lie.
+        if event.proposal not in self.items:
+            own = {name: value for name, value in vars(event).items() if name != "proposal"}
+            self.items[event.proposal] = ProposalRecord(
+                id=event.proposal, request_id=at.request_id, made_at=at.at, seq=at.seq, **own
+            )
+
+    @on(PlanShown)
+    def _show(self, event: PlanShown, at: Recorded) -> None:
+        shown = {"shown": event.digest, "refusals": event.refusals, "losses": event.losses}
+        self._change(event.proposal, **shown)
+
+    @on(ProposalReminded)
+    def _remind(self, event: ProposalReminded, at: Recorded) -> None:
+        self._change(event.proposal, reminded=True)
+
+    @on(CommitApproved)
+    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+        # Presence on main is the approval, whatever was said of the proposal before.
+        if event.proposal in self.items:
+            self._change(event.proposal, status="approved", reason=event.via, by=event.by)
+
+    @on(ProposalSuperseded)
+    def _supersede(self, event: ProposalSuperseded, at: Recorded) -> None:
+        self._settle(event.proposal, "superseded", event.reason, event.by)
+
+    @on(ProposalRejected)
+    def _reject(self, event: ProposalRejected, at: Recorded) -> None:
+        self._settle(event.proposal, "rejected", event.reason, at.actor)
+
+    @on(ProposalWithdrawn)
+    def _withdraw(self, event: ProposalWithdrawn, at: Recorded) -> None:
+        self._settle(event.proposal, "withdrawn", event.reason, at.actor)
+
+    @on(ProposalClosed)
+    def _close(self, event: ProposalClosed, at: Recorded) -> None:
+        self._settle(event.proposal, "closed", event.reason, at.actor)
+
+    def _settle(self, proposal: str, status: str, reason: str, by: str) -> None:
+        found = self.items.get(proposal)
+        if found and found.status == "open":
+            self._change(proposal, status=status, reason=reason, by=by)
+
+    def _change(self, proposal: str, **changes: Any) -> None:
+        found = self.items.get(proposal)
+        if found:
+            self.items[proposal] = replace(found, **changes)
+
+
+@dataclass
+class Consents(View):
+    """Which exact plans people consented to, and what they were shown.
+
+    `digests`: commit -> digests consented to. `shown`: commit -> digest of a plan shown -> its losses.
+    """
+
+    digests: dict[str, frozenset[str]] = field(default_factory=dict)
+    shown: dict[str, dict[str, tuple[Json, ...]]] = field(default_factory=dict)
+
+    @property
+    def shown_losses(self) -> dict[str, tuple[Json, ...]]:
+        """Commit -> the losses of every plan that was shown for it, one after the other."""
+        return {commit: sum(plans.values(), ()) for commit, plans in self.shown.items()}
+
+    @on(ConsentGiven)
+    def _consent(self, event: ConsentGiven, at: Recorded) -> None:
+        self.digests[event.commit] = self.digests.get(event.commit, frozenset()) | {event.digest}
+
+    @on(PlanShown)
+    def _show(self, event: PlanShown, at: Recorded) -> None:
+        self.shown[event.commit] = {**self.shown.get(event.commit, {}), event.digest: event.losses}

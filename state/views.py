@@ -1,0 +1,316 @@
+"""What the facts add up to: pure folds over the log. Each class is a view; its instances are its states.
+
+Here are the views of the road itself, from main to the live system; `review` and `standing` hold the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from state.events import (
+    ApplyAbandoned,
+    ApplyProven,
+    ApplyRefuted,
+    ApplyStarted,
+    ApplyUndone,
+    ApplyUnknown,
+    CommitApproved,
+    DesiredRefused,
+    HistoryRewritten,
+    Json,
+    PlanHeld,
+    PlanMade,
+    QuarantineLifted,
+    ResourcesAdopted,
+    ResourcesQuarantined,
+    RevisionMade,
+    SourceFound,
+    SourceLost,
+)
+from state.grants import Grants
+from state.handover import Handover
+from state.mentions import address_or_none
+from state.model import Address, Spec
+from state.record import Recorded
+from state.review import Consents, ProposalRecord, Proposals
+from state.standing import Acceptance, Alerts, Drift, Health, InstanceHealth, OpenAlert, OpenDrift
+from state.view import View, on
+
+__all__ = [
+    "ALL",
+    "Acceptance",
+    "Alerts",
+    "Applied",
+    "Attempts",
+    "Cause",
+    "Consents",
+    "Drift",
+    "Grants",
+    "Handover",
+    "Health",
+    "HeldPlan",
+    "InstanceHealth",
+    "Main",
+    "OpenAlert",
+    "OpenAttempt",
+    "OpenDrift",
+    "ProposalRecord",
+    "Proposals",
+    "Provenance",
+    "Quarantine",
+    "RefusedCommit",
+    "Revision",
+    "Revisions",
+    "View",
+]
+
+
+# ── what is applied ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which commit, which write (`attempt`, "" where it was found so) and which event made a resource as it is."""
+
+    commit: str
+    attempt: str
+    seq: int
+
+
+@dataclass
+class Applied(View):
+    """What was last applied and proven, or found already so: the `base` of the comparison."""
+
+    bases: dict[str, dict[Address, Spec]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    provenance: dict[Address, Provenance] = field(default_factory=dict)
+
+    def base(self, instance: str) -> dict[Address, Spec]:
+        """What that target last was proven to hold."""
+        return dict(self.bases.get(instance, {}))
+
+    def file(self, instance: str) -> str:
+        """Digest of the owned file as it was last proven, "" before the first proof."""
+        return self.files.get(instance, "")
+
+    def copy(self) -> Applied:
+        own = {instance: dict(base) for instance, base in self.bases.items()}
+        return Applied(own, dict(self.files), dict(self.provenance))
+
+    @on(ApplyProven)
+    def _prove(self, event: ApplyProven, at: Recorded) -> None:
+        self.files[event.instance] = event.file
+        self._record(event.instance, event.changes, Provenance(event.commit, event.attempt, at.seq))
+
+    @on(ResourcesAdopted)
+    def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
+        self._record(event.instance, event.resources, Provenance(event.commit, "", at.seq))
+
+    def _record(self, instance: str, changes: Json, origin: Provenance) -> None:
+        base = self.bases.setdefault(instance, {})
+        for text, spec in changes.items():
+            address = address_or_none(text)
+            if address is None:
+                continue
+            if spec is None:
+                base.pop(address, None)
+                self.provenance.pop(address, None)
+            else:
+                base[address] = spec
+                self.provenance[address] = origin
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """A write whose end is not known yet: "started", "unknown" or "refuted" (and not undone)."""
+
+    started: ApplyStarted
+    state: str
+    at: datetime
+    seq: int
+    reason: str = ""
+
+
+@dataclass
+class Attempts(View):
+    """Writes that were begun and neither proven, undone nor abandoned: at most one per target."""
+
+    open: dict[str, OpenAttempt] = field(default_factory=dict)
+
+    @on(ApplyStarted)
+    def _start(self, event: ApplyStarted, at: Recorded) -> None:
+        self.open[event.instance] = OpenAttempt(event, "started", at.at, at.seq)
+
+    @on(ApplyUnknown, ApplyRefuted)
+    def _doubt(self, event: ApplyUnknown | ApplyRefuted, at: Recorded) -> None:
+        attempt = self._of(event.instance, event.attempt)
+        if attempt:
+            state = "refuted" if isinstance(event, ApplyRefuted) else "unknown"
+            self.open[event.instance] = replace(attempt, state=state, reason=event.reason)
+
+    @on(ApplyProven, ApplyUndone, ApplyAbandoned)
+    def _end(self, event: ApplyProven | ApplyUndone | ApplyAbandoned, at: Recorded) -> None:
+        if self._of(event.instance, event.attempt):
+            del self.open[event.instance]
+
+    def _of(self, instance: str, attempt: str) -> OpenAttempt | None:
+        found = self.open.get(instance)
+        return found if found and found.started.attempt == attempt else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a resource is quarantined; `culprit` if the target complained of it, or could not say of which."""
+
+    commit: str
+    attempt: str
+    reason: str
+    seq: int
+    culprit: bool = True
+
+
+@dataclass
+class Quarantine(View):
+    """Resources that stay out: address -> hash of the want that was refuted, and why."""
+
+    held: dict[Address, str] = field(default_factory=dict)
+    why: dict[Address, Cause] = field(default_factory=dict)
+
+    @on(ResourcesQuarantined)
+    def _hold(self, event: ResourcesQuarantined, at: Recorded) -> None:
+        for text, want_hash in event.resources.items():
+            address = address_or_none(text)
+            if address:
+                self.held[address] = want_hash
+                culprit = not event.culprits or text in event.culprits
+                self.why[address] = Cause(event.commit, event.attempt, event.reason, at.seq, culprit)
+
+    @on(QuarantineLifted)
+    def _lift(self, event: QuarantineLifted, at: Recorded) -> None:
+        for address in filter(None, map(address_or_none, event.addresses)):
+            self.held.pop(address, None)
+            self.why.pop(address, None)
+
+
+# ── main and its revisions ───────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit that was applied and proven; `policy` is the digest of its waypost.yaml."""
+
+    number: int
+    commit: str
+    tree: str
+    policy: str
+    at: datetime
+    seq: int
+
+
+@dataclass
+class Revisions(View):
+    """Every revision of this home."""
+
+    by_number: dict[int, Revision] = field(default_factory=dict)
+    by_commit: dict[str, Revision] = field(default_factory=dict)
+    latest: Revision | None = None
+
+    @on(RevisionMade)
+    def _make(self, event: RevisionMade, at: Recorded) -> None:
+        made = Revision(event.number, event.commit, event.tree, event.policy, at.at, at.seq)
+        self.by_number[made.number] = self.by_commit[made.commit] = self.latest = made
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPlan:
+    """A plan that was not applied, with everything that speaks against it."""
+
+    plan: PlanHeld
+    at: datetime
+    seq: int
+
+    @property
+    def commit(self) -> str:
+        return self.plan.commit
+
+    @property
+    def digest(self) -> str:
+        return self.plan.digest
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCommit:
+    """A commit whose desired state could not be read; `problems` are {file, line, column, message}."""
+
+    commit: str
+    problems: tuple[Json, ...]
+    at: datetime
+    seq: int
+
+
+@dataclass
+class Main(View):
+    """Where main is, and what keeps its newest commit from being live."""
+
+    head: str = ""
+    held: HeldPlan | None = None
+    refused: RefusedCommit | None = None
+    source_lost: str = ""
+
+    @on(CommitApproved)
+    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+        self.head = event.commit
+        self._settle()
+
+    @on(HistoryRewritten, RevisionMade)
+    def _move(self, event: HistoryRewritten | RevisionMade, at: Recorded) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        # Both are about one commit's plan: whatever follows it needs a verdict of its own.
+        self.held = self.refused = None
+
+    @on(PlanMade)
+    def _plan(self, event: PlanMade, at: Recorded) -> None:
+        self.refused = None
+        if self.held and self.held.digest != event.digest:
+            self.held = None
+
+    @on(PlanHeld)
+    def _hold(self, event: PlanHeld, at: Recorded) -> None:
+        self.held = HeldPlan(event, at.at, at.seq)
+
+    @on(ApplyStarted)
+    def _apply(self, event: ApplyStarted, at: Recorded) -> None:
+        if self.held and self.held.commit == event.commit:
+            self.held = None
+
+    @on(DesiredRefused)
+    def _refuse(self, event: DesiredRefused, at: Recorded) -> None:
+        self.refused = RefusedCommit(event.commit, event.problems, at.at, at.seq)
+
+    @on(SourceLost)
+    def _lose(self, event: SourceLost, at: Recorded) -> None:
+        self.source_lost = event.reason
+
+    @on(SourceFound)
+    def _find(self, event: SourceFound, at: Recorded) -> None:
+        self.source_lost = ""
+
+
+ALL: tuple[type[View], ...] = (
+    Applied,
+    Attempts,
+    Quarantine,
+    Proposals,
+    Consents,
+    Revisions,
+    Main,
+    Drift,
+    Health,
+    Alerts,
+    Handover,
+    Grants,
+)
+"""Every view the log keeps checkpoints of."""
