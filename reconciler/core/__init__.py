@@ -1,0 +1,1 @@
+"""The pure core: it decides. No I/O, no clock, no chance; values in, values out."""

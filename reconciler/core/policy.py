@@ -1,0 +1,128 @@
+"""waypost.yaml as a value: guards, drift mode per target, schedules, protected resources. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from state.model import Problem, digest
+
+FILE = "waypost.yaml"
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_INTERVAL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+
+
+def interval(text: str) -> timedelta | None:
+    """`30s`, `5m`, `2h`, `3d` as a length of time; None for anything else."""
+    match = _INTERVAL.fullmatch(text)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+
+
+def _is_interval(text: str) -> str:
+    if interval(text) is None:
+        raise ValueError(f"'{text}' is no length of time; write one as 30s, 5m, 2h or 3d")
+    return text
+
+
+def _is_schedule(text: str) -> str:
+    if interval(text) is None and len(text.split()) != 5:
+        raise ValueError(f"'{text}' is no schedule; write an interval (5m) or five cron fields (*/5 * * * *)")
+    return text
+
+
+Interval = Annotated[str, AfterValidator(_is_interval)]
+Schedule = Annotated[str, AfterValidator(_is_schedule)]
+DriftMode = Literal["detect", "heal"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Schedules(_Part):
+    reconcile: Schedule = "1m"
+    drift: Schedule = "5m"
+
+
+class TargetPolicy(_Part):
+    kind: Literal["traefik"] = "traefik"
+    directory: str = Field(default="traefik", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
+    drift: DriftMode = "detect"
+
+
+class Hostnames(_Part):
+    """How many host names one plan may take from people without a person having seen that very loss."""
+
+    max: int = Field(default=3, ge=0)
+    share: float = Field(default=0.5, ge=0, le=1)
+
+
+class Guards(_Part):
+    hostnames_removed: Hostnames = Hostnames()
+    authentication: tuple[str, ...] = ("*auth*",)
+    public_entry_points: tuple[str, ...] = ()
+
+
+class Proposals(_Part):
+    remind_after: Interval = "3d"
+    close_after: Interval = "14d"
+
+
+class Policy(_Part):
+    """What a home's owner allows. Read from the last applied revision, never from the commit being judged."""
+
+    version: Literal[1] = 1
+    schedules: Schedules = Schedules()
+    targets: Mapping[str, TargetPolicy] = Field(default_factory=lambda: {"traefik": TargetPolicy()})
+    guards: Guards = Guards()
+    protected: tuple[str, ...] = (
+        "*/*/*gitea*",
+        "*/*/*forgejo*",
+        "*/*/*authentik*",
+        "*/*/*traefik*",
+        "*/*/*waypost*",
+    )
+    proposals: Proposals = Proposals()
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+
+def parse(
+    document: Any, lines: Mapping[tuple[str | int, ...], int] | None = None
+) -> tuple[Policy, tuple[Problem, ...]]:
+    """The policy in a parsed waypost.yaml, and everything wrong with it (all at once).
+
+    `lines` maps a key's path to its line in the file, for the messages. With problems the default policy
+    comes back: the strictest reading of a policy that cannot be read.
+    """
+    try:
+        return Policy.model_validate_json(_json(document or {})), ()
+    except ValidationError as error:
+        return Policy(), tuple(_problem(fault, lines or {}) for fault in error.errors())
+
+
+def _json(document: Any) -> bytes:
+    # Through JSON, so that a YAML list may stand where the model holds a tuple, yet "3" is no number.
+    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _problem(fault: Any, lines: Mapping[tuple[str | int, ...], int]) -> Problem:
+    path = tuple(fault["loc"])
+    name = ".".join(str(part) for part in path) or "the file"
+    if fault["type"] == "extra_forbidden":
+        message = f"unknown key '{name}'; a policy that is not understood is not obeyed, so remove or correct it"
+    else:
+        message = f"{name}: {fault['msg'].removeprefix('Value error, ')} (found {fault['input']!r:.60})"
+    return Problem(
+        message=message,
+        file=FILE,
+        line=next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0),
+    )

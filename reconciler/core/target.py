@@ -1,0 +1,130 @@
+"""What a target is to the loop: look, check, write, prove, undo. Growth goes into the values, not the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from state.model import Address, Problem, Snapshot
+
+
+class TargetError(Exception):
+    """A target could not be observed or written. `retry` says whether trying again may help."""
+
+    def __init__(self, message: str, *, retry: bool = True, remedy: str = "") -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What a target holds at one moment.
+
+    `live` is what we own there; `file` the digest of the file that holds it ("" where there is none).
+    `foreign` names what others own there: address -> origin (a file, or a provider such as "docker").
+    `problems` are standing faults, ours or a neighbour's (poison files, restart losses, duplicate names).
+    `witness` is "" while the target answers, else why it does not. `served` is all that the target itself says
+    it runs, ours and others', in its own words and names.
+    """
+
+    live: Snapshot
+    file: str = ""
+    foreign: Mapping[Address, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    poison: Mapping[str, str] = field(default_factory=dict)  # file -> what its decoder says
+    own_file: str = ""  # what our file is called in `poison`
+    taken_over: Mapping[Address, str] = field(default_factory=dict)  # ours, but a file that is read first has it too
+    restart_losses: tuple[str, ...] = ()  # routes that a restart of the target would lose
+    witness: str = ""
+    version: str = ""
+    served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # kind -> name -> what the target says
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One write: everything a target needs to carry it out, prove it, and undo it after a crash.
+
+    `live` is the whole state to serve (not only what changes); `gone` what must not be served any more.
+    `before` and `after` are digests of the owned file around the write.
+    """
+
+    id: str
+    instance: str
+    commit: str
+    live: Snapshot
+    gone: frozenset[Address] = frozenset()
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of a write. Only "refuted" undoes and quarantines; an outage of the witness is "unknown".
+
+    `faults` names, per resource, what the target says; `evidence` is a sentence for the log.
+    """
+
+    outcome: Literal["proven", "refuted", "unknown"]
+    evidence: str
+    faults: Mapping[Address, str] = field(default_factory=dict)
+    file: str = ""  # digest of the file that this verdict is about
+    seconds: float = 0.0
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What is wrong with a wanted state before it is written, and what could not be checked."""
+
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """A live system that can be observed and changed."""
+
+    @property
+    def instance(self) -> str: ...
+
+    @property
+    def place(self) -> str:
+        """Where it is written to, in words for a person: a directory, an address."""
+        ...
+
+    @property
+    def renderer(self) -> str:
+        """Version of how wanted state becomes written state; part of a plan's digest."""
+        ...
+
+    def observe(self) -> Observation:
+        """Look; change nothing. Raises TargetError where even our own part cannot be read."""
+        ...
+
+    def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
+        """Everything wrong with serving `wanted`, all at once; writes nothing live."""
+        ...
+
+    def probe(self, attempt: str) -> Verdict:
+        """Does the target notice what we write at all? A marker-only write, content unchanged."""
+        ...
+
+    def render(self, attempt: Attempt) -> bytes:
+        """The bytes that `write` would put in place: same attempt, same bytes."""
+        ...
+
+    def write(self, attempt: Attempt) -> str:
+        """Put the attempt in place, whole and durable, keeping what was there for `undo`.
+
+        Returns the digest of the written file. Raises TargetError if the file is no longer `attempt.before`.
+        """
+        ...
+
+    def prove(self, attempt: Attempt) -> Verdict:
+        """Ask the target itself whether it serves the attempt; waits no longer than its own deadline."""
+        ...
+
+    def undo(self, attempt: Attempt, fallback: Snapshot) -> Verdict:
+        """Put back what stood before the attempt (`fallback` where that copy is lost), and prove it."""
+        ...
