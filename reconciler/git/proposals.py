@@ -1,0 +1,160 @@
+"""Proposals: one commit on a branch of its own, built without a work tree. The gateway may use this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.git import message, trees
+from reconciler.git.bounds import BRANCHES, POLICY, ROOTS, id_fault, path_fault, size_fault
+from reconciler.git.errors import GitError, plain_words
+from reconciler.git.remote import Remote
+from reconciler.git.store import REVISIONS, WAYPOST, Identity, Store
+from reconciler.git.trees import Leaf
+
+
+class ProposalRefused(GitError):
+    """What was proposed may not be proposed, or would change nothing. `reasons` has one sentence each."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("the proposal was refused: " + "; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+def propose(
+    store: Store,
+    *,
+    parent: str,
+    edits: Mapping[str, bytes | None],
+    id: str,
+    title: str,
+    body: str,
+    trailers: Mapping[str, str],
+    author: str,
+    at: datetime,
+    roots: Sequence[str] = ROOTS,
+) -> str:
+    """Commit file contents (None deletes) on top of `parent` as the branch `proposals/<id>`; answer the commit.
+
+    Durable when it returns. The same call again is the same commit. Raises ProposalRefused with all reasons
+    at once where a path is not a tool's to write, nothing would change, or the id is taken.
+    """
+    faults = [fault for path, content in edits.items() if (fault := _edit_fault(path, content, roots))]
+    tree = store.commit(parent).tree
+    if faults := faults or _misplaced(store, tree, edits):
+        raise ProposalRefused(faults)
+    with plain_words(f"cannot write proposal {id} to {store.path}"):
+        changes = {path: _leaf(store, content) for path, content in edits.items()}
+        grown = trees.rooted(store.repository, tree, changes)
+    text = message.compose(title, body, trailers)
+    return commit_proposal(store, id=id, parent=parent, tree=grown, text=text, author=author, at=at)
+
+
+def revert_to(
+    store: Store,
+    revision: str,
+    *,
+    parent: str,
+    id: str,
+    title: str,
+    body: str,
+    trailers: Mapping[str, str],
+    author: str,
+    at: datetime,
+    keep_paths: Sequence[str] = (POLICY,),
+    roots: Sequence[str] | None = None,
+) -> str:
+    """Propose the tree of an earlier commit, `keep_paths` as `parent` has them; answer the commit.
+
+    With `roots` (a tool must give them) only those directories go back. Raises as `propose` does.
+    """
+    then, now = store.commit(revision).tree, store.commit(parent).tree
+    with plain_words(f"cannot put back the tree of {revision} in {store.path}"):
+        if roots is None:
+            restored = _with_paths_of(store, then, now, keep_paths)
+        else:
+            restored = _with_paths_of(store, now, then, roots)
+            restored = _with_paths_of(store, restored, now, keep_paths)
+    text = message.compose(title, body, trailers)
+    return commit_proposal(store, id=id, parent=parent, tree=restored, text=text, author=author, at=at)
+
+
+def commit_proposal(store: Store, *, id: str, parent: str, tree: str, text: str, author: str, at: datetime) -> str:
+    """Commit a finished tree as the proposal `id`. Raises ProposalRefused where it equals its parent's."""
+    if fault := id_fault(id):
+        raise ProposalRefused([fault])
+    if tree == store.commit(parent).tree:
+        raise ProposalRefused(["it changes nothing: the desired state already is so"])
+    commit = store.write_commit(
+        tree=tree,
+        parents=(parent,),
+        author=Identity.parse(author).signed(at),
+        committer=WAYPOST.signed(at),
+        text=text,
+    )
+    point_to(store, id, commit)
+    return commit
+
+
+def point_to(store: Store, id: str, commit: str) -> None:
+    """Make the branch of a proposal. One that is there with another commit stays: a proposal never changes."""
+    standing = store.head(branch(id))
+    if standing not in (None, commit):
+        raise ProposalRefused([f"there already is a proposal {id} with other content, and a proposal never changes"])
+    if standing is None:
+        store.move(f"refs/heads/{branch(id)}", commit, was=None)
+
+
+def withdraw(store: Store, id: str) -> bool:
+    """Take the branch of a proposal away; False where there is none."""
+    return store.remove(f"refs/heads/{branch(id)}")
+
+
+def proposals(store: Store) -> dict[str, str]:
+    """Id and commit of every proposal that stands in this repository."""
+    return {name.removeprefix(BRANCHES): commit for name, commit in store.branches(BRANCHES).items()}
+
+
+def branch(id: str) -> str:
+    """The branch of a proposal."""
+    return f"{BRANCHES}{id}"
+
+
+def follow(clone: Store, source: Remote | Path | str, branch: str = "main") -> str:
+    """Bring the desired branch, and the revisions that are kept there, into a clone; answer the branch's commit."""
+    remote = source if isinstance(source, Remote) else Remote(str(source))
+    return remote.fetch(clone, branch, also=(f"+{REVISIONS}*:{REVISIONS}*",))
+
+
+def _edit_fault(path: str, content: bytes | None, roots: Sequence[str]) -> str | None:
+    return path_fault(path, roots) or size_fault(path, len(content or b""))
+
+
+def _misplaced(store: Store, tree: str, edits: Mapping[str, bytes | None]) -> list[str]:
+    """Edits that would replace a directory, a link or a submodule, or make a directory of a file."""
+    faults = []
+    with plain_words(f"cannot read tree {tree} in {store.path}"):
+        for path in edits:
+            standing = trees.at(store.repository, tree, path)
+            if standing and standing.mode != trees.BLOB:
+                faults.append(f"'{path}' is no plain file (mode {standing.mode:o}), so only a person can change it")
+            faults += [f"'{place}' is a file, so '{path}' cannot be" for place in _files_above(store, tree, path)]
+    return faults
+
+
+def _files_above(store: Store, tree: str, path: str) -> list[str]:
+    names = path.split("/")
+    above = ["/".join(names[:depth]) for depth in range(1, len(names))]
+    found = {place: trees.at(store.repository, tree, place) for place in above}
+    return [place for place, leaf in found.items() if leaf and leaf.mode != trees.TREE]
+
+
+def _with_paths_of(store: Store, tree: str, other: str, paths: Sequence[str]) -> str:
+    """The tree, with what `other` has (or has not) at these paths, whole directories included."""
+    taken = {path.rstrip("/"): trees.at(store.repository, other, path.rstrip("/")) for path in paths}
+    return trees.rooted(store.repository, tree, taken)
+
+
+def _leaf(store: Store, content: bytes | None) -> Leaf | None:
+    return None if content is None else Leaf(str(store.repository.create_blob(content)), trees.BLOB)
