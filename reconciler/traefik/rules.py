@@ -1,0 +1,213 @@
+"""Traefik's v3 rules as typed parts: built from values, parsed back, never pasted together from text."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+
+import re2
+
+from reconciler.traefik.grammar import ParseError, parse
+from reconciler.traefik.matchers import (
+    ALPN,
+    HTTP,
+    TCP,
+    And,
+    ClientIP,
+    Header,
+    HeaderRegexp,
+    Host,
+    HostRegexp,
+    HostSNI,
+    HostSNIRegexp,
+    Matcher,
+    Method,
+    Node,
+    Not,
+    Or,
+    Path,
+    PathPrefix,
+    PathRegexp,
+    Query,
+    QueryRegexp,
+)  # fmt: skip
+
+__all__ = [
+    "ALPN", "HTTP", "TCP", "And", "ClientIP", "Header", "HeaderRegexp", "Host", "HostRegexp", "HostSNI",
+    "HostSNIRegexp", "Matcher", "Method", "Node", "Not", "Or", "ParseError", "Path", "PathPrefix", "PathRegexp",
+    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matchers", "parse",
+    "pattern_fault",
+]  # fmt: skip
+
+
+def build(node: Node) -> str:
+    """The rule as text; `parse(build(node)) == node`."""
+    match node:
+        case And(parts):
+            return " && ".join(f"({build(part)})" if isinstance(part, Or) else build(part) for part in parts)
+        case Or(parts):
+            return " || ".join(build(part) for part in parts)
+        case Not(part):
+            return f"!({build(part)})" if isinstance(part, And | Or) else f"!{build(part)}"
+    return f"{node.name}({', '.join(map(_quoted, node.arguments))})"
+
+
+def _quoted(text: str) -> str:
+    """A Go string literal: raw where raw strings can carry the text, else interpreted."""
+    if "`" not in text and all(character.isprintable() for character in text):
+        return f"`{text}`"
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
+_PREFIX = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*\Z", re.ASCII)
+
+
+def build_route_rule(hosts: Sequence[str], path_prefix: str = "") -> str:
+    """The rule of an ordinary route: any of these hosts, and below this path where one is given.
+
+    Raises ValueError, in words for a person, for what is no host name or no path. The text is parsed again and
+    compared, so that nothing in a name can become a part of the rule.
+    """
+    names = [_host_name(host) for host in hosts]
+    if not names:
+        raise ValueError("a route needs at least one host name")
+    anywhere: Node = Host(names[0]) if len(names) == 1 else Or(tuple(Host(name) for name in names))
+    prefix = _path_prefix(path_prefix)
+    node = And((anywhere, PathPrefix(prefix))) if prefix else anywhere
+    text = build(node)
+    if parse(text) != node:
+        raise ValueError(f"no safe rule can be built for {', '.join(names)}")
+    return text
+
+
+def _host_name(host: str) -> str:
+    name = host.strip().lower()
+    try:
+        if not name.isascii():
+            name = name.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if len(name) > 253 or not _HOST_NAME.match(name) or _is_address(name):
+        raise ValueError(f"'{host}' is not a host name; write one like gitea.example.org, without scheme, port or path")
+    return name
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _path_prefix(prefix: str) -> str:
+    if prefix in ("", "/"):
+        return ""
+    if not _PREFIX.match(prefix) or "//" in prefix or any(part in (".", "..") for part in prefix.split("/")):
+        raise ValueError(
+            f"'{prefix}' is not a path that a request can have; write one like /api, without host, query, '%', "
+            "empty or dotted parts"
+        )
+    return prefix
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def hosts(node: Node) -> frozenset[str]:
+    """Every literal host name that a rule asks for (Host and HostSNI, not under a Not), lower case."""
+    match node:
+        case Host(value) | HostSNI(value):
+            return frozenset({value.lower()})
+        case And(parts) | Or(parts):
+            return frozenset[str]().union(*map(hosts, parts))
+    return frozenset()
+
+
+def matchers(node: Node) -> Iterator[Matcher]:
+    """Every matcher in a rule, in reading order."""
+    match node:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from matchers(part)
+        case Not(part):
+            yield from matchers(part)
+        case _:
+            yield node
+
+
+def faults(node: Node) -> list[str]:
+    """What Traefik would not take in the arguments of a rule; it disables such a router."""
+    return [fault for matcher in matchers(node) for fault in _matcher_faults(matcher)]
+
+
+def _matcher_faults(matcher: Matcher) -> Iterator[str]:
+    first = matcher.arguments[0]
+    if "" in matcher.arguments:
+        yield f"{matcher.name} has an empty value"
+    match matcher:
+        case Host() | HostRegexp() | HostSNI() | HostSNIRegexp() if not first.isascii():
+            yield f"{matcher.name}(`{first}`) holds other than ASCII; write the name in punycode (xn--…)"
+        case Path() | PathPrefix() if not first.startswith("/"):
+            yield f"{matcher.name}(`{first}`) does not start with '/'"
+        case ClientIP() if not is_range(first):
+            yield f"ClientIP(`{first}`) is neither an address nor a range like 192.168.1.0/24"
+        case HostSNI() if first != "*" and not _SERVER_NAME.match(first):
+            yield f"HostSNI(`{first}`) is no host name"
+        case ALPN("acme-tls/1"):
+            yield "ALPN(`acme-tls/1`) is Traefik's own, for certificates"
+    pattern = _pattern(matcher)
+    if pattern is not None and (fault := pattern_fault(pattern)):
+        yield f"{matcher.name}(`{pattern}`): {fault}"
+
+
+_SERVER_NAME = re.compile(r"(?:\*\.)?[\w.:-]+\Z", re.ASCII)
+
+
+def _pattern(matcher: Matcher) -> str | None:
+    """The regular expression of a matcher; `QueryRegexp` with a key alone has none."""
+    match matcher:
+        case HostRegexp(value) | PathRegexp(value) | HostSNIRegexp(value) | HeaderRegexp(_, value):
+            return value
+        case QueryRegexp(_, value):
+            return value
+    return None
+
+
+def is_range(text: str) -> bool:
+    """Whether Traefik takes it for an address or a range of them."""
+    if "%" in text or not text.partition("/")[2].isdecimal() and "/" in text:
+        return False  # Python takes zones and netmasks, Traefik does not
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+_ONLY_IN_RE2 = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+
+
+def pattern_fault(pattern: str) -> str:
+    """What is wrong with a regular expression; "" where Traefik takes it."""
+    if _ONLY_IN_RE2.search(pattern):
+        return "no regular expression: \\C is not known to Traefik"
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)  # type: ignore[no-untyped-call]
+    except re2.error as error:
+        words = error.args[0]
+        return f"no regular expression: {words.decode() if isinstance(words, bytes) else words}"
+    return ""

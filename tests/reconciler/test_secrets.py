@@ -1,0 +1,96 @@
+"""No secret reaches Git, and no message repeats one."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.secrets import find_secrets
+
+HASH = "$2y$05$" + "ab/CD.12" * 6 + "abcde"
+WORD = "Tr0ub4dor-3xample"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password: {WORD}",
+        f"api_key: {WORD}",
+        f"apiToken: {WORD}",
+        f"clientSecret: '{WORD}'",
+        f"  - DB_PASSWORD: {WORD}",
+        f"DB_PASSWORD={WORD}",
+        "secret: 12345678",
+        f"http:\n  middlewares:\n    a:\n      rateLimit:\n        redis:\n          password: {WORD}",
+        f"http:\n  middlewares:\n    a:\n      basicAuth:\n        users:\n          - 'ada:{HASH}'",
+        "users: ['ada:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/']",
+        "users: ['ada:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=']",
+        "users: ['ada:realm:7c4a8d09ca3762af61e59520943dc264']",
+        "headers:\n  Authorization: Bearer abcdef0123456789",
+        "customRequestHeaders: {X-Any: 'Basic YWRhOnNlY3JldA=='}",
+        "key: |\n  -----BEGIN PRIVATE KEY-----\n  MIIEvQIBADANBg\n  -----END PRIVATE KEY-----",
+        "x: -----BEGIN OPENSSH PRIVATE KEY-----",
+        "# AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ",
+        "url: https://discord.com/api/webhooks/1234567890/abcdefghijklmnopqrstuvwxyz012345",
+        "url: https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+        "url: postgres://ada:hunter22@db/app",
+        "x: ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "x: glpat-0123456789abcdefghij",
+        "x: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc123",
+        "x: AKIAIOSFODNN7EXAMPLE",
+        "a: [  # broken\npassword: " + WORD,
+        "a: &x 1\npassword: " + WORD,
+        f"environment:\n  - DB_PASSWORD={WORD}",
+        "x: '" + "a" * 20_000 + " ghp_0123456789abcdefghijklmnopqrstuvwxyz'",
+        "[a]\ntoken = '" + WORD + "'",
+    ],
+)
+def test_a_secret_is_found_at_its_line_and_never_repeated(text: str) -> None:
+    found = find_secrets("traefik/a.yaml", "x-first: 1\n" + text)
+    assert found
+    assert all(problem.line > 1 and problem.file == "traefik/a.yaml" for problem in found)
+    words = " ".join(map(str, found))
+    assert not any(part in words for part in (WORD, HASH, "hunter22", "W6ph5Mm5", "12345678", "YWRhOn", "ghp_", "MIIE"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: env:DB_PASSWORD",
+        "password: file:/run/secrets/db",
+        "password: ${DB_PASSWORD}",
+        "password: $DB_PASSWORD",
+        "passwordFile: /run/secrets/db",
+        "password: ''",
+        "token:",
+        "secret: ***",
+        "tokens: true",
+        "usersFile: /etc/traefik/users",
+        "basicAuth: {removeHeader: true}",
+        "customRequestHeaders: {Authorization: ''}",
+        "keyFile: /certs/a.key",
+        "service: token-service",
+        "rule: Host(`secret.example.org`)",
+        "passTLSClientCert: {pem: true}",
+        "average: 100",
+        "x-description: A token is asked for at the door.",
+        "url: http://10.0.0.1:8080/path",
+        "customFrameOptionsValue: SAMEORIGIN",
+        "contentSecurityPolicy: \"script-src 'sha256-B2yPHKaXnvFWtRChIbabYmUBFZdVfKKXHbWtWidDVF8='\"",
+        "commit: 3f786850e387550fdab836ed7e6dc881de23001b",
+        "authResponseHeaders: [X-authentik-username, X-Secret-Name]",
+        "secretName: wildcard-cert",
+        "# the password stands in the vault",
+        "permissionsPolicy: camera=(), microphone=()",
+    ],
+)
+def test_what_is_no_secret_is_let_through(text: str) -> None:
+    assert find_secrets("traefik/a.yaml", text) == []
+
+
+def test_every_secret_of_a_file_is_named_at_once() -> None:
+    text = f"a: {{password: {WORD}}}\nb: 1\nc:\n  token: {WORD}\n"
+    assert [problem.line for problem in find_secrets("a.yaml", text)] == [1, 4]
+
+
+def test_a_line_of_a_megabyte_is_no_trouble() -> None:
+    assert find_secrets("a.yaml", "x: " + "a" * 1_000_000) == []
