@@ -1,0 +1,141 @@
+"""The one file that is ours in a Traefik's directory: read, staged, renamed, kept for undo, locked."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final, Protocol
+
+from reconciler.core.target import TargetError
+from reconciler.ports import Files
+from state.model import digest_bytes
+
+FOLDER: Final = "mcp-managed"
+NAME: Final = f"{FOLDER}/waypost.yml"
+"""Our file, relative to the directory that Traefik watches."""
+
+
+class Lock(Protocol):
+    """Keeps writers of one directory single, across processes. Taking it twice is taking it once."""
+
+    def take(self) -> None:
+        """Raises TargetError where another process holds it."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class DirectoryLock:
+    """An flock on a file beside ours; the kernel lets go of it when we die."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def take(self) -> None:
+        if self._descriptor >= 0:
+            return
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise TargetError(
+                f"another Waypost is writing to {self._path.parent}",
+                remedy="Let only one reconciler manage this directory.",
+            ) from None
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class OwnedFile:
+    """Our file below `directory`. Every failure is a TargetError that says what to do."""
+
+    def __init__(self, directory: Path, files: Files, lock: Lock | None = None) -> None:
+        folder = directory / FOLDER
+        self.directory = directory
+        self.path = directory / NAME
+        self._folder = folder
+        # Traefik loads every *.yml, *.yaml and *.toml, hidden or not: these two must never end like that.
+        self._stage = folder / ".waypost.next"
+        self._previous = folder / "waypost.previous"
+        self._files = files
+        self._lock = lock or DirectoryLock(folder / ".waypost.lock")
+
+    def read(self) -> bytes | None:
+        """The bytes on disk, None where there is no file."""
+        try:
+            return self._files.read(self.path)
+        except OSError as error:
+            raise _plainly("read", self.path, error) from None
+
+    def digest(self) -> str:
+        content = self.read()
+        return "" if content is None else digest_bytes(content)
+
+    def lock(self) -> None:
+        """Make our folder where it is missing, and keep other writers out until `release`."""
+        try:
+            next(self._files.walk(self.directory), None)  # never make the watched directory itself: not mounted?
+            self._files.make_directory(self._folder, 0o755)
+            self._lock.take()
+        except OSError as error:
+            raise _plainly("write to", self._folder, error) from None
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def place(self, content: bytes) -> str:
+        """Make this the content, whole and durable, and wake Traefik. Returns its digest."""
+        try:
+            self._files.write(self._stage, content, 0o644)
+            self._files.replace(self._stage, self.path)
+        except OSError as error:
+            raise _plainly("write", self.path, error) from None
+        self.wake()
+        return digest_bytes(content)
+
+    def wake(self) -> None:
+        """Traefik loads our folder but watches only the one above it, where a change of our times shows."""
+        try:
+            self._files.touch_directory(self._folder)
+        except OSError as error:
+            raise _plainly("touch", self._folder, error) from None
+
+    def remove(self) -> None:
+        try:
+            self._files.remove(self.path)
+        except OSError as error:
+            raise _plainly("remove", self.path, error) from None
+        self.wake()
+
+    def keep(self, content: bytes | None) -> None:
+        """Remember what stood there, for undo: durable before the write that it is for."""
+        try:
+            if content is None:
+                self._files.remove(self._previous)
+                return
+            self._files.write(self._stage, content, 0o644)
+            self._files.replace(self._stage, self._previous)
+        except OSError as error:
+            raise _plainly("write", self._previous, error) from None
+
+    def kept(self, digest: str) -> bytes | None:
+        """What `keep` remembered, if it is the content of that digest."""
+        try:
+            content = self._files.read(self._previous)
+        except OSError:
+            return None
+        return content if content is not None and digest_bytes(content) == digest else None
+
+
+def _plainly(verb: str, path: Path, error: OSError) -> TargetError:
+    remedy = "Run `waypost doctor`: it tests what this account may do there."
+    if isinstance(error, FileNotFoundError):
+        remedy = "See that the directory exists (mounted?) and that WAYPOST_TRAEFIK_DYNAMIC_DIR names it."
+    return TargetError(f"cannot {verb} {path}: {error.strerror or error}", remedy=remedy)

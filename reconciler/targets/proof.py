@@ -1,0 +1,184 @@
+"""What Traefik's answer says about our resources: found, disabled, served from elsewhere, still there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from reconciler.traefik.api import EntryPoint, Item, Runtime
+from state.model import Address, Snapshot, Spec
+
+LISTED: Final = frozenset(
+    {
+        "http.routers",
+        "http.services",
+        "http.middlewares",
+        "tcp.routers",
+        "tcp.services",
+        "tcp.middlewares",
+        "udp.routers",
+        "udp.services",
+    }
+)
+"""The kinds that Traefik's API lists; it says nothing of TLS options, stores, certificates and transports."""
+
+
+def faults(live: Snapshot, runtime: Runtime, entry_points: Iterable[EntryPoint]) -> dict[Address, str]:
+    """What is wrong, in Traefik's words, with each resource that should be served."""
+    doors = [door.name for door in entry_points]
+    found: dict[Address, str] = {}
+    for address, spec in live.items():
+        if address.kind in LISTED and (fault := _fault(address, spec, live, runtime, doors)):
+            found[address] = fault
+    return found
+
+
+def lingering(
+    gone: Collection[Address], live: Snapshot, runtime: Runtime, elsewhere: Collection[Address]
+) -> dict[Address, str]:
+    """The deleted resources that Traefik still lists, but for names that somebody else's file holds too."""
+    return {
+        address: f"Traefik still lists {address.name}@file"
+        for address in gone
+        if address.kind in LISTED
+        and address not in live
+        and address not in elsewhere
+        and f"{address.name}@file" in runtime.of(address.kind)
+    }
+
+
+def caused(
+    found: Mapping[Address, str], live: Snapshot, gone: Collection[Address], previous: Snapshot
+) -> dict[Address, str]:
+    """Of these faults, those that the write from `previous` to `live` can have caused.
+
+    A resource that is as before, and so is all it refers to, was broken by somebody else.
+    """
+    touched = dependents(changed(live, previous) | set(gone), live)
+    return {address: fault for address, fault in found.items() if address in touched}
+
+
+def changed(live: Snapshot, previous: Snapshot) -> set[Address]:
+    return {address for address, spec in live.items() if address not in previous or previous[address] != spec}
+
+
+def dependents(of: Collection[Address], live: Snapshot) -> set[Address]:
+    """These and all that refers to them, directly or not."""
+    users: dict[Address, list[Address]] = {}
+    names = _by_name({*live, *of})
+    for address, spec in live.items():
+        for referred in _references(spec, names):
+            users.setdefault(referred, []).append(address)
+    return _closure(of, lambda address: users.get(address, ()))
+
+
+def needs(starts: Iterable[Address], live: Snapshot) -> set[Address]:
+    """These and all that they refer to, directly or not."""
+    names = _by_name(live)
+    return _closure(starts, lambda address: _references(live.get(address), names))
+
+
+def _closure(starts: Iterable[Address], following: Callable[[Address], Iterable[Address]]) -> set[Address]:
+    found = set(starts)
+    ahead = list(found)
+    while ahead:
+        for address in following(ahead.pop()):
+            if address not in found:
+                found.add(address)
+                ahead.append(address)
+    return found
+
+
+def _by_name(addresses: Iterable[Address]) -> dict[str, list[Address]]:
+    names: dict[str, list[Address]] = {}
+    for address in addresses:
+        names.setdefault(address.name, []).append(address)
+    return names
+
+
+def _references(spec: Spec, names: Mapping[str, list[Address]]) -> Iterator[Address]:
+    """Any text that is the name of a known resource counts as a reference: rather one too many."""
+    for text in _texts(spec):
+        yield from names.get(text.removesuffix("@file"), ())
+
+
+def variants(name: str, doors: Iterable[str]) -> Iterator[str]:
+    """The names under which Traefik may list a router.
+
+    An entry point with options of its own copies the router to `<entry point>-<router>`; contradicting TLS
+    options rename it to `<entry point>-conflicted-<router>`.
+    """
+    yield f"{name}@file"
+    for door in doors:
+        yield f"{door}-{name}@file"
+        yield f"{door}-conflicted-{name}@file"
+        yield f"{door}-conflicted-{door}-{name}@file"
+
+
+def field_of(spec: Spec, name: str) -> Any:
+    """A field by its name, in whatever case: Traefik does not mind."""
+    if not isinstance(spec, Mapping):
+        return None
+    if name in spec:
+        return spec[name]
+    return next((value for key, value in spec.items() if str(key).lower() == name.lower()), None)
+
+
+def _fault(address: Address, spec: Spec, live: Snapshot, runtime: Runtime, doors: list[str]) -> str:
+    listed = runtime.of(address.kind)
+    if not address.kind.endswith(".routers"):
+        item = listed.get(f"{address.name}@file")
+        return "Traefik does not list it" if item is None else _disabled(item)
+    mine = [item for item in _candidates(address, live, listed, doors) if _same(spec, item)]
+    if not mine:
+        return _stranger(listed.get(f"{address.name}@file"))
+    troubles = [trouble for item in mine if (trouble := _troubled(item))]
+    return "; ".join(dict.fromkeys(troubles))
+
+
+def _candidates(address: Address, live: Snapshot, listed: Mapping[str, Item], doors: list[str]) -> Iterator[Item]:
+    for name in variants(address.name, doors):
+        if name in listed and not _anothers(name.removesuffix("@file"), address, live):
+            yield listed[name]
+
+
+def _anothers(name: str, address: Address, live: Snapshot) -> bool:
+    """Is this variant of a router's name the own name of another of our routers?"""
+    return name != address.name and Address(address.instance, address.kind, name) in live
+
+
+def _same(spec: Spec, item: Item) -> bool:
+    """Is what Traefik lists what we wrote? Another file may hold the name, and be read first."""
+    return all(
+        (wanted := field_of(spec, name)) is None or str(item.spec.get(name, "")) == str(wanted)
+        for name in ("rule", "service")
+    )
+
+
+def _stranger(item: Item | None) -> str:
+    if item is None:
+        return "Traefik does not list it"
+    return f"Traefik serves another router under this name (rule {item.spec.get('rule', '')}): see the other files"
+
+
+def _disabled(item: Item) -> str:
+    return _words(item) if item.status == "disabled" else ""
+
+
+def _troubled(item: Item) -> str:
+    return _words(item) if item.status in ("disabled", "warning") else ""
+
+
+def _words(item: Item) -> str:
+    return f"{item.status}: {'; '.join(item.errors) or 'Traefik gives no reason'}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)

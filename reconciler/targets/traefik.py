@@ -1,0 +1,273 @@
+"""One Traefik: look at its directory and its API, write our one file, and let Traefik itself prove it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from reconciler.core.target import Attempt, Observation, TargetError, Validation, Verdict
+from reconciler.ports import Chance, Clock, Files
+from reconciler.targets.owned import NAME, Lock, OwnedFile
+from reconciler.targets.shadow import Shadow
+from reconciler.targets.surroundings import Surroundings
+from reconciler.targets.survey import Survey
+from reconciler.targets.trial import Trial
+from reconciler.targets.waiting import Sight, Waiting
+from reconciler.traefik import render as rendering
+from reconciler.traefik.api import TraefikApi
+from state.model import Address, Snapshot, digest_bytes
+
+_MARKERS: Final = re.compile(re.escape(rendering.MARKER_PREFIX.encode()) + rb"[A-Za-z0-9_-]+")
+
+_UNSEEN: Final = (
+    "Traefik answers but does not notice what is written here. See that its file provider has this very directory "
+    "as `directory` with `watch` on (a mount of the directory, not of single files), that no network file system "
+    "lies between, and that the directory was not replaced while Traefik ran; a restart revives a dead watch."
+)
+_MEND: Final = "Mend that file or move it out of the directory; the next pass goes on by itself."
+
+
+def marker_of(attempt: str) -> str:
+    """The generation marker of an attempt: an unused middleware, unique to it."""
+    return rendering.MARKER_PREFIX + attempt
+
+
+class TraefikTarget:
+    """One Traefik instance behind a file provider directory. `deadline` is seconds for one proof."""
+
+    def __init__(
+        self,
+        instance: str,
+        directory: Path,
+        api: TraefikApi,
+        *,
+        files: Files,
+        clock: Clock,
+        chance: Chance,
+        shadow: Shadow | None = None,
+        deadline: float = 10.0,
+        lock: Lock | None = None,
+    ) -> None:
+        self._instance = instance
+        self._clock = clock
+        self._deadline = deadline
+        self._owned = OwnedFile(directory, files, lock)
+        surroundings = Surroundings(instance, directory, files)
+        self._survey = Survey(instance, surroundings, api, clock, shadow)
+        self._trial = Trial(instance, surroundings, self._survey, shadow)
+        self._waiting = Waiting(api, clock, deadline, self._owned, surroundings, self._survey)
+        self._tried: set[str] = set()  # attempts for which the last good state was already put back as a test
+
+    @property
+    def instance(self) -> str:
+        return self._instance
+
+    @property
+    def place(self) -> str:
+        return str(self._owned.path.parent)
+
+    @property
+    def renderer(self) -> str:
+        return rendering.RENDERER
+
+    def observe(self) -> Observation:
+        """Our file as parsed from disk, everything foreign from the files beside it and from the API."""
+        return self._survey.observe(self._owned.read())
+
+    def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
+        """References against what is wanted and what lives, then the real decoder where its binary is at hand."""
+        return self._trial.validate(wanted, observed)
+
+    def render(self, attempt: Attempt) -> bytes:
+        return self._rendered(attempt, attempt.live, marker_of(attempt.id))
+
+    def probe(self, attempt: str) -> Verdict:
+        """Write a marker beside unchanged content, wait for it in the API, and put back what stood there."""
+        started = self._clock.monotonic()
+        self._owned.lock()
+        try:
+            before = self._owned.read()
+            self._owned.place(self._marked(before, marker_of(attempt)))
+            try:
+                sight = self._waiting.for_marker(marker_of(attempt))
+                return self._probed(sight, started)
+            finally:
+                self._put_back(before)
+        finally:
+            self._owned.release()
+
+    def write(self, attempt: Attempt) -> str:
+        """Stage, flush, rename, flush, wake. Holds the directory's lock from here until the verdict."""
+        self._owned.lock()
+        try:
+            before = self._owned.read()
+            if ("" if before is None else digest_bytes(before)) != attempt.before:
+                raise TargetError(f"{self._owned.path} was changed by somebody since the plan was made")
+            content = self.render(attempt)
+            self._owned.keep(before)
+            return self._owned.place(content)
+        except TargetError:
+            self._owned.release()
+            raise
+
+    def prove(self, attempt: Attempt) -> Verdict:
+        """Proven once Traefik lists our marker, all our routers enabled, and nothing that should be gone."""
+        verdict = self._proved(attempt, self._clock.monotonic())
+        if verdict.outcome != "refuted":  # `undo` follows a refusal, under the same lock
+            self._owned.release()
+        return verdict
+
+    def undo(self, attempt: Attempt, fallback: Snapshot) -> Verdict:
+        """Put the content from before the attempt back under a marker of its own, and wait for that one."""
+        self._owned.lock()
+        try:
+            return self._undone(attempt, fallback, self._clock.monotonic())
+        finally:
+            self._owned.release()
+
+    def _proved(self, attempt: Attempt, started: float) -> Verdict:
+        return self._concluded(attempt, self._waiting.for_marker(marker_of(attempt.id), attempt), started)
+
+    def _concluded(self, attempt: Attempt, sight: Sight, started: float) -> Verdict:
+        after = attempt.after or digest_bytes(self.render(attempt))
+        if (on_disk := self._owned.digest()) != after:
+            evidence = f"{self._owned.path} was changed by somebody while it was being proven"
+            remedy = "The next pass compares what stands there now."
+            return self._verdict("unknown", evidence, started, file=on_disk, remedy=remedy)
+        if sight.faults:
+            named = "; ".join(f"{address}: {fault}" for address, fault in sorted(sight.faults.items())[:10])
+            return self._verdict("refuted", named, started, faults=sight.faults, file=after)
+        if sight.seen:
+            return self._verdict("proven", _evidence(attempt, sight), started, file=after)
+        if sight.outage:
+            evidence = f"nobody can say: {sight.outage}"
+            return self._verdict("unknown", evidence, started, file=after, remedy=sight.remedy)
+        return self._unseen(attempt, after, started)
+
+    def _unseen(self, attempt: Attempt, after: str, started: float) -> Verdict:
+        """The API is there, our marker is not: poison, ours or another's, or a watch that sees nothing."""
+        poison = self._survey.poison(self._owned.read())
+        if NAME in poison:
+            evidence = f"Traefik cannot read our file: {poison[NAME]}"
+            return self._verdict("refuted", evidence, started, file=after)
+        if poison:
+            return self._verdict("unknown", _poisoned(poison), started, file=after, remedy=_MEND)
+        if attempt.id not in self._tried:
+            self._tried.add(attempt.id)
+            return self._to_and_fro(attempt, started)
+        return self._unnoticed(started)
+
+    def _to_and_fro(self, attempt: Attempt, started: float) -> Verdict:
+        """Put the last good state back, then the write again, to see which of the two Traefik takes.
+
+        Neither: it notices nothing here, and our write is not at fault; it stays and may yet be proven. Both: it
+        was only slow. Only the last good one: our write is refuted, and the last good one stays.
+        """
+        self._owned.lock()
+        before, marker = self._before(attempt, {})
+        placed = self._owned.place(before)
+        back = self._waiting.for_marker(marker)
+        if self._owned.digest() != placed:
+            evidence = f"{self._owned.path} was changed by somebody while it was being proven"
+            return self._verdict("unknown", evidence, started, file=self._owned.digest())
+        self._owned.place(self.render(attempt))
+        if not back.seen:
+            return self._unnoticed(started)
+        again = self._waiting.for_marker(marker_of(attempt.id), attempt)
+        if again.seen or again.outage:
+            return self._concluded(attempt, again, started)
+        evidence = "Traefik does not load what was written, but loads what stood there before"
+        return self._verdict("refuted", evidence, started, file=self._owned.place(before))
+
+    def _unnoticed(self, started: float) -> Verdict:
+        evidence = f"Traefik did not notice {self._owned.path} within {self._deadline:g} s"
+        return self._verdict("unknown", evidence, started, file=self._owned.digest(), remedy=_UNSEEN)
+
+    def _undone(self, attempt: Attempt, fallback: Snapshot, started: float) -> Verdict:
+        content, marker = self._before(attempt, fallback)
+        wanted, on_disk = digest_bytes(content), self._owned.digest()
+        if on_disk not in (wanted, attempt.after):
+            evidence = f"{self._owned.path} was changed by somebody; it is left so"
+            return self._verdict("unknown", evidence, started, file=on_disk)
+        if on_disk != wanted:
+            self._owned.place(content)
+        if self._waiting.for_marker(marker).seen:
+            evidence = "the last good state is back, and Traefik serves it"
+            return self._verdict("proven", evidence, started, file=wanted)
+        evidence = "the last good state is back on disk, but Traefik has not confirmed it"
+        return self._verdict("unknown", evidence, started, file=wanted, remedy=_UNSEEN)
+
+    def _before(self, attempt: Attempt, fallback: Snapshot) -> tuple[bytes, str]:
+        """What stood there before the attempt, under a marker that only its return can bring up."""
+        marker = f"{marker_of(attempt.id)}-undo"
+        kept = self._owned.kept(attempt.before)
+        if kept is None:
+            return self._rendered(attempt, fallback, marker), marker
+        return self._marked(kept, marker), marker
+
+    def _marked(self, content: bytes | None, marker: str) -> bytes:
+        """The same content under another marker. What cannot be read any more cannot be marked either."""
+        if content is None:
+            return rendering.render({}, marker=marker, provenance={"instance": self._instance})
+        if _MARKERS.search(content):
+            return _MARKERS.sub(marker.encode(), content)
+        try:
+            live, provenance = rendering.parse(content, self._instance)
+        except rendering.Unreadable as error:
+            raise TargetError(f"{self._owned.path} cannot be read: {error}", retry=False) from None
+        return rendering.render(live, marker=marker, provenance=provenance)
+
+    def _put_back(self, before: bytes | None) -> None:
+        if before is None:
+            self._owned.remove()
+        else:
+            self._owned.place(before)
+
+    def _rendered(self, attempt: Attempt, live: Snapshot, marker: str) -> bytes:
+        provenance = {"instance": attempt.instance, "commit": attempt.commit, "attempt": attempt.id}
+        return rendering.render(live, marker=marker, provenance=provenance)
+
+    def _probed(self, sight: Sight, started: float) -> Verdict:
+        if sight.seen:
+            return self._verdict("proven", "Traefik noticed a marker written here", started)
+        if sight.outage:
+            return self._verdict("unknown", sight.outage, started, remedy=sight.remedy)
+        if poison := self._survey.poison(self._owned.read()):
+            return self._verdict("unknown", _poisoned(poison), started, remedy=_MEND)
+        evidence = f"Traefik did not notice a file written to {self._owned.path.parent} within {self._deadline:g} s"
+        return self._verdict("unknown", evidence, started, remedy=_UNSEEN)
+
+    def _verdict(
+        self,
+        outcome: Literal["proven", "refuted", "unknown"],
+        evidence: str,
+        started: float,
+        *,
+        faults: Mapping[Address, str] | None = None,
+        file: str = "",
+        remedy: str = "",
+    ) -> Verdict:
+        return Verdict(
+            outcome=outcome,
+            evidence=evidence,
+            faults=faults or {},
+            file=file,
+            seconds=self._clock.monotonic() - started,
+            remedy=remedy,
+        )
+
+
+def _evidence(attempt: Attempt, sight: Sight) -> str:
+    routers = sum(address.kind.endswith(".routers") for address in attempt.live)
+    served = routers - sight.standing
+    text = f"Traefik lists {marker_of(attempt.id)} and serves {served} of our {routers} routers"
+    if sight.standing:
+        text += f"; {sight.standing} of ours stand broken for a reason outside of this change"
+    return text
+
+
+def _poisoned(poison: Mapping[str, str]) -> str:
+    named = "; ".join(f"{file}: {reason}" for file, reason in sorted(poison.items()))
+    return f"Traefik refuses the whole directory because of {named}"

