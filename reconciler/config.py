@@ -1,0 +1,356 @@
+"""Every setting, declared once: what it is called, what it means, what it is unless somebody chooses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reconciler import setting
+from reconciler.setting import ENVIRON, ConfigError, Kind, Listen, Secret, Setting
+
+__all__ = [
+    "ENVIRON",
+    "SETTINGS",
+    "ConfigError",
+    "Listen",
+    "Place",
+    "Secret",
+    "Settings",
+    "explained",
+    "load",
+    "locate",
+    "table",
+    "value",
+]
+
+SETTINGS_FILE = "waypost.env"
+TARGETS_FILE = "targets.toml"
+
+
+def _setting(name: str, kind: Kind, default: str, explanation: str) -> Any:
+    """A field of Settings whose declaration travels with it."""
+    declared = Setting(name, kind, default, explanation)
+    return field(default=kind.parse(default), metadata={"setting": declared})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one target instance is and how it is reached. Its desired directory and drift mode are policy."""
+
+    name: str
+    kind: str
+    api_url: str
+    dynamic_dir: Path
+    delivery: str
+    binary: Path | None
+    api_auth: Secret | None
+    deadline: float  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a deployment chooses, read once. Paths are absolute, times are seconds."""
+
+    home: Path
+    places: tuple[Place, ...] = ()  # the default instance first, then targets.toml in its order
+
+    desired_repo: str | None = _setting(
+        "WAYPOST_DESIRED_REPO", setting.REPOSITORY, "",
+        "The Git repository of desired state: a path or an address. Empty: the repository inside the home "
+        "(desired.git), which is all a single machine needs.",
+    )  # fmt: skip
+    desired_branch: str = _setting(
+        "WAYPOST_DESIRED_BRANCH", setting.BRANCH, "main",
+        "The branch that is what should be.",
+    )  # fmt: skip
+    git_token: Secret | None = _setting(
+        "WAYPOST_GIT_TOKEN", setting.REFERENCE, "",
+        "Reference to the token for a desired repository behind https. Only the reconciler needs it.",
+    )  # fmt: skip
+    git_ssh_key: Path | None = _setting(
+        "WAYPOST_GIT_SSH_KEY", setting.PATH, "",
+        "Private key file for a desired repository behind ssh. Empty: the ssh agent of the account.",
+    )  # fmt: skip
+    listen: Listen = _setting(
+        "WAYPOST_LISTEN", setting.LISTEN, "127.0.0.1:9100",
+        "Where the gateway listens for models. Anything but loopback is open to the network it is on.",
+    )  # fmt: skip
+    reconciler_listen: Listen = _setting(
+        "WAYPOST_RECONCILER_LISTEN", setting.LISTEN, "127.0.0.1:9101",
+        "Where the reconciler listens for people, webhooks and the gateway's questions.",
+    )  # fmt: skip
+    reconciler_url: str | None = _setting(
+        "WAYPOST_RECONCILER_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "Where the gateway finds the reconciler. Empty: where WAYPOST_RECONCILER_LISTEN says.",
+    )  # fmt: skip
+    public_url: tuple[str, ...] = _setting(
+        "WAYPOST_PUBLIC_URL", setting.several(setting.ORIGIN), "",
+        "The addresses by which clients may call the gateway from elsewhere; any other host name is turned "
+        "away. Loopback always works.",
+    )  # fmt: skip
+    traefik_dynamic_dir: Path | None = _setting(
+        "WAYPOST_TRAEFIK_DYNAMIC_DIR", setting.PATH, "",
+        "The directory that Traefik's file provider watches. Waypost owns mcp-managed/ inside it and touches "
+        "nothing else. Empty: no Traefik is managed yet.",
+    )  # fmt: skip
+    traefik_api_url: str = _setting(
+        "WAYPOST_TRAEFIK_API_URL", setting.WEB_ADDRESS, "http://127.0.0.1:8080",
+        "Traefik's API, which proves every apply. Reading is enough.",
+    )  # fmt: skip
+    traefik_api_auth: Secret | None = _setting(
+        "WAYPOST_TRAEFIK_API_AUTH", setting.REFERENCE, "",
+        "Reference to user:password where that API asks for them.",
+    )  # fmt: skip
+    traefik_delivery: str = _setting(
+        "WAYPOST_TRAEFIK_DELIVERY",
+        setting.choice("file", later={"http": "this version delivers by file only"}),
+        "file",
+        "How Traefik gets its configuration: file writes into the directory above.",
+    )  # fmt: skip
+    traefik_binary: Path | None = _setting(
+        "WAYPOST_TRAEFIK_BINARY", setting.PATH, "",
+        "A traefik program for checking candidates before they go live. Empty: the one installed beside "
+        "Waypost or found on PATH; without any, plans say what could not be checked.",
+    )  # fmt: skip
+    traefik_deadline: float = _setting(
+        "WAYPOST_TRAEFIK_DEADLINE", setting.DURATION, "15s",
+        "How long Traefik may take to serve what was written before the verdict is made without it. Several "
+        "times Traefik's own providersThrottleDuration.",
+    )  # fmt: skip
+    ca_file: Path | None = _setting(
+        "WAYPOST_CA_FILE", setting.PATH, "",
+        "Certificates (PEM) to trust in all outgoing TLS, Git included. Empty: those of the system.",
+    )  # fmt: skip
+    alert_urls: tuple[Secret, ...] = _setting(
+        "WAYPOST_ALERT_URLS", setting.several(setting.ALERT_ADDRESS), "",
+        "Where alerts go: Apprise addresses. Most contain a token, so better references to them.",
+    )  # fmt: skip
+    approve_without_terminal: bool = _setting(
+        "WAYPOST_APPROVE_WITHOUT_TERMINAL", setting.BOOLEAN, "false",
+        "Whether `waypost approve --plan DIGEST` works where nobody sits at a terminal (scripts, CI).",
+    )  # fmt: skip
+    read_only: bool = _setting(
+        "WAYPOST_READ_ONLY", setting.BOOLEAN, "false",
+        "The kill switch: no proposals, no applies. Reading, planning and drift reports go on.",
+    )  # fmt: skip
+
+    @property
+    def query_url(self) -> str:
+        """Where the gateway asks the reconciler."""
+        if self.reconciler_url:
+            return self.reconciler_url
+        wildcard = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        listen = self.reconciler_listen
+        return f"http://{Listen(wildcard.get(listen.host, listen.host), listen.port)}"
+
+
+HOME_SETTING = Setting(
+    "WAYPOST_HOME", Kind("an absolute path", lambda text: setting.PATH.parse(text)), "",
+    "The home this file lies in. Only the environment can set it.",
+)  # fmt: skip
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    spec.metadata["setting"] for spec in fields(Settings) if "setting" in spec.metadata
+)
+"""Every setting that waypost.env may hold, in the order a person meets them."""
+
+_BY_NAME = {declared.name: declared for declared in SETTINGS}
+
+
+def value(settings: Settings, name: str) -> Any:
+    """What a setting is, by the name that people know."""
+    return getattr(settings, _BY_NAME[name].field)
+
+
+def locate(environ: Mapping[str, str] = ENVIRON, directory: Path | None = None) -> Path:
+    """The home meant: WAYPOST_HOME, else the working directory if it is one, else `waypost` in the user's own."""
+    if named := environ.get(HOME_SETTING.name, ""):
+        path: Path = HOME_SETTING.read(named, "environment")
+        return path
+    here = directory or Path.cwd()
+    return here if (here / SETTINGS_FILE).is_file() else Path.home() / "waypost"
+
+
+def load(environ: Mapping[str, str], home: Path) -> Settings:
+    """The settings of a home: its waypost.env and targets.toml, with the environment winning.
+
+    Raises ConfigError with every fault there is.
+    """
+    faults: list[str] = []
+    written = _read_file(home / SETTINGS_FILE, faults)
+    named = {name: ("environment", text) for name, text in environ.items() if name.startswith("WAYPOST_")}
+    chosen = {**written, **{name: entry for name, entry in named.items() if entry[1].strip()}}
+    chosen.pop(HOME_SETTING.name, None)
+    values = _values(chosen, faults)
+    tables = _read_tables(home / TARGETS_FILE, faults)
+    _refuse_unknown({**written, **named}, _referenced(chosen, tables), faults)
+    extra = tuple(_place(name, content, home / TARGETS_FILE, faults) for name, content in tables.items())
+    _refuse_missing_files(values, chosen, faults)
+    if faults:
+        raise ConfigError(*faults)
+    settings = Settings(home=home, **values)
+    return Settings(home=home, places=_default_places(settings) + tuple(filter(None, extra)), **values)
+
+
+def _values(chosen: Mapping[str, tuple[str, str]], faults: list[str]) -> dict[str, Any]:
+    values = {}
+    for name, (place, text) in chosen.items():
+        if (declared := _BY_NAME.get(name)) and text.strip():
+            try:
+                values[declared.field] = declared.read(text, place)
+            except ConfigError as fault:
+                faults.extend(fault.faults)
+    return values
+
+
+_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<text>.*?)\s*")
+
+
+def _read_file(path: Path, faults: list[str]) -> dict[str, tuple[str, str]]:
+    """Name -> (where it stands, text as written)."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as fault:
+        faults.append(f"{path}: cannot be read: {getattr(fault, 'strerror', '') or 'it is not UTF-8 text'}")
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            _read_line(f"{path}:{number}", line.strip(), found, faults)
+    return found
+
+
+def _read_line(place: str, line: str, found: dict[str, tuple[str, str]], faults: list[str]) -> None:
+    match = _LINE.fullmatch(line)
+    if not match:
+        faults.append(f"{place}: this line is not a setting; one looks like WAYPOST_READ_ONLY=false")
+    elif match["name"] in found:
+        faults.append(f"{place}: {match['name']} stands there a second time, after {found[match['name']][0]}")
+    elif match["name"] == HOME_SETTING.name:
+        faults.append(f"{place}: WAYPOST_HOME says where this file is, so only the environment can set it")
+    else:
+        found[match["name"]] = (place, _unquoted(match["text"]))
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted else text
+
+
+def _referenced(chosen: Mapping[str, tuple[str, str]], tables: Mapping[str, Any]) -> set[str]:
+    """Environment variables that hold secrets some setting refers to: they may be called anything."""
+    texts = [text for _, text in chosen.values()]
+    texts += [str(value) for table in tables.values() if isinstance(table, dict) for value in table.values()]
+    return {word.removeprefix("env:") for text in texts for word in text.split() if word.startswith("env:")}
+
+
+def _refuse_unknown(named: Mapping[str, tuple[str, str]], known: set[str], faults: list[str]) -> None:
+    for name, (place, _) in named.items():
+        if name not in _BY_NAME and name not in known and name != HOME_SETTING.name:
+            faults.append(f"{place}: {name} is not a setting; {_nearest(name, _BY_NAME)}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else "there are: " + ", ".join(names)
+
+
+def _refuse_missing_files(values: Mapping[str, Any], chosen: Mapping[str, tuple[str, str]], faults: list[str]) -> None:
+    for name in ("WAYPOST_CA_FILE", "WAYPOST_TRAEFIK_BINARY"):
+        path = values.get(_BY_NAME[name].field)
+        if path is not None and not path.is_file():
+            faults.append(f"{chosen[name][0]}: {name} is '{path}'; right would be a file that exists, or nothing")
+
+
+# ── further instances ────────────────────────────────────────────────────────────────────────────
+
+_PLACE_KEYS = {
+    name: _BY_NAME[f"WAYPOST_TRAEFIK_{name.upper()}"]
+    for name in ("api_url", "dynamic_dir", "delivery", "binary", "api_auth", "deadline")
+}
+_INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def _default_places(settings: Settings) -> tuple[Place, ...]:
+    if settings.traefik_dynamic_dir is None:
+        return ()
+    values = {name: getattr(settings, declared.field) for name, declared in _PLACE_KEYS.items()}
+    return (Place(name="traefik", kind="traefik", **values),)
+
+
+def _read_tables(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as fault:
+        faults.append(f"{path}: cannot be read: {fault}")
+        return {}
+
+
+def _place(name: str, content: Any, path: Path, faults: list[str]) -> Place | None:
+    """The instance that one table describes, or None with its faults told."""
+    place, before = f"{path}: [{name}]", len(faults)
+    if not _INSTANCE_NAME.fullmatch(name) or name == "traefik":
+        faults.append(f"{place}: an instance has a name of its own, of a-z, 0-9 and '-' ('traefik' is the default one)")
+    if not isinstance(content, dict):
+        faults.append(f"{place}: right would be a table with kind, api_url and dynamic_dir")
+        return None
+    if content.get("kind") != "traefik":
+        faults.append(f"{place}: kind is {content.get('kind', '')!r}; right would be 'traefik'")
+    for required in ("api_url", "dynamic_dir"):
+        if not content.get(required):
+            faults.append(f"{place}: {required} is missing; right would be {_PLACE_KEYS[required].kind.words}")
+    values = _place_values(place, content, faults)
+    return Place(name=name, kind="traefik", **values) if len(faults) == before else None
+
+
+def _place_values(place: str, content: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    values = {name: declared.kind.parse(declared.default) for name, declared in _PLACE_KEYS.items()}
+    for key, text in content.items():
+        if key == "kind":
+            continue
+        if key not in _PLACE_KEYS:
+            faults.append(f"{place}: '{key}' is not a key; {_nearest(key, ['kind', *_PLACE_KEYS])}")
+            continue
+        try:
+            values[key] = _PLACE_KEYS[key].read(str(text), f"{place} {key}")
+        except ConfigError as fault:
+            faults.extend(fault.faults)
+    return values
+
+
+# ── the same declarations, for people ────────────────────────────────────────────────────────────
+
+
+def explained(chosen: Mapping[str, str]) -> str:
+    """The text of waypost.env: every setting with its explanation, the chosen ones set, the others shown."""
+    blocks = [
+        "# Settings of this home. A line that starts with # is a comment: remove the # to choose.\n"
+        "# An environment variable of the same name wins over this file. Secrets are references\n"
+        "# (env:NAME, file:/path), never values. `waypost doctor` tests what stands here.\n"
+    ]
+    for declared in SETTINGS:
+        lines = textwrap.wrap(f"{declared.explanation} Right is {declared.kind.words}.", 98)
+        text = "".join(f"# {line}\n" for line in lines)
+        picked = chosen.get(declared.name)
+        value = f"#{declared.name}={declared.default}" if picked is None else f"{declared.name}={picked}"
+        blocks.append(f"{text}{value}\n")
+    return "\n".join(blocks)
+
+
+def table() -> str:
+    """The settings as a Markdown table, for README."""
+    rows = ["| setting | unless chosen | what it is |", "|---|---|---|"]
+    for declared in SETTINGS:
+        default = f"`{declared.default}`" if declared.default else "–"
+        rows.append(f"| `{declared.name}` | {default} | {declared.explanation} |")
+    return "\n".join(rows) + "\n"

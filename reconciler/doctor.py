@@ -1,0 +1,55 @@
+"""The check-up of a deployment as it is: every part tried, every failure with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler import doctor_home, doctor_machine, doctor_target
+from reconciler.config import ENVIRON, Place
+from reconciler.core.target import Verdict
+from reconciler.doctor_target import Binary, Witness
+from reconciler.finding import Finding
+from reconciler.home import Home
+from reconciler.ports import Clock
+
+__all__ = ["Binary", "Deployment", "Finding", "Witness", "examine", "worst"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What is examined, introduced by whoever built it.
+
+    `witnesses` holds the API of each instance by name. `probe` writes a marker into an instance's directory and
+    asks whether it is seen; without it (nobody consented) nothing is written that Traefik could notice.
+    """
+
+    home: Home
+    clock: Clock
+    witnesses: Mapping[str, Witness] = field(default_factory=dict)
+    binary: Binary | None = None
+    probe: Callable[[Place], Verdict] | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: ENVIRON)
+
+
+def examine(deployment: Deployment) -> Iterator[Finding]:
+    """Every finding as it is made, the machine first, then the home, then each target. Never raises."""
+    home, settings = deployment.home, deployment.home.settings
+    yield doctor_machine.python()
+    yield doctor_machine.sqlite()
+    yield doctor_machine.account()
+    yield doctor_machine.clock_is_set(deployment.clock)
+    yield doctor_machine.space("home", home.path)
+    yield from doctor_home.examine(home, deployment.clock, deployment.environ)
+    if not settings.places:
+        yield doctor_target.none_configured()
+    for place in settings.places:
+        yield from doctor_target.examine(
+            place, deployment.witnesses.get(place.name), deployment.binary, deployment.probe
+        )
+
+
+def worst(findings: list[Finding]) -> str:
+    """The level of the whole: "fail" if anything fails, else "warn" if anything warns, else "ok"."""
+    levels = {finding.level for finding in findings}
+    return next((level for level in ("fail", "warn") if level in levels), "ok")

@@ -1,0 +1,227 @@
+"""A home: made once and safely again, opened, kept to one reconciler, never on a network disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from reconciler import config, desired, founding, home
+from reconciler.config import ConfigError
+from reconciler.core import policy
+from reconciler.git.store import Store
+from reconciler.home import Held, HomeError
+from state.log import EventLog
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def now() -> datetime:
+    return NOW
+
+
+def make(directory, **chosen):
+    return founding.create(directory, chosen=chosen, environ={}, now=now)
+
+
+def events_of(made):
+    with contextlib.closing(EventLog.open(made.log_path, now=now, readonly=True)) as log:
+        return [type(recorded.event).__name__ for recorded in log.read()]
+
+
+def test_a_new_home_holds_settings_log_gateway_and_the_starter_desired_repo(tmp_path):
+    made = make(tmp_path / "home")
+    assert made.settings_path.read_text() == config.explained({})
+    assert events_of(made) == ["HomeCreated"]
+    assert made.gateway_path.is_dir()
+    store = Store.open(made.desired_store_path)
+    commit = store.head("main")
+    planted = {entry.path: store.read(entry.id) for entry in store.entries(commit)}
+    assert planted == founding.starter_files()
+    assert {"README.md", "waypost.yaml", "traefik/presets/rate-limit.yaml"} <= set(planted)
+    assert store.commit(commit).at == NOW
+
+
+def test_making_it_again_changes_nothing(tmp_path):
+    made = make(tmp_path / "home")
+    settings, head = made.settings_path.read_bytes(), Store.open(made.desired_store_path).head()
+    made.settings_path.write_bytes(settings + b"WAYPOST_READ_ONLY=yes\n")
+    again = make(tmp_path / "home")
+    assert again.settings.read_only
+    assert Store.open(again.desired_store_path).head() == head
+    assert events_of(again) == ["HomeCreated"]
+
+
+@pytest.mark.parametrize("missing", ["log.db", "desired.git", "gateway"])
+def test_a_making_that_was_cut_short_is_finished_by_the_next(missing, tmp_path):
+    made = make(tmp_path / "home")
+    subprocess.run(["rm", "-r", made.path / missing], check=True)
+    (made.path / "log.db-wal").unlink(missing_ok=True)
+    (made.path / "log.db-shm").unlink(missing_ok=True)
+    again = make(tmp_path / "home")
+    assert events_of(again) == ["HomeCreated"]
+    assert Store.open(again.desired_store_path).head() is not None
+    assert again.gateway_path.is_dir()
+
+
+def test_only_the_owner_reads_the_log_and_others_read_nothing_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        made = make(tmp_path / "home")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made.path.iterdir()}
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o750
+    assert (modes["log.db"], modes["waypost.env"], modes["gateway"]) == (0o600, 0o640, 0o750)
+
+
+def test_a_directory_with_other_things_in_it_is_refused_untouched(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(HomeError, match=r"holds other things \(holiday.jpg\): choose a directory that is empty"):
+        make(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "home").touch()
+    with pytest.raises(HomeError, match="is a file"):
+        make(tmp_path / "home")
+
+
+def test_a_wrong_choice_leaves_nothing_behind_that_refuses_to_open(tmp_path):
+    with pytest.raises(ConfigError, match="WAYPOST_LISTEN is '9100'"):
+        make(tmp_path / "home", WAYPOST_LISTEN="9100")
+    make(tmp_path / "home", WAYPOST_LISTEN="127.0.0.1:9100")
+
+
+def test_another_choice_for_a_home_that_is_there_is_not_passed_over_in_silence(tmp_path):
+    make(tmp_path / "home", WAYPOST_DESIRED_BRANCH="trunk")
+    make(tmp_path / "home", WAYPOST_DESIRED_BRANCH="trunk")
+    with pytest.raises(HomeError, match="says otherwise about WAYPOST_DESIRED_BRANCH: change it there"):
+        make(tmp_path / "home", WAYPOST_DESIRED_BRANCH="other")
+
+
+def test_with_a_desired_repo_elsewhere_the_home_holds_an_empty_mirror(tmp_path):
+    made = make(tmp_path / "home", WAYPOST_DESIRED_REPO="https://git.example/me/desired.git")
+    assert made.desired_store_path.name == "mirror.git"
+    assert made.desired_source == "https://git.example/me/desired.git"
+    assert Store.open(made.desired_store_path).head() is None
+
+
+def test_the_first_branch_is_the_one_that_is_desired(tmp_path):
+    made = make(tmp_path / "home", WAYPOST_DESIRED_BRANCH="trunk")
+    head = subprocess.run(
+        ["git", "symbolic-ref", "HEAD"], cwd=made.desired_store_path, check=True, capture_output=True, text=True
+    )
+    assert head.stdout.strip() == "refs/heads/trunk"
+
+
+def test_what_is_no_home_cannot_be_opened(tmp_path):
+    with pytest.raises(HomeError, match=r"is not a Waypost home: .*`waypost init` makes one"):
+        home.open(tmp_path, {})
+
+
+def test_one_reconciler_at_a_time_and_the_other_is_named(tmp_path):
+    made = make(tmp_path / "home")
+    with made.lock_reconciler():
+        assert made.lock_reconciler() == Held(os.getpid())
+        with pytest.raises(HomeError, match=f"is in use by process {os.getpid()}"):
+            make(tmp_path / "home")
+    again = made.lock_reconciler()
+    assert not isinstance(again, Held)
+    again.close()
+
+
+def test_the_lock_of_a_killed_reconciler_holds_nobody_up(tmp_path):
+    made = make(tmp_path / "home")
+    program = (
+        "import sys, pathlib; from reconciler import home\n"
+        "held = home.open(pathlib.Path(sys.argv[1])).lock_reconciler()\n"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, made.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout.readline() == "locked\n"
+        assert made.lock_reconciler() == Held(other.pid)
+        other.kill()
+    with made.lock_reconciler() as lock:
+        assert lock is not None
+
+
+MOUNTS = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /mnt/nas rw - nfs4 nas:/export rw
+31 22 0:41 / /mnt/with\040space rw shared:7 master:2 - cifs //nas/share rw
+32 30 8:2 / /mnt/nas/local rw - xfs /dev/sdb1 rw
+33 22 0:42 / /mnt/twice rw - nfs nas:/a rw
+34 22 8:3 / /mnt/twice rw - btrfs /dev/sdc1 rw
+half a line
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/waypost", "ext4"),
+        ("/mnt/nas/waypost", "nfs4"),
+        ("/mnt/nas", "nfs4"),
+        ("/mnt/nasty", "ext4"),
+        ("/mnt/with space/x", "cifs"),
+        ("/mnt/nas/local/x", "xfs"),
+        ("/mnt/twice/x", "btrfs"),
+    ],
+)
+def test_the_innermost_mount_says_what_file_system_a_path_is_on(path, kind):
+    assert home.file_system(home.Path(path), MOUNTS) == kind
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3"])
+def test_a_home_on_a_network_file_system_is_refused_before_anything_is_made(kind, tmp_path):
+    # No network disk can be mounted in a test, so the text that the kernel would show stands in for one.
+    mounts = f"1 0 0:1 / / rw - {kind} nas:/export rw\n"
+    with pytest.raises(HomeError, match=rf"on a network file system \({kind}\)"):
+        home.refuse_network_file_system(tmp_path, mounts)
+
+
+def test_an_unknown_file_system_is_no_reason_to_refuse(tmp_path):
+    home.refuse_network_file_system(tmp_path, "")
+
+
+def test_every_file_of_the_starter_is_text_without_templates():
+    for path, content in founding.starter_files().items():
+        assert "{{" not in content.decode(), path
+
+
+def test_the_starter_policy_shows_every_key_with_its_default():
+    document = yaml.safe_load(founding.starter_files()["waypost.yaml"])
+    understood, problems = policy.parse(document)
+    assert problems == ()
+    assert understood == policy.Policy()
+    assert set(document) == set(policy.Policy.model_fields)
+
+
+def test_the_starter_desired_repo_loads_without_a_problem(tmp_path):
+    made = make(tmp_path / "home")
+    store = Store.open(made.desired_store_path)
+    loaded = desired.load(store, store.head(), [desired.Instance("traefik", "traefik", "traefik")])
+    assert loaded.problems == ()
+    assert {address.name for address in loaded.resources} == {"preset-security-headers", "preset-rate-limit"}
+
+
+def test_a_real_traefik_takes_the_presets_as_they_are(traefik, until):
+    presets = {path: content for path, content in founding.starter_files().items() if "/presets/" in path}
+    for path, content in presets.items():
+        traefik.drop(path.rpartition("/")[2], content)
+    until(
+        lambda: {"preset-security-headers@file", "preset-rate-limit@file"} <= traefik.names(),
+        "both presets in Traefik's API",
+    )
+    assert len(presets) == 2
