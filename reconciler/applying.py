@@ -1,0 +1,224 @@
+"""One instance's apply: intention, write, proof, and what follows from the verdict. Every step is an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.core import redact
+from reconciler.core.plan import ABSENT, Change, side_hash
+from reconciler.core.target import Attempt, Target, TargetError, Verdict
+from reconciler.planning import Planned
+from reconciler.world import World
+from state import events, views
+from state.log import Entry
+from state.model import Address, Snapshot, digest_bytes
+
+
+def apply(world: World, instance: str, planned: Planned) -> str:
+    """Carry out one instance's changes. Returns what came of it: proven, refuted, unknown, or waiting.
+
+    "waiting" wrote nothing: the target cannot be asked at the moment, or it moved since the plan was made;
+    the next pass plans again.
+    """
+    target, observed = world.targets[instance], planned.observed[instance]
+    if observed.witness or observed.poison.keys() - {observed.own_file}:
+        return "waiting"  # a write that nobody could confirm is not begun; one over our own broken file mends it
+    if not _seen(world, target):
+        return "waiting"
+    attempt = _attempt(world, instance, planned)
+    changes = planned.plan.of(instance).changes
+    _record(world, instance, _started(planned, attempt, changes), key=f"started:{attempt.id}")
+    try:
+        target.write(attempt)
+    except TargetError as error:
+        _record(world, instance, events.ApplyAbandoned(instance=instance, attempt=attempt.id, reason=str(error)))
+        return "waiting"
+    return settle(world, target, attempt, changes, target.prove(attempt), observed.live)
+
+
+def settle(
+    world: World, target: Target, attempt: Attempt, changes: Iterable[Change], verdict: Verdict, fallback: Snapshot
+) -> str:
+    """Record the verdict. Only "refuted" puts the last good state back and quarantines."""
+    verdict = _covered(verdict, attempt.live)
+    if verdict.outcome == "proven":
+        _record(world, attempt.instance, _proven(attempt, changes, verdict), key=f"proven:{attempt.id}")
+    elif verdict.outcome == "refuted":
+        _refuted(world, target, attempt, tuple(changes), verdict, fallback)
+    else:
+        unknown = events.ApplyUnknown(
+            instance=attempt.instance, attempt=attempt.id, commit=attempt.commit, reason=verdict.evidence
+        )
+        _record(world, attempt.instance, unknown, key=f"unknown:{attempt.id}:{verdict.evidence}")
+    return verdict.outcome
+
+
+def _covered(verdict: Verdict, live: Snapshot) -> Verdict:
+    # Traefik quotes what it cannot parse, a password hash for instance; that must not enter the log.
+    specs = live.values()
+    faults = {address: redact.cover(fault, specs) for address, fault in verdict.faults.items()}
+    return replace(verdict, evidence=redact.cover(verdict.evidence, specs), faults=faults)
+
+
+def resume(world: World, instance: str) -> None:
+    """Finish what an earlier pass began and could not conclude: a crash, or a witness that was out."""
+    open_attempt = world.log.view(views.Attempts).open.get(instance)
+    if open_attempt is None:
+        return
+    target, started = world.targets[instance], open_attempt.started
+    observed = target.observe()
+    if observed.file != started.after:
+        what = "was never carried out" if observed.file == started.before else "was overwritten by somebody"
+        abandoned = events.ApplyAbandoned(
+            instance=instance, attempt=started.attempt, reason=f"the write {what} before it was proven"
+        )
+        _record(world, instance, abandoned)
+        return
+    if observed.witness:
+        return
+    attempt = _again(started, observed.live)
+    changes = _changes(started, world.log.view(views.Applied).base(instance))
+    verdict = target.prove(attempt)
+    settle(world, target, attempt, changes, verdict, world.log.view(views.Applied).base(instance))
+
+
+def _seen(world: World, target: Target) -> bool:
+    """Does the target notice this directory at all? Asked once, before the first real write."""
+    health = world.log.view(views.Health).of(target.instance)
+    if health.probed(target.place):
+        return True
+    attempt = world.chance(8).hex()
+    verdict = target.probe(attempt)
+    if verdict.outcome == "proven":
+        _record(
+            world,
+            target.instance,
+            events.ProbeSucceeded(
+                instance=target.instance, attempt=attempt, seconds=round(verdict.seconds, 3), directory=target.place
+            ),
+        )
+        return True
+    if health.failure != f"{verdict.evidence} {verdict.remedy}".strip():
+        failed = events.ProbeFailed(instance=target.instance, reason=verdict.evidence, remedy=verdict.remedy)
+        _record(world, target.instance, failed)
+    return False
+
+
+def _attempt(world: World, instance: str, planned: Planned) -> Attempt:
+    observed, live = planned.observed[instance], planned.after[instance]
+    draft = Attempt(
+        id=world.chance(8).hex(),
+        instance=instance,
+        commit=planned.plan.commit,
+        live=live,
+        gone=frozenset(observed.live.keys() - live.keys()),
+        before=observed.file,
+    )
+    after = digest_bytes(world.targets[instance].render(draft))
+    return replace(draft, after=after)
+
+
+def _again(started: events.ApplyStarted, live: Snapshot) -> Attempt:
+    gone = frozenset(Address.parse(text) for text, spec in started.changes.items() if spec is None)
+    return Attempt(
+        id=started.attempt,
+        instance=started.instance,
+        commit=started.commit,
+        live=live,
+        gone=gone,
+        before=started.before,
+        after=started.after,
+    )
+
+
+def _changes(started: events.ApplyStarted, base: Snapshot) -> list[Change]:
+    return [
+        Change(
+            address=(address := Address.parse(text)),
+            base=base.get(address, ABSENT),
+            want=ABSENT if spec is None else spec,
+            live=base.get(address, ABSENT),
+            action="delete" if spec is None else "update" if address in base else "create",
+        )
+        for text, spec in started.changes.items()
+    ]
+
+
+def _started(planned: Planned, attempt: Attempt, changes: Iterable[Change]) -> events.ApplyStarted:
+    changes = tuple(changes)
+    return events.ApplyStarted(
+        instance=attempt.instance,
+        attempt=attempt.id,
+        commit=attempt.commit,
+        digest=planned.plan.digest,
+        before=attempt.before,
+        after=attempt.after,
+        changes=_wanted(changes),
+        reason="; ".join(str(change) for change in changes[:20]) + _more(len(changes) - 20),
+    )
+
+
+def _proven(attempt: Attempt, changes: Iterable[Change], verdict: Verdict) -> events.ApplyProven:
+    return events.ApplyProven(
+        instance=attempt.instance,
+        attempt=attempt.id,
+        commit=attempt.commit,
+        changes=_wanted(changes),
+        file=verdict.file or attempt.after,
+        seconds=round(verdict.seconds, 3),
+        evidence=verdict.evidence,
+    )
+
+
+def _refuted(
+    world: World,
+    target: Target,
+    attempt: Attempt,
+    changes: tuple[Change, ...],
+    verdict: Verdict,
+    fallback: Snapshot,
+) -> None:
+    # Refutation and quarantine are one fact: a crash between them would let the next pass try the same again.
+    common = {"instance": attempt.instance, "attempt": attempt.id, "commit": attempt.commit}
+    refuted = events.ApplyRefuted(
+        **common, reason=verdict.evidence, faults={str(address): fault for address, fault in verdict.faults.items()}
+    )
+    changed = {str(change.address) for change in changes}
+    quarantined = events.ResourcesQuarantined(
+        **common,
+        resources={str(change.address): side_hash(change.want) for change in changes},
+        culprits=tuple(sorted(str(address) for address in verdict.faults if str(address) in changed)),
+        reason=verdict.evidence,
+    )
+    stream = f"target/{attempt.instance}"
+    world.log.append(
+        [
+            Entry(stream=stream, event=refuted, key=f"refuted:{attempt.id}"),
+            Entry(stream=stream, event=quarantined, key=f"quarantined:{attempt.id}"),
+        ]
+    )
+    undone = target.undo(attempt, fallback)
+    _record(
+        world,
+        attempt.instance,
+        events.ApplyUndone(
+            instance=attempt.instance,
+            attempt=attempt.id,
+            proven=undone.outcome == "proven",
+            file=undone.file,
+            reason=undone.evidence,
+        ),
+    )
+
+
+def _wanted(changes: Iterable[Change]) -> dict[str, object]:
+    return {str(change.address): None if change.want is ABSENT else change.want for change in changes}
+
+
+def _more(count: int) -> str:
+    return f"; and {count} more" if count > 0 else ""
+
+
+def _record(world: World, instance: str, event: events.Event, key: str = "") -> None:
+    world.log.append(Entry(stream=f"target/{instance}", event=event, key=key))

@@ -1,0 +1,243 @@
+"""One pass, top to bottom: take in, follow, finish what was begun, plan, guard, apply, prove, conclude."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler import applying, reviewing, watching
+from reconciler.core import account
+from reconciler.core.plan import ABSENT, Plan, side_hash
+from reconciler.git import main as approvals
+from reconciler.git.errors import GitError
+from reconciler.planning import Planned, plan_main, policy_in_force
+from reconciler.world import ACTOR, World
+from state import events, views
+from state.grants import Grants
+from state.log import Entry
+from state.review import ProposalRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a pass came to: `state` is one word, `said` a sentence for people, `plan` what it was about."""
+
+    state: str  # nothing, applied, held, drift, waiting, refuted, unknown, lost
+    said: str
+    plan: Plan | None = None
+    revision: int = 0
+
+    @property
+    def plan_json(self) -> dict[str, Any] | None:
+        return account.as_json(self.plan) if self.plan else None
+
+    @property
+    def exit_code(self) -> int:
+        return {"nothing": 0, "applied": 0, "held": 3, "refuted": 3, "lost": 1}.get(self.state, 2)
+
+
+def run_pass(world: World) -> Outcome:
+    """Make what is live what main says, as far as nothing speaks against it. Looks every time, records only news."""
+    reviewing.take_in(world)
+    head = _follow(world)
+    if head is None:
+        return Outcome(state="lost", said=world.log.view(views.Main).source_lost)
+    _record_approvals(world, head)
+    reviewing.tend(world, head, policy_in_force(world, head))
+    with contextlib.suppress(GitError):
+        reviewing.publish(world)
+    for instance in world.targets:
+        applying.resume(world, instance)
+    planned = plan_main(world, head)
+    if _lift_quarantine(world, planned):
+        planned = plan_main(world, head)
+    watching.record_targets(world, planned)
+    _record_adopted(world, planned)
+    watching.record_drift(world, planned)
+    if planned.plan.held:
+        return _hold(world, planned.plan)
+    if world.read_only:
+        return Outcome(state="waiting", said="read-only: nothing is applied", plan=planned.plan)
+    results = _apply(world, planned)
+    if "refuted" in results.values():
+        reviewing.propose_revert(world, head)
+    return _conclude(world, planned, results)
+
+
+def _follow(world: World) -> str | None:
+    """The head of main, fetched if it lives elsewhere; None, with the reason recorded, where it cannot be followed."""
+    lost = world.log.view(views.Main).source_lost
+    try:
+        if world.remote:
+            world.remote.fetch(world.store, world.branch)
+        head = world.store.head(world.branch)
+        if head is None:
+            raise GitError(f"there is no branch '{world.branch}' in {world.source}; push one")
+        world.store.commit(head)
+    except GitError as error:
+        if lost != str(error):
+            _say(world, "main", events.SourceLost(source=world.source, reason=str(error)))
+        return None
+    if lost:
+        _say(world, "main", events.SourceFound(source=world.source, commit=head))
+    return head
+
+
+def _record_approvals(world: World, head: str) -> None:
+    """What is on main is approved, however it came there; who brought it is recorded, or that nobody knows."""
+    was = world.log.view(views.Main).head
+    if was == head:
+        return
+    if was and not world.store.is_ancestor(was, head):
+        reason = "the branch was force-pushed or replaced; revisions that were applied are kept"
+        _say(world, "main", events.HistoryRewritten(was=was, now=head, reason=reason))
+    known = {item.id: item.commit for item in world.log.view(views.Proposals).items.values() if _believed(world, item)}
+    people = world.log.view(Grants).people
+    entries = [
+        Entry(
+            stream="main",
+            key=f"approved:{head if not was else ''}:{approval.commit}",
+            event=events.CommitApproved(
+                commit=approval.commit,
+                via=approval.via,
+                proposal=approval.proposal,
+                by=people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by,
+                subject=approval.subject,
+            ),
+        )
+        for approval in approvals.approvals(world.store, was, head, known)
+    ]
+    world.log.append(entries)
+
+
+def _believed(world: World, record: ProposalRecord) -> bool:
+    """Is this commit really that proposal's? The gateway's word alone is not enough to say who asked for it."""
+    if record.status == "approved":
+        return False
+    return bool(record.shown) or world.store.head(record.branch) == record.commit
+
+
+def _record_adopted(world: World, planned: Planned) -> None:
+    by_instance: dict[str, dict[str, object]] = {}
+    for one in planned.plan.adopted:
+        spec = planned.desired.snapshot.get(one.address)
+        by_instance.setdefault(one.address.instance, {})[str(one.address)] = spec
+    for instance, resources in by_instance.items():
+        adopted = events.ResourcesAdopted(
+            instance=instance, commit=planned.plan.commit, resources=resources, reason="live already is as desired"
+        )
+        _say(world, f"target/{instance}", adopted)
+
+
+def _lift_quarantine(world: World, planned: Planned) -> bool:
+    """Let resources out whose fault is no longer wanted: with each culprit comes everything of its attempt."""
+    quarantine = world.log.view(views.Quarantine)
+    if planned.desired.problems or not quarantine.held:
+        return False
+    want = planned.desired.snapshot
+    mended = {
+        quarantine.why[address].attempt
+        for address, kept_out in quarantine.held.items()
+        if quarantine.why[address].culprit and side_hash(want.get(address, ABSENT)) != kept_out
+    }
+    freed = tuple(sorted(str(a) for a in quarantine.held if quarantine.why[a].attempt in mended))
+    if freed:
+        lifted = events.QuarantineLifted(addresses=freed, reason="what is wanted of what failed has changed")
+        _say(world, "main", lifted)
+    return bool(freed)
+
+
+def _hold(world: World, plan: Plan) -> Outcome:
+    """Record why a plan is not applied, if that is news."""
+    if plan.errors and not plan.changes:
+        problems = tuple(
+            {"file": p.file, "line": p.line, "column": p.column, "message": p.message, "where": str(p)}
+            for p in plan.errors
+        )
+        refused = world.log.view(views.Main).refused
+        is_news = not refused or (refused.commit, refused.problems) != (plan.commit, problems)
+        news: events.Event = events.DesiredRefused(commit=plan.commit, problems=problems)
+    else:
+        held = world.log.view(views.Main).held
+        news = events.PlanHeld(
+            commit=plan.commit,
+            digest=plan.digest,
+            refusals=tuple(refusal.as_json() for refusal in plan.refusals),
+            conflicts=tuple(str(conflict.address) for conflict in plan.conflicts),
+            problems=tuple({"where": str(p), "message": p.message} for p in plan.errors),
+            quarantined=tuple(str(change.address) for change in plan.quarantined),
+            reason=plan.held,
+        )
+        is_news = not held or held.plan != news
+    if is_news:
+        _say(world, "main", news)
+    return Outcome(state="held", said=f"held: {plan.held}", plan=plan)
+
+
+def _apply(world: World, planned: Planned) -> dict[str, str]:
+    """Apply to each instance that has changes; one result word an instance."""
+    plan = planned.plan
+    if not plan.changes:
+        return {}
+    _say(
+        world,
+        "main",
+        events.PlanMade(
+            commit=plan.commit,
+            digest=plan.digest,
+            changes=tuple(map(str, plan.changes)),
+            losses=tuple(loss.as_json() for loss in plan.losses),
+            reason=f"main is at {plan.commit[:12]}",
+        ),
+        key=f"plan:{plan.commit}:{plan.digest}",
+    )
+    instances = sorted({change.address.instance for change in plan.changes})
+    return {instance: applying.apply(world, instance, planned) for instance in instances}
+
+
+def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcome:
+    """A revision is made once main is applied and proven whole; anything less says what is missing."""
+    plan = planned.plan
+    for word in ("refuted", "unknown", "waiting"):
+        if word in results.values():
+            return Outcome(state=word, said=watching.explain(world, word), plan=plan)
+    if planned.lost or plan.quarantined:
+        left_out = "; ".join(f"{name}: {error}" for name, error in planned.lost.items())
+        said = f"left out: {left_out}" if left_out else watching.explain(world, "left out")
+        return Outcome(state="waiting", said=said, plan=plan)
+    watching.record_healed(world, plan.changes)
+    number = _make_revision(world, plan)
+    if results:
+        return Outcome(
+            state="applied", said=f"applied and proven: {len(plan.changes)} changes", plan=plan, revision=number
+        )
+    if plan.open_drift:
+        return Outcome(state="drift", said=f"{len(plan.open_drift)} resources drifted", plan=plan, revision=number)
+    return Outcome(state="nothing", said="live is as main says", plan=plan, revision=number)
+
+
+def _make_revision(world: World, plan: Plan) -> int:
+    latest = world.log.view(views.Revisions).latest
+    if latest and latest.commit == plan.commit:
+        return latest.number
+    number = (latest.number if latest else 0) + 1
+    # The ref first: a revision that the log knows of can always be found again.
+    world.store.keep(number, plan.commit)
+    made = events.RevisionMade(
+        number=number,
+        commit=plan.commit,
+        tree=world.store.commit(plan.commit).tree,
+        policy=plan.policy,
+        reason="applied and proven" if plan.changes else "live already was as this commit says",
+    )
+    _say(world, "main", made, key=f"revision:{number}")
+    head = world.log.head()
+    world.store.anchor(plan.commit, head.seq, head.hash)
+    if world.remote:
+        world.remote.push_own(world.store)
+    return number
+
+
+def _say(world: World, stream: str, event: events.Event, key: str = "") -> None:
+    world.log.append(Entry(stream=stream, event=event, key=key, actor=ACTOR))

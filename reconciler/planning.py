@@ -1,0 +1,268 @@
+"""Gather the three sides, and make the plan: for main as it stands, and for a proposal on its own. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler import desired as desired_state
+from reconciler.core import guard
+from reconciler.core.guard import Route
+from reconciler.core.plan import Answers, Loss, Plan, make_plan, outcome
+from reconciler.core.policy import Policy
+from reconciler.core.redact import cover
+from reconciler.core.target import Observation, TargetError
+from reconciler.desired import Desired, Instance
+from reconciler.traefik import exposure
+from reconciler.world import World
+from state import views
+from state.grants import Grants
+from state.model import Address, Problem, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A plan with what it was made from. `after` is, per instance, all that will be live once it is applied."""
+
+    plan: Plan
+    desired: Desired
+    observed: Mapping[str, Observation]
+    lost: Mapping[str, TargetError] = field(default_factory=dict)
+    after: Mapping[str, Snapshot] = field(default_factory=dict)
+
+
+def plan_main(world: World, commit: str) -> Planned:
+    """The plan that a pass would carry out for this commit of main."""
+    policy = policy_in_force(world, commit)
+    desired = load(world, commit)
+    if desired.problems:
+        return _unreadable(desired, policy)
+    observed, lost = observe(world)
+    lost |= homeless(world, desired)
+    base = last_applied(world, observed)
+    want = _of_instances(desired.snapshot, observed)
+    return _judged(world, desired, observed, lost, policy, base, want)
+
+
+def plan_proposal(world: World, commit: str, head: str) -> Planned:
+    """The plan of one proposal on its own, as if it stood on today's main: only what it touches."""
+    policy = policy_in_force(world, head)
+    proposed, parent, main = (load(world, id) for id in (commit, world.store.commit(commit).parents[0], head))
+    if proposed.problems:
+        return _unreadable(proposed, policy)
+    adopting = _adopting(world, commit)
+    touched = touches(proposed, parent) | {a for a in proposed.snapshot if a.instance in adopting}
+    observed, lost = observe(world, commit)
+    base = {a: s for a, s in last_applied(world, observed).items() if a in touched}
+    want = {a: s for a, s in _of_instances(proposed.snapshot, observed).items() if a in touched}
+    planned = _judged(world, proposed, observed, lost, policy, base, want, main=main)
+    return replace(planned, plan=replace(planned.plan, notes=planned.plan.notes + _overlaps(touched, parent, main)))
+
+
+def touches(one: Desired, other: Desired) -> frozenset[Address]:
+    """The addresses in which two desired states differ: what a commit is about."""
+    addresses = one.snapshot.keys() | other.snapshot.keys()
+    return frozenset(a for a in addresses if one.snapshot.get(a) != other.snapshot.get(a))
+
+
+def load(world: World, commit: str) -> Desired:
+    """The desired state of a commit, read with the targets that this very commit declares."""
+    policy, problems = desired_state.policy(world.store, commit)
+    desired = desired_state.load(world.store, commit, instances(policy))
+    return replace(desired, problems=(*desired.problems, *problems))
+
+
+def homeless(world: World, desired: Desired) -> dict[str, TargetError]:
+    """Targets with desired resources of which this home does not say where they are."""
+    named = {address.instance for address in desired.resources} - world.targets.keys()
+    where = "set WAYPOST_TRAEFIK_DYNAMIC_DIR in waypost.env", "describe it in targets.toml"
+    return {
+        name: TargetError(f"this home does not say where '{name}' is; {where[name != 'traefik']}", retry=False)
+        for name in named
+    }
+
+
+def instances(policy: Policy) -> list[Instance]:
+    return [Instance(name, part.kind, part.directory) for name, part in policy.targets.items()]
+
+
+def policy_in_force(world: World, commit: str) -> Policy:
+    """The policy of the last applied revision; before the first one, the commit's own."""
+    latest = world.log.view(views.Revisions).latest
+    return desired_state.policy(world.store, latest.commit if latest else commit)[0]
+
+
+def observe(world: World, proposal: str = "") -> tuple[dict[str, Observation], dict[str, TargetError]]:
+    """Look at every target. One that cannot be observed takes no part in the plan; the others go on.
+
+    Nor does one that was ejected, except for the commit of the `proposal` that adopts it again.
+    """
+    observed: dict[str, Observation] = {}
+    lost: dict[str, TargetError] = {}
+    adopting, handover = _adopting(world, proposal), world.log.view(views.Handover)
+    for instance, target in world.targets.items():
+        if not handover.is_ours(instance) and instance not in adopting:
+            continue
+        try:
+            observed[instance] = target.observe()
+        except TargetError as error:
+            lost[instance] = error
+    return observed, lost
+
+
+def _adopting(world: World, commit: str) -> frozenset[str]:
+    """The ejected instances that are ours again once this commit of a proposal is approved."""
+    items = world.log.view(views.Proposals).items
+    awaited = world.log.view(views.Handover).awaited
+    return frozenset(name for id, name in awaited.items() if id in items and items[id].commit == commit)
+
+
+def last_applied(world: World, observed: Mapping[str, Observation]) -> dict[Address, object]:
+    """`base`: what was last proven; and what was written but not yet proven, where its file still stands."""
+    applied, attempts = world.log.view(views.Applied), world.log.view(views.Attempts)
+    base: dict[Address, object] = {}
+    for instance, observation in observed.items():
+        base.update(applied.base(instance))
+        attempt = attempts.open.get(instance)
+        if attempt and attempt.started.after == observation.file:
+            for text, spec in attempt.started.changes.items():
+                _overlay(base, Address.parse(text), spec)
+    return base
+
+
+def _overlay(base: dict[Address, object], address: Address, spec: object) -> None:
+    if spec is None:
+        base.pop(address, None)
+    else:
+        base[address] = spec
+
+
+def _judged(
+    world: World,
+    desired: Desired,
+    observed: Mapping[str, Observation],
+    lost: Mapping[str, TargetError],
+    policy: Policy,
+    base: Snapshot,
+    want: Snapshot,
+    main: Desired | None = None,
+) -> Planned:
+    """`main` is given for a proposal: it is judged on the ground of what main wants, applied yet or not."""
+    ground = {name: {**_awaited(main, name), **one.live} for name, one in observed.items()}
+    live = {address: spec for one in observed.values() for address, spec in one.live.items()}
+    if main:
+        live = {address: spec for address, spec in live.items() if address in base or address in want}
+    plan = replace(
+        make_plan(desired.commit, base, want, live, answers=answers(world, policy)),
+        policy=policy.digest,
+        renderers=tuple((name, world.targets[name].renderer) for name in sorted(observed)),
+        problems=() if main else tuple(_standing(one) for seen in observed.values() for one in seen.problems),
+        notes=tuple(f"{name}: not looked at: {error}" for name, error in lost.items()),
+    )
+    after = {name: outcome(ground[name], plan.of(name).changes) for name in observed}
+    plan = _validated(world, plan, desired, observed, after)
+    plan = _guarded(world, plan, ground, after, policy, is_proposal=main is not None)
+    return Planned(plan=plan, desired=desired, observed=observed, lost=lost, after=after)
+
+
+def _standing(problem: Problem) -> Problem:
+    # What is wrong already is shown beside a plan; only what the plan would make wrong holds it.
+    return replace(problem, severity="warning")
+
+
+def _awaited(main: Desired | None, instance: str) -> dict[Address, object]:
+    return {} if main is None else {a: s for a, s in main.snapshot.items() if a.instance == instance}
+
+
+def _validated(
+    world: World,
+    plan: Plan,
+    desired: Desired,
+    observed: Mapping[str, Observation],
+    after: Mapping[str, Snapshot],
+) -> Plan:
+    for instance, wanted in after.items():
+        if plan.of(instance).changes:
+            found = world.targets[instance].validate(wanted, observed[instance])
+            placed = tuple(_placed(_covered(problem, wanted), desired) for problem in found.problems)
+            plan = replace(plan, problems=plan.problems + placed, notes=plan.notes + found.notes)
+    return plan
+
+
+def _covered(problem: Problem, wanted: Snapshot) -> Problem:
+    # A decoder quotes what it cannot parse; a secret must not reach log or review that way.
+    return replace(problem, message=cover(problem.message, wanted.values()))
+
+
+def _placed(problem: Problem, desired: Desired) -> Problem:
+    # A target speaks of addresses; a person wants the file and the line.
+    if problem.file or not problem.address:
+        return problem
+    resource = desired.resources.get(Address.parse(problem.address))
+    return replace(problem, file=resource.file, line=resource.line) if resource else problem
+
+
+def _guarded(
+    world: World,
+    plan: Plan,
+    before: Mapping[str, Snapshot],
+    after: Mapping[str, Snapshot],
+    policy: Policy,
+    *,
+    is_proposal: bool,
+) -> Plan:
+    found: list[Loss] = [] if is_proposal else list(_rewritten(world, plan.commit))
+    for instance in after:
+        if changes := plan.of(instance).changes:
+            was, will_be = (_routes(side[instance], policy) for side in (before, after))
+            found += guard.losses(was, will_be, changes, policy)
+            found += guard.emptied(instance, before[instance], after[instance])
+    grants = world.log.view(Grants)
+    refused = guard.refusals(
+        found,
+        # A proposal's own plan is what shows these losses; only what needs a person's word is refused there.
+        shown={loss.key for loss in found} if is_proposal else grants.shown,
+        consented=grants.consented,
+        digest=plan.digest,
+        commit=plan.commit,
+        strict=not is_proposal and grants.all_shown,
+    )
+    return replace(plan, losses=tuple(found), refusals=refused)
+
+
+def _routes(snapshot: Snapshot, policy: Policy) -> list[Route]:
+    return exposure.routes(snapshot, policy.guards.authentication)
+
+
+def _rewritten(world: World, commit: str) -> Iterable[Loss]:
+    latest = world.log.view(views.Revisions).latest
+    if latest and not world.store.is_ancestor(latest.commit, commit):
+        lost = f"the branch was rewritten: revision {latest.number} ({latest.commit[:12]}) is no longer in its history"
+        yield Loss(guard="history", address=world.branch, lost=lost, level="consent")
+
+
+def answers(world: World, policy: Policy) -> Answers:
+    """What people said about drift and quarantine, as far as it still holds at this moment."""
+    drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
+    return Answers(
+        heal=dict(drift.heal),
+        heal_instances=frozenset(name for name, part in policy.targets.items() if part.drift == "heal"),
+        accepted={a: (one.live_hash, one.until) for a, one in drift.accepted.items() if one.until > now},
+        quarantine=dict(world.log.view(views.Quarantine).held),
+    )
+
+
+def _overlaps(touched: frozenset[Address], parent: Desired, main: Desired) -> tuple[str, ...]:
+    both = sorted(touched & touches(main, parent))
+    return tuple(
+        f"main changed {address} too since this was proposed; this plan shows the proposal's" for address in both
+    )
+
+
+def _of_instances(snapshot: Snapshot, observed: Mapping[str, Observation]) -> dict[Address, object]:
+    return {address: spec for address, spec in snapshot.items() if address.instance in observed}
+
+
+def _unreadable(desired: Desired, policy: Policy) -> Planned:
+    plan = Plan(commit=desired.commit, problems=desired.problems, policy=policy.digest)
+    return Planned(plan=plan, desired=desired, observed={})

@@ -1,0 +1,240 @@
+"""What happened, told from the log: history of a home or a resource, and why a resource is as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from reconciler.core.account import problem_json
+from reconciler.core.redact import redact
+from reconciler.core.target import Observation
+from reconciler.loop import Outcome
+from reconciler.planning import load
+from reconciler.world import World
+from state import views
+from state.events import ApplyProven, ApplyStarted, CommitApproved, Event
+from state.model import Address
+from state.record import Anchor, Recorded
+
+
+def history(world: World, address: Address | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest events, oldest of them first; of one resource where an address is given."""
+    if address is None:
+        after = max(0, world.log.head().seq - limit)
+        return [told(recorded) for recorded in world.log.read(after)]
+    seqs = world.log.touching(address)[-limit:]
+    return [told(recorded) for recorded in _at(world, seqs)]
+
+
+def told(recorded: Recorded) -> dict[str, Any]:
+    """One event as JSON-plain data, secrets covered."""
+    return {
+        "seq": recorded.seq,
+        "at": recorded.at.isoformat(timespec="seconds"),
+        "stream": recorded.stream,
+        "type": recorded.type,
+        "actor": recorded.actor,
+        "request_id": recorded.request_id,
+        "said": sentence(recorded.event),
+        "data": redact(asdict(recorded.event)),
+    }
+
+
+def sentence(event: Event) -> str:
+    """The event in a line for people."""
+    fields = asdict(event)
+    subject = fields.get("title") or fields.get("subject") or fields.get("address") or fields.get("proposal") or ""
+    words = [_words(type(event).__name__), str(subject)]
+    if reason := fields.get("reason") or fields.get("evidence"):
+        words.append(f"– {reason}")
+    return " ".join(word for word in words if word)[:300]
+
+
+def _words(name: str) -> str:
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+
+
+def why(world: World, address: Address) -> dict[str, Any]:
+    """The chain that made a resource as it is: request → commit → approval → plan → apply → live digest.
+
+    A link that nobody recorded is None; an actor that nobody knows is "unknown".
+    """
+    applied = world.log.view(views.Applied)
+    happened = list(_at(world, world.log.touching(address)))
+    proven = _last(happened, ApplyProven)
+    started = _last(happened, ApplyStarted)
+    origin = applied.provenance.get(address)
+    commit = proven.event.commit if proven else origin.commit if origin else ""
+    approval = _approval(world, address, commit)
+    return {
+        "resource": str(address),
+        "live": origin is not None,
+        "request": _request(world, approval.event.proposal) if approval else None,
+        "commit": approval.event.commit if approval else commit or None,
+        "approval": _told_approval(approval),
+        "plan": started.event.digest if started else None,
+        "applied": told(proven) if proven else None,
+        "live_digest": applied.file(address.instance) or None,
+        "events": [told(event) for event in happened[-20:]],
+    }
+
+
+_LOOK_BACK = 200
+"""Approvals that are looked at for the one that brought a resource's present state."""
+
+
+def _approval(world: World, address: Address, commit: str) -> Any:
+    """The approval at or before `commit` whose own commit changed this resource. One pass may apply several."""
+    approvals = [one for one in world.log.read(stream="main") if isinstance(one.event, CommitApproved)]
+    ids = [one.event.commit for one in approvals]  # type: ignore[attr-defined]
+    upto = ids.index(commit) + 1 if commit in ids else 0
+    for one in reversed(approvals[max(0, upto - _LOOK_BACK) : upto]):
+        if _changed(world, one.event.commit, address):  # type: ignore[attr-defined]
+            return one
+    return None
+
+
+def _changed(world: World, commit: str, address: Address) -> bool:
+    parents = world.store.commit(commit).parents
+    before = load(world, parents[0]).snapshot.get(address) if parents else None
+    return bool(load(world, commit).snapshot.get(address) != before)
+
+
+def _told_approval(approval: Recorded | None) -> dict[str, Any] | None:
+    if approval is None or not isinstance(approval.event, CommitApproved):
+        return None
+    return {
+        "at": approval.at.isoformat(timespec="seconds"),
+        "by": approval.event.by,
+        "via": approval.event.via,
+        "subject": approval.event.subject,
+        "proposal": approval.event.proposal or None,
+    }
+
+
+def _request(world: World, proposal: str) -> dict[str, Any] | None:
+    record = world.log.view(views.Proposals).items.get(proposal)
+    if record is None:
+        return None
+    return {
+        "id": record.request_id or proposal,
+        "tool": record.tool,
+        "client": record.client,
+        "proposal": record.id,
+        "title": record.title,
+        "at": record.made_at.isoformat(timespec="seconds"),
+    }
+
+
+def _last(events: Iterable[Recorded], kind: type[Event]) -> Any:
+    return next((recorded for recorded in reversed(list(events)) if isinstance(recorded.event, kind)), None)
+
+
+def _at(world: World, seqs: Iterable[int]) -> Iterable[Recorded]:
+    for seq in seqs:
+        yield from world.log.read(seq - 1, until=seq)
+
+
+def why_lines(found: dict[str, Any]) -> list[str]:
+    """The chain for people's eyes."""
+    request, approval, applied = found["request"], found["approval"], found["applied"]
+    state = "is live" if found["live"] else "is not live (any more, or yet)"
+    return [
+        f"{found['resource']} {state}",
+        f"  request:   {request['tool']} by {request['client']} ({request['id']})"
+        if request
+        else "  request:   none known",
+        f"  proposal:  {request['proposal']}: {request['title']}" if request else "  proposal:  none known",
+        f"  commit:    {found['commit'] or 'unknown'}{_subject(approval)}",
+        f"  approval:  {approval['via']} by {approval['by']}, {approval['at']}" if approval else "  approval:  unknown",
+        f"  plan:      {found['plan'] or 'none: it was found so'}",
+        f"  applied:   {applied['at']}, {applied['data']['evidence']}" if applied else "  applied:   never proven",
+        f"  live file: {found['live_digest'] or 'none'}",
+    ]
+
+
+def _subject(approval: dict[str, Any] | None) -> str:
+    return f"  {approval['subject']}" if approval and approval["subject"] else ""
+
+
+def proposal(record: Any) -> dict[str, Any]:
+    """A proposal as JSON-plain data."""
+    return {
+        "id": record.id,
+        "status": record.status,
+        "reason": record.reason,
+        "title": record.title,
+        "branch": record.branch,
+        "commit": record.commit,
+        "tool": record.tool,
+        "client": record.client,
+        "resources": list(record.resources),
+        "request_id": record.request_id,
+        "made_at": record.made_at.isoformat(timespec="seconds"),
+        "shown": record.shown,
+        "refusals": list(record.refusals),
+        "losses": [dict(loss) for loss in record.losses],
+    }
+
+
+def status(world: World, outcome: Outcome) -> dict[str, Any]:
+    """How things stand, from the log."""
+    main, health = world.log.view(views.Main), world.log.view(views.Health)
+    latest = world.log.view(views.Revisions).latest
+    return {
+        "state": outcome.state,
+        "said": outcome.said,
+        "revision": latest.number if latest else 0,
+        "commit": latest.commit if latest else None,
+        "main": main.head,
+        "source_lost": main.source_lost,
+        "pass_failed": health.pass_failed,
+        "targets": {name: _target_status(health.of(name)) for name in world.targets},
+        "drift": [str(address) for address in world.log.view(views.Drift).open],
+        "quarantined": [str(address) for address in world.log.view(views.Quarantine).held],
+        "proposals_open": len(world.log.view(views.Proposals).open()),
+        "log_degraded": world.log.degraded,
+    }
+
+
+def _target_status(health: views.InstanceHealth) -> dict[str, Any]:
+    return {
+        "lost": health.lost,
+        "poison": dict(health.poison),
+        "restart_losses": list(health.restart_losses),
+        "failure": health.failure,
+    }
+
+
+def drift(world: World) -> dict[str, Any]:
+    """Open drift as the last pass found it; values stay out."""
+    known = world.log.view(views.Drift)
+    return {
+        "drift": [
+            {
+                "address": str(address),
+                "kind": standing.found.kind,
+                "fields": list(standing.found.fields),
+                "since": standing.since.isoformat(timespec="seconds"),
+                "accepted_until": known.accepted[address].until if address in known.accepted else "",
+            }
+            for address, standing in known.open.items()
+        ]
+    }
+
+
+def live(observed: Observation) -> dict[str, Any]:
+    """What a target serves: ours with specs (secrets covered), others' by name and origin."""
+    return {
+        "ours": {str(address): redact(spec) for address, spec in sorted(observed.live.items())},
+        "foreign": {str(address): origin for address, origin in sorted(observed.foreign.items())},
+        "witness": observed.witness,
+        "version": observed.version,
+        "problems": [problem_json(problem) for problem in observed.problems],
+    }
+
+
+def anchors(world: World) -> list[Anchor]:
+    """The heads of the log as Git remembers them."""
+    return [Anchor(one.seq, one.hash) for one in world.store.anchors()]

@@ -1,0 +1,136 @@
+"""What is news about the live side: drift, neighbours' poison, targets gone and back. Transitions only, never ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.core import diff
+from reconciler.core.plan import ABSENT, Change, Difference, same, side_hash
+from reconciler.core.target import Observation
+from reconciler.planning import Planned
+from reconciler.world import World
+from state import events, views
+from state.log import Entry
+from state.model import Address
+from state.views import InstanceHealth
+
+
+def record_targets(world: World, planned: Planned) -> None:
+    """Targets that cannot be asked, files that poison a directory, routes that a restart would lose."""
+    health = world.log.view(views.Health)
+    for instance in world.targets:
+        known = health.of(instance)
+        if error := planned.lost.get(instance):
+            news = list(_lost(instance, known, str(error)))
+        elif seen := planned.observed.get(instance):
+            news = [*_lost(instance, known, seen.witness), *_poison(instance, known, seen)]
+            news += _restart_losses(instance, known, seen)
+        else:
+            continue
+        world.log.append([Entry(stream=f"target/{instance}", event=event) for event in news])
+
+
+def record_drift(world: World, planned: Planned) -> None:
+    """Drift that is new or different, and drift that is gone."""
+    known, plan = world.log.view(views.Drift).open, planned.plan
+    taken = {a: file for seen in planned.observed.values() for a, file in seen.taken_over.items()}
+    # What is about to be put back has drifted too, until it is proven to be back.
+    drifted = (*plan.drift, *plan.conflicts, *(change for change in plan.changes if _edited(change)))
+    now = {difference.address: difference for difference in drifted}
+    found = [_found(difference) for address, difference in now.items() if address not in taken]
+    found += [_taken(address, file) for address, file in sorted(taken.items())]
+    _say(world, [one for one in found if _is_news(one, known.get(Address.parse(one.address)))])
+    _clear(world, known.keys() - now.keys() - taken.keys(), "live is as it was applied again")
+
+
+def record_healed(world: World, changes: Iterable[Change]) -> None:
+    """Drift that ended because what is wanted was put there and proven."""
+    known = world.log.view(views.Drift).open
+    _clear(world, {change.address for change in changes} & known.keys(), "it was put back, and proven")
+
+
+def _edited(change: Change) -> bool:
+    return not same(change.base, change.live)
+
+
+def _clear(world: World, addresses: Iterable[Address], reason: str) -> None:
+    _say(world, [events.DriftCleared(address=str(address), reason=reason) for address in sorted(addresses)])
+
+
+def _say(world: World, news: Iterable[events.DriftFound | events.DriftCleared]) -> None:
+    world.log.append([Entry(stream=_stream(event.address), event=event) for event in news])
+
+
+def _is_news(found: events.DriftFound, known: views.OpenDrift | None) -> bool:
+    return known is None or (known.found.live_hash, known.found.kind) != (found.live_hash, found.kind)
+
+
+def _taken(address: Address, file: str) -> events.DriftFound:
+    return events.DriftFound(
+        address=str(address),
+        kind="taken over",
+        base_hash="",
+        live_hash=file,
+        fields=(),
+        reason=f"{file} has a resource of this name too, and Traefik reads it first: rename or remove it there",
+    )
+
+
+def _found(difference: Difference) -> events.DriftFound:
+    gone = difference.live is ABSENT
+    fields = [change.path or "all of it" for change in diff.explain(difference.base, difference.live)]
+    return events.DriftFound(
+        address=str(difference.address),
+        kind="missing" if gone else "changed",
+        base_hash=side_hash(difference.base),
+        live_hash=side_hash(difference.live),
+        fields=() if gone else tuple(fields[:50]),
+        reason="it is gone from the live file" if gone else "the live file was changed, and no commit asked for it",
+    )
+
+
+def _lost(instance: str, known: InstanceHealth, reason: str) -> Iterator[events.Event]:
+    if reason and reason != known.lost:
+        yield events.TargetLost(instance=instance, reason=reason)
+    elif not reason and known.lost:
+        yield events.TargetFound(instance=instance, reason="it answers again")
+
+
+def _poison(instance: str, known: InstanceHealth, seen: Observation) -> Iterator[events.Event]:
+    for file, reason in seen.poison.items():
+        if known.poison.get(file) != reason:
+            yield events.PoisonFound(instance=instance, file=file, reason=reason)
+    for file in known.poison.keys() - seen.poison.keys():
+        yield events.PoisonCleared(instance=instance, file=file, reason="the file is gone or can be loaded again")
+
+
+def _restart_losses(instance: str, known: InstanceHealth, seen: Observation) -> Iterable[events.Event]:
+    losses = tuple(sorted(seen.restart_losses))
+    if losses and losses != tuple(known.restart_losses):
+        reason = f"a restart would lose {len(losses)} routes that are served now"
+        yield events.RestartLossFound(instance=instance, routes=losses, reason=reason)
+    elif known.restart_losses and not losses:
+        yield events.RestartLossCleared(instance=instance, reason="all that is served would come back after a restart")
+
+
+def explain(world: World, word: str) -> str:
+    """Why a pass ended as it did, in a sentence, from what the log knows."""
+    health = world.log.view(views.Health)
+    reasons = [f"{name}: {reason}" for name in world.targets for reason in _reasons(health.of(name))]
+    held = world.log.view(views.Quarantine).held
+    if held:
+        reasons.append(f"quarantined until what is wanted of them changes: {', '.join(sorted(map(str, held)))}")
+    return f"{word}: " + ("; ".join(reasons) or "see waypost history")
+
+
+def _reasons(health: InstanceHealth) -> Iterator[str]:
+    if health.lost:
+        yield health.lost
+    for file, reason in health.poison.items():
+        yield f"{file} keeps Traefik from loading anything: {reason}"
+    if health.failure:
+        yield health.failure
+
+
+def _stream(address: str) -> str:
+    return f"target/{Address.parse(address).instance}"

@@ -1,0 +1,33 @@
+"""Everything the reconciler works with, as one value: log, desired repo, targets, clock, chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.core.target import Target
+from reconciler.git.remote import Remote
+from reconciler.git.store import Store
+from reconciler.ports import Chance, Clock
+from state.log import EventLog
+
+ACTOR = "waypost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """`remote` is None where the desired repo is the embedded one; `gateway_clone` need not exist yet."""
+
+    log: EventLog
+    store: Store
+    targets: Mapping[str, Target]
+    clock: Clock
+    chance: Chance
+    branch: str = "main"
+    remote: Remote | None = None
+    gateway_clone: Path | None = None
+    gateway_outbox: Path | None = None
+    people_outbox: Path | None = None
+    source: str = ""
+    read_only: bool = False
