@@ -1,0 +1,114 @@
+"""The gateway as a process: settings, log lines, an address, and a clean end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+import structlog
+import uvicorn
+from structlog.typing import Processor
+
+from reconciler.config import ConfigError, Listen, locate
+from reconciler.git.errors import GitError
+from shards import config, gateway
+from shards.config import GatewaySettings
+from state.errors import LogError
+
+_LAST_WORDS = 5
+"""Seconds that open answers get when the gateway is told to end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m shards [--home HOME]`: serve until told to end. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m shards", description="Waypost's gateway, by itself.")
+    parser.add_argument("--home", type=Path, help="the home; else WAYPOST_HOME or the working directory")
+    given = parser.parse_args(arguments)
+    return serve((given.home or locate(os.environ)).absolute(), os.environ)
+
+
+def serve(home: Path, environ: Mapping[str, str]) -> int:
+    """The gateway of a home, until SIGINT or SIGTERM. Returns the exit code; faults go to stderr in one message."""
+    _log_to_stderr()
+    # uvicorn hands the signal on when it is done; before it listens, the signal means the same.
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        settings = config.read(home, environ)
+        _serve(settings)
+    except (KeyboardInterrupt, SystemExit):
+        return 0
+    except (ConfigError, GitError, LogError, OSError) as fault:
+        print(f"the gateway cannot start: {fault}", file=sys.stderr)  # noqa: T201 - a person reads it
+        return 1
+    return 0
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _serve(settings: GatewaySettings) -> None:
+    application = gateway.build(settings)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with _listening(settings, family) as listening:
+        host, port = listening.getsockname()[:2]
+        logger = structlog.get_logger("waypost.gateway")
+        logger.info("gateway listens", address=f"http://{host}:{port}/mcp", read_only=settings.read_only)
+        if not settings.loopback:
+            logger.warning("no tokens are asked for, and more than this machine can reach the gateway", host=host)
+        server = uvicorn.Config(
+            application, log_config=None, access_log=False, timeout_graceful_shutdown=_LAST_WORDS, lifespan="on"
+        )
+        uvicorn.Server(server).run(sockets=[listening])
+
+
+def _listening(settings: GatewaySettings, family: socket.AddressFamily) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as fault:
+        place = Listen(settings.host, settings.port)
+        raise ConfigError(
+            f"WAYPOST_LISTEN is {place}, which cannot be listened on ({fault.strerror}); right would be an address "
+            "of this machine whose port is free"
+        ) from fault
+
+
+def _log_to_stderr() -> None:
+    """One shape for every line, ours and the libraries': readable on a terminal, JSON elsewhere."""
+    stamps: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    terminal = sys.stderr.isatty()
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=stamps,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *([] if terminal else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("mcp", "httpx2", "httpcore2", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*stamps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What the gateway must know of a home: places and switches, and not one credential."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import config
+
+CLONE = "clone.git"
+OUTBOX = "outbox.db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings:
+    """Everything the gateway is told.
+
+    `directory` is its own (clone and outbox); `source` the repository whose main it follows, always a local
+    one: of a remote desired repo the reconciler keeps a mirror, so that the gateway needs no credentials.
+    """
+
+    directory: Path
+    source: Path
+    branch: str = "main"
+    host: str = "127.0.0.1"
+    port: int = 9100
+    reconciler_url: str = "http://127.0.0.1:9101"
+    public_urls: tuple[str, ...] = ()
+    read_only: bool = False
+    answer_within: float = 5.0  # seconds that the reconciler may take for a plan
+
+    @property
+    def clone(self) -> Path:
+        return self.directory / CLONE
+
+    @property
+    def outbox(self) -> Path:
+        return self.directory / OUTBOX
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        return config.Listen(self.host, self.port).loopback
+
+
+def read(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
+    """The gateway's part of a home's settings. Raises config.ConfigError with every fault there is."""
+    settings = config.load(environ, home)
+    return GatewaySettings(
+        directory=home / "gateway",
+        source=home / ("mirror.git" if settings.desired_repo else "desired.git"),
+        branch=settings.desired_branch,
+        host=settings.listen.host,
+        port=settings.listen.port,
+        reconciler_url=settings.query_url,
+        public_urls=settings.public_url,
+        read_only=settings.read_only,
+    )

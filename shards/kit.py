@@ -1,0 +1,132 @@
+"""What a shard is made of: typed tools, and refusals that a model can act on. Knows no protocol and no target."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from state.model import Problem
+
+_TRAITS = "_waypost_traits"
+_Function = TypeVar("_Function", bound=Callable[..., BaseModel])
+
+
+class Refused(Exception):
+    """A tool did not do what was asked, and says why in words for a model.
+
+    `code` is stable; `retry` says whether the same call may succeed later; `problems` are all the places to
+    mend, never only the first.
+    """
+
+    def __init__(self, code: str, message: str, *, retry: bool = False, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry = retry
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Who asks for what: travels with every tool call into commits, audit and log lines."""
+
+    request_id: str
+    client: str
+    tool: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What the gateway vouches for about a tool. Class and grants follow from here, never from a hint.
+
+    `destructive` is said of what a tool proposes: by itself none of them takes anything away.
+    """
+
+    title: str
+    writes: bool = False
+    destructive: bool = False
+    idempotent: bool = False  # said of tools that write; reading always is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One tool of one shard, ready to be listed and called. `name` is the shard's own, without its prefix."""
+
+    shard: str
+    name: str
+    description: str
+    traits: Traits
+    arguments: type[BaseModel]
+    answer: type[BaseModel]
+    function: Callable[..., BaseModel]
+
+    def run(self, call: Call, arguments: Mapping[str, Any]) -> BaseModel:
+        """The tool's answer. Raises Refused, for arguments that do not fit its schema as well."""
+        try:
+            given = self.arguments.model_validate(arguments)
+        except ValidationError as error:
+            raise _unfit(error) from error
+        return self.function(call, **{name: getattr(given, name) for name in self.arguments.model_fields})
+
+
+def tool(traits: Traits) -> Callable[[_Function], _Function]:
+    """Mark a method of a shard as a tool: `(self, call, **typed arguments) -> pydantic model`.
+
+    Its docstring is the description, its annotations are the input schema, its return type is the output
+    schema.
+    """
+
+    def mark(function: _Function) -> _Function:
+        setattr(function, _TRAITS, traits)
+        return function
+
+    return mark
+
+
+class Shard:
+    """A narrow set of tools over one system. `name` is its path; its tools are offered as `prefix + tool`."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    prefix: ClassVar[str]
+
+    def tools(self) -> Iterator[Tool]:
+        """Every method marked with `tool`, in the order in which the class writes them."""
+        for name, function in type(self).__dict__.items():
+            traits = getattr(function, _TRAITS, None)
+            if isinstance(traits, Traits):
+                yield _bind(self, name, traits)
+
+
+def _bind(shard: Shard, name: str, traits: Traits) -> Tool:
+    function = getattr(shard, name)
+    hints = get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the call itself
+    fields: dict[str, Any] = {
+        parameter.name: (
+            hints[parameter.name],
+            ... if parameter.default is inspect.Parameter.empty else parameter.default,
+        )
+        for parameter in parameters
+    }
+    return Tool(
+        shard=shard.name,
+        name=name,
+        description=inspect.getdoc(function) or traits.title,
+        traits=traits,
+        arguments=create_model(name, __config__=ConfigDict(extra="forbid"), **fields),
+        answer=hints["return"],
+        function=function,
+    )
+
+
+def _unfit(error: ValidationError) -> Refused:
+    """The faults without the values: an argument may hold a secret."""
+    faults = tuple(
+        Problem(message=f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}")
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return Refused("bad-arguments", "These arguments do not fit the tool's schema; nothing was done.", problems=faults)

@@ -1,0 +1,159 @@
+"""A route as a person thinks of it, and as Traefik writes it. Pure: parts in, native configuration out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from reconciler.traefik import rules
+from shards.kit import Refused
+from state.model import Address, Snapshot, Spec
+
+ROUTERS = "http.routers"
+SERVICES = "http.services"
+MIDDLEWARES = "http.middlewares"
+
+KEEP: Final = None
+"""An argument that is not given: the field stays as it is."""
+
+
+def rule(hosts: Sequence[str], path_prefix: str) -> str:
+    """The rule for these hosts and this path. Raises Refused for what is no host name or no path."""
+    try:
+        return rules.build_route_rule(hosts, path_prefix)
+    except ValueError as fault:
+        raise Refused("bad-rule", f"{fault}. Nothing was proposed.") from fault
+
+
+def parts_of(text: str) -> tuple[tuple[str, ...], str] | None:
+    """Hosts and path prefix of a rule that says nothing else; None for every other rule."""
+    try:
+        node = rules.parse(text)
+    except rules.ParseError:
+        return None
+    match node:
+        case rules.And((anywhere, rules.PathPrefix(prefix))):
+            hosts = _hosts(anywhere)
+            return (hosts, prefix) if hosts else None
+    hosts = _hosts(node)
+    return (hosts, "") if hosts else None
+
+
+def _hosts(node: rules.Node) -> tuple[str, ...]:
+    members = node.parts if isinstance(node, rules.Or) else (node,)
+    names = tuple(member.value for member in members if isinstance(member, rules.Host))
+    return names if len(names) == len(members) else ()
+
+
+def new_rule(standing: str, hosts: Sequence[str] | None, path_prefix: str | None) -> str:
+    """A standing rule with another host or path. Raises Refused where the rest of it cannot be known."""
+    if hosts is KEEP and path_prefix is KEEP:
+        return standing
+    if hosts is not KEEP and path_prefix is not KEEP:
+        return rule(hosts, path_prefix)
+    known = parts_of(standing)
+    if known is None:
+        raise Refused(
+            "bad-rule",
+            f"The rule of this route is more than hosts and a path prefix ({standing}), so a part of it cannot be "
+            "replaced. Give host and path_prefix both, or change it with add_dynamic_config.",
+        )
+    return rule(known[0] if hosts is KEEP else hosts, known[1] if path_prefix is KEEP else path_prefix)
+
+
+def balancer(urls: Sequence[str], standing: Spec = KEEP) -> Spec:
+    """A service over these backends, everything else of the standing one kept. Raises Refused."""
+    faults = [fault for url in urls if (fault := _url_fault(url))]
+    if faults or not urls:
+        raise Refused("bad-backend", "; ".join(faults) or "A route needs at least one service_url.")
+    kept = dict(standing["loadBalancer"]) if _balances(standing) else {}
+    known = {server.get("url"): server for server in kept.get("servers", []) if isinstance(server, dict)}
+    return {"loadBalancer": {**kept, "servers": [known.get(url, {"url": url}) for url in urls]}}
+
+
+def _balances(spec: Spec) -> bool:
+    return isinstance(spec, dict) and isinstance(spec.get("loadBalancer"), dict)
+
+
+def backends(spec: Spec) -> list[str] | None:
+    """The backend addresses of a service; None where it is no plain load balancer."""
+    if not _balances(spec):
+        return None
+    servers = spec["loadBalancer"].get("servers") or []
+    return [str(server.get("url", "")) for server in servers if isinstance(server, dict)]
+
+
+def _url_fault(url: str) -> str:
+    wanted = "write one like http://127.0.0.1:3000"
+    try:
+        address = urlsplit(url)
+        _ = address.port  # beyond 65535 it raises
+    except ValueError:
+        return f"a service_url is no address; {wanted}"
+    if address.username or address.password:
+        return f"a service_url must not hold a user or a password; {wanted}"
+    if address.scheme not in ("http", "https", "h2c") or not address.hostname:
+        return f"'{url[:120]}' is no backend address; {wanted} (http, https or h2c)"
+    if address.query or address.fragment or any(not sign.isprintable() or sign in " `{}\"'" for sign in url):
+        return f"'{url[:120]}' holds what no backend address has; {wanted}"
+    return ""
+
+
+def tls(wanted: bool, resolver: str) -> Spec | None:
+    """The `tls` field: None for a route without TLS."""
+    if resolver:
+        return {"certResolver": resolver}
+    return {} if wanted else None
+
+
+def changed_tls(standing: Spec | None, wanted: bool | None, resolver: str | None) -> Spec | None:
+    """The `tls` field with these changes; what else it says (domains, options) stays."""
+    if wanted is False:
+        return None
+    kept = dict(standing or {})
+    if resolver is not KEEP:
+        kept.pop("certResolver", None)
+    return {**kept, **({"certResolver": resolver} if resolver else {})}
+
+
+def router(
+    rule_text: str,
+    service: str,
+    *,
+    middlewares: Sequence[str] = (),
+    entry_points: Sequence[str] = (),
+    tls_field: Spec | None = None,
+) -> Spec:
+    """A router as Traefik writes it, without a field that says nothing."""
+    spec: dict[str, Any] = {"rule": rule_text, "service": service}
+    if entry_points:
+        spec["entryPoints"] = list(entry_points)
+    if middlewares:
+        spec["middlewares"] = list(middlewares)
+    if tls_field is not None:
+        spec["tls"] = tls_field
+    return spec
+
+
+def users_of_service(service: Address, snapshot: Snapshot) -> list[Address]:
+    """Everything desired that names this service, routers and composed services alike."""
+    protocol = service.kind.partition(".")[0]
+    kinds = (f"{protocol}.routers", service.kind)
+    spellings = {service.name, f"{service.name}@file"}
+    return [
+        address
+        for address, spec in snapshot.items()
+        if address.instance == service.instance
+        and address.kind in kinds
+        and address != service
+        and _mentions(spec, spellings)
+    ]
+
+
+def _mentions(value: Any, words: set[str]) -> bool:
+    if isinstance(value, dict):
+        return any(_mentions(item, words) for item in value.values())
+    if isinstance(value, list):
+        return any(_mentions(item, words) for item in value)
+    return value in words

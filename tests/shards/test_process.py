@@ -1,0 +1,73 @@
+"""The gateway as a process of its own: it starts from a home, tells its address, and ends cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from shards.config import read
+from tests.shards.serving import ROUTE, DesiredRepo, Waypost, wait_until_healthy
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def environ(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
+    return {**kept, **more}
+
+
+@contextmanager
+def started(home: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shards", "--home", str(home)], env=environ(**more), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_a_home_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
+    desired, port = DesiredRepo(tmp_path / "desired.git"), free_port()
+    chosen = {"WAYPOST_LISTEN": f"127.0.0.1:{port}", "WAYPOST_RECONCILER_LISTEN": "127.0.0.1:9"}
+    with started(tmp_path, **chosen) as process:
+        wait_until_healthy(f"http://127.0.0.1:{port}", process)
+        waypost = Waypost(f"http://127.0.0.1:{port}", read(tmp_path, chosen), desired)
+        assert waypost.answer("traefik_create_route", **ROUTE)["branch"] in waypost.proposals
+        process.send_signal(ending)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert f"http://127.0.0.1:{port}/mcp" in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_setting_is_one_message_and_no_traceback(tmp_path: Path) -> None:
+    with started(tmp_path, WAYPOST_LISTEN="nowhere") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "WAYPOST_LISTEN" in said
+    assert "Traceback" not in said
+
+
+def test_a_taken_address_is_one_message_and_no_traceback(tmp_path: Path) -> None:
+    DesiredRepo(tmp_path / "desired.git")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with started(tmp_path, WAYPOST_LISTEN=listen) as process:
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert listen in said
+    assert "Traceback" not in said

@@ -1,0 +1,145 @@
+"""Read tools: what is desired, what is live, what happened; and what is said while the reconciler is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.shards.serving import ROUTE, Answers, Waypost
+
+MakeWaypost = Callable[..., Waypost]
+
+PRESET = b"""\
+x-waypost:
+  description: Headers that browsers honour.
+http:
+  middlewares:
+    security-headers:
+      headers: {stsSeconds: 31536000}
+"""
+
+
+@pytest.fixture
+def accompanied(make_waypost: MakeWaypost, reconciler: str) -> Waypost:
+    """A gateway whose reconciler answers."""
+    return make_waypost(reconciler_url=reconciler)
+
+
+def test_routes_are_listed_with_file_and_line(waypost: Waypost) -> None:
+    listed = waypost.answer("traefik_list_routes")
+    assert listed["main"] == waypost.desired.main
+    [route] = listed["routes"]
+    assert (route["name"], route["file"], route["line"]) == ("grafana", "traefik/grafana.yaml", 9)
+    assert route["live"] == "unknown"
+    assert "cannot be reached" in listed["live"]
+
+
+def test_routes_are_compared_with_what_is_live(accompanied: Waypost, answers: Answers) -> None:
+    spec = {
+        "service": "grafana",
+        "rule": "Host(`grafana.example.org`) && PathPrefix(`/dash`)",
+        "middlewares": ["compress"],
+    }
+    answers.told["live"] = {
+        "ours": {"traefik/http.routers/grafana": spec},
+        "foreign": {"traefik/http.routers/whoami@docker": "docker", "traefik/http.middlewares/auth": "auth.yml"},
+    }
+    listed = accompanied.answer("traefik_list_routes")
+    assert [route["live"] for route in listed["routes"]] == ["as desired"]
+    assert listed["foreign"] == [{"name": "whoami@docker", "kind": "http.routers", "origin": "docker"}]
+    middlewares = accompanied.answer("traefik_list_middlewares")["middlewares"]
+    assert [(one["name"], one["origin"]) for one in middlewares] == [
+        ("compress", "traefik/grafana.yaml"),
+        ("auth@file", "auth.yml"),
+    ]
+    answers.told["live"] = {"ours": {"traefik/http.routers/grafana": {"rule": "by hand"}}, "foreign": {}}
+    assert accompanied.answer("traefik_get_route", name="grafana")["route"]["live"] == "differs"
+
+
+def test_one_route_is_shown_with_service_and_backends(waypost: Waypost) -> None:
+    detail = waypost.answer("traefik_get_route", name="grafana")
+    assert detail["backends"] == ["http://10.0.0.5:3000"]
+    assert detail["router"]["service"] == "grafana"
+    assert waypost.refusal("traefik_get_route", name="nobody")["code"] == "unknown-route"
+
+
+def test_presets_are_listed_with_what_they_are_for(waypost: Waypost) -> None:
+    waypost.desired.commit({"traefik/presets/security-headers.yaml": PRESET})
+    [preset] = waypost.answer("traefik_list_middleware_presets")["presets"]
+    assert preset["middlewares"] == ["security-headers"]
+    assert preset["notes"]["description"] == "Headers that browsers honour."
+    assert waypost.answer("traefik_create_route", **ROUTE, middlewares=["security-headers"])["proposal"]
+
+
+def test_what_only_the_reconciler_knows_says_so_while_it_is_away(waypost: Waypost) -> None:
+    for tool, arguments in {
+        "history": {},
+        "why": {"resource": "traefik/http.routers/grafana"},
+        "traefik_route_history": {"name": "grafana"},
+        "traefik_drift_report": {},
+    }.items():
+        refusal = waypost.refusal(tool, **arguments)
+        assert (refusal["code"], refusal["retry"]) == ("reconciler-away", True), tool
+
+
+def test_history_why_and_drift_come_from_the_reconciler(accompanied: Waypost, answers: Answers) -> None:
+    answers.told["history traefik/http.routers/grafana 100"] = {"events": [{"seq": 1, "said": "made"}]}
+    answers.told["why traefik/http.routers/grafana"] = {"resource": "traefik/http.routers/grafana", "live": True}
+    answers.told["drift"] = {"drift": []}
+    assert accompanied.answer("traefik_route_history", name="grafana")["data"]["events"][0]["seq"] == 1
+    assert accompanied.answer("why", resource="traefik/http.routers/grafana")["data"]["live"] is True
+    assert accompanied.answer("traefik_drift_report")["data"] == {"drift": []}
+    assert accompanied.refusal("why", resource="traefik/http.routers/nobody")["code"] == "unknown-resource"
+
+
+def test_proposals_are_listed_and_shown_with_their_diff(waypost: Waypost) -> None:
+    proposed = waypost.answer("traefik_create_route", **ROUTE)
+    [line] = waypost.answer("proposals_list")["proposals"]
+    assert (line["proposal"], line["status"]) == (proposed["proposal"], "pending")
+    shown = waypost.answer("proposals_get", proposal=proposed["proposal"])
+    assert "+++ b/traefik/gitea.yaml" in shown["diff"]
+    assert "+      rule: Host(`gitea.example.org`)" in shown["diff"]
+    assert ROUTE["reason"] in shown["message"]
+
+
+def test_proposals_carry_the_standing_that_the_reconciler_gives_them(accompanied: Waypost, answers: Answers) -> None:
+    proposed = accompanied.answer("traefik_create_route", **ROUTE)
+    answers.told["proposals"] = {
+        "proposals": [
+            {"id": proposed["proposal"], "status": "superseded"},
+            {"id": "older", "status": "approved", "title": "Earlier", "made_at": "2020-01-01T00:00:00+00:00"},
+        ]
+    }
+    listed = accompanied.answer("proposals_list")["proposals"]
+    assert [(one["proposal"], one["status"]) for one in listed] == [
+        (proposed["proposal"], "superseded"),
+        ("older", "approved"),
+    ]
+
+
+def test_the_status_tells_what_works_and_what_does_not(
+    waypost: Waypost, make_waypost: MakeWaypost, reconciler: str, answers: Answers
+) -> None:
+    away = waypost.answer("gateway_status")
+    assert "cannot be reached" in away["reconciler"]
+    assert away["main"] == waypost.desired.main
+    answers.told["status"] = {"state": "applied", "revision": 3}
+    there = make_waypost(reconciler_url=reconciler, read_only=True).answer("gateway_status")
+    assert (there["reconciler"], there["read_only"], there["targets"]["revision"]) == ("up", True, 3)
+
+
+def test_a_plan_is_asked_for_and_long_lists_are_cut(accompanied: Waypost, answers: Answers) -> None:
+    changes = [{"action": "create", "address": f"traefik/http.routers/r{number}"} for number in range(120)]
+    answers.told["plan_ref"] = {"plan": {"digest": "d", "changes": changes, "notes": ["a note"]}}
+    plan = accompanied.answer("traefik_plan_changes")
+    assert len(plan["changes"]) == 50
+    assert plan["notes"] == ["a note", "70 more changes are not shown"]
+
+
+def test_every_instance_that_the_policy_declares_can_be_proposed_for(waypost: Waypost) -> None:
+    policy = b"version: 1\ntargets:\n  traefik: {}\n  edge: {directory: edge/routes}\n"
+    waypost.desired.commit({"waypost.yaml": policy})
+    proposed = waypost.answer("traefik_create_route", **ROUTE, instance="edge")
+    assert proposed["files"] == ["edge/routes/gitea.yaml"]
+    assert proposed["resources"] == ["edge/http.routers/gitea", "edge/http.services/gitea"]
