@@ -1,0 +1,114 @@
+"""The composition root: the only place where adapters are made and introduced to each other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from reconciler import alerts
+from reconciler.config import Place
+from reconciler.core.target import Target
+from reconciler.git.remote import Remote
+from reconciler.git.store import Store
+from reconciler.home import Held, Home
+from reconciler.ports import Clock, Disk, SystemClock
+from reconciler.targets.shadow import Shadow, find_binary
+from reconciler.targets.traefik import TraefikTarget
+from reconciler.traefik.api import TraefikApi
+from reconciler.world import World
+from state.log import EventLog
+
+
+@contextmanager
+def opened(home: Home, *, write: bool) -> Iterator[World]:
+    """The world of a home. With `write` the caller holds the home's lock; without, nothing of it changes."""
+    with ExitStack() as stack:
+        clock = SystemClock()
+        log = EventLog.open(home.log_path, now=clock.now, readonly=not write)
+        stack.callback(log.close)
+        store = Store.open(home.desired_store_path)
+        if write:
+            store.sweep_stale_locks()
+            _sweep_scratch(home)
+        yield World(
+            log=log,
+            store=store,
+            targets={place.name: _target(home, place, clock, stack) for place in home.settings.places},
+            clock=clock,
+            chance=os.urandom,
+            branch=home.settings.desired_branch,
+            remote=_remote(home),
+            gateway_clone=home.gateway_clone_path,
+            gateway_outbox=home.gateway_outbox_path,
+            people_outbox=home.people_path,
+            source=home.desired_source,
+            read_only=home.settings.read_only,
+        )
+
+
+def sender(home: Home) -> alerts.Send:
+    return alerts.sender(url.reveal() for url in home.settings.alert_urls)
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[World | Held]:
+    """The world with the right to write, or who holds that right."""
+    lock = home.lock_reconciler()
+    if isinstance(lock, Held):
+        yield lock
+        return
+    with lock, opened(home, write=True) as world:
+        yield world
+
+
+def _sweep_scratch(home: Home) -> None:
+    """Remove what processes that were killed left in the scratch space."""
+    for directory in home.work_path.glob("[0-9]*"):
+        if not Path("/proc", directory.name).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remote(home: Home) -> Remote | None:
+    settings = home.settings
+    if settings.desired_repo is None:
+        return None
+    return Remote(
+        settings.desired_repo,
+        token=settings.git_token.reveal() if settings.git_token else "",
+        ssh_key=settings.git_ssh_key,
+        ca_file=settings.ca_file,
+    )
+
+
+def api(home: Home, place: Place) -> TraefikApi:
+    return TraefikApi(
+        place.api_url,
+        auth=place.api_auth.reveal() if place.api_auth else "",
+        ca_file=str(home.settings.ca_file or ""),
+    )
+
+
+def _target(home: Home, place: Place, clock: Clock, stack: ExitStack) -> Target:
+    witness = api(home, place)
+    stack.callback(witness.close)
+    binary = find_binary(str(place.binary or ""))
+    shadow = None
+    if binary:
+        # By process: the command line and a running reconciler may both look at the same time.
+        scratch = home.work_path / str(os.getpid()) / place.name
+        shadow = Shadow(binary, files=Disk(), clock=clock, workdir=scratch)
+        stack.callback(shutil.rmtree, scratch.parent, ignore_errors=True)
+        stack.callback(shadow.close)
+    return TraefikTarget(
+        place.name,
+        place.dynamic_dir,
+        witness,
+        files=Disk(),
+        clock=clock,
+        chance=os.urandom,
+        shadow=shadow,
+        deadline=place.deadline,
+    )

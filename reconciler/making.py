@@ -1,0 +1,35 @@
+"""Proposals that a person makes with the command line: the same one commit on a branch, with the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.git import proposals
+from reconciler.session import Session, person
+from state import events
+from state.review import ProposalRecord
+
+
+def record(one: Session, id: str, commit: str, *, tool: str, title: str, resources: Iterable[str]) -> ProposalRecord:
+    """Write down that a proposal was made, and return it as everybody will see it."""
+    made = events.ProposalMade(
+        proposal=id,
+        branch=proposals.branch(id),
+        commit=commit,
+        parent=one.world.store.commit(commit).parents[0],
+        tool=tool,
+        client=person(),
+        title=title,
+        resources=tuple(resources),
+    )
+    one.say(made, f"proposal/{id}")
+    one.run_pass()
+    return one.proposal(id)
+
+
+def fresh_id(one: Session) -> str:
+    return one.world.chance(6).hex()
+
+
+def trailers(request: str, tool: str) -> dict[str, str]:
+    return {"Waypost-Request": request, "Waypost-Tool": tool, "Waypost-Client": person()}

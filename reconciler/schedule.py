@@ -1,0 +1,72 @@
+"""When to run a pass: an interval or cron from the policy, and whatever moves on disk. Knows when, never what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from watchfiles import watch
+
+from reconciler.core.policy import interval
+
+
+def trigger(text: str) -> BaseTrigger:
+    """`5m` or `*/5 * * * *` as a trigger, in UTC. Raises ValueError for a cron line that cannot be."""
+    length = interval(text)
+    if length is not None:
+        every: BaseTrigger = IntervalTrigger(seconds=length.total_seconds(), timezone="UTC")
+        return every
+    at: BaseTrigger = CronTrigger.from_crontab(text, timezone="UTC")
+    return at
+
+
+class Schedule:
+    """Runs `due` on time. Late runs coalesce into one; a run that still goes on is not doubled."""
+
+    def __init__(self, due: Callable[[], None]) -> None:
+        self._due = due
+        self._times: tuple[str, ...] = ()
+        self._scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
+        self._scheduler.start()
+
+    def follow(self, times: Iterable[str]) -> None:
+        """Run at these times from now on; nothing happens where they are the ones already followed."""
+        wanted = tuple(dict.fromkeys(times))
+        if wanted == self._times:
+            return
+        self._scheduler.remove_all_jobs()
+        for text in wanted:
+            self._scheduler.add_job(self._due, trigger(text), coalesce=True, max_instances=1)
+        self._times = wanted
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
+
+
+def watched(places: Sequence[Path], interesting: Callable[[Path], bool], due: Callable[[], None]) -> threading.Event:
+    """Run `due` soon after something interesting moves below any of the places. Set the returned event to end it.
+
+    A notice may be lost or doubled; the schedule finds what a lost one would have told.
+    """
+    stop = threading.Event()
+
+    def follow() -> None:
+        changes = watch(
+            *(place for place in places if place.is_dir()),
+            watch_filter=lambda _change, path: interesting(Path(path)),
+            debounce=200,
+            step=50,
+            stop_event=stop,
+            ignore_permission_denied=True,
+            raise_interrupt=False,
+        )
+        for _ in changes:
+            due()
+
+    threading.Thread(target=follow, name="watch", daemon=True).start()
+    return stop

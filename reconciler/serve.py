@@ -1,0 +1,199 @@
+"""The running reconciler: one thread of passes, a schedule and a watch that wake it, and answers about it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from reconciler import alerts, loop, reviewing, schedule, telling
+from reconciler.app import sender
+from reconciler.core import account
+from reconciler.core.target import TargetError
+from reconciler.git.store import GitError, Store
+from reconciler.home import Home
+from reconciler.loop import Outcome
+from reconciler.planning import plan_main, policy_in_force
+from reconciler.web import Unknown
+from reconciler.world import World
+from state import events, views
+from state.errors import LogError
+from state.log import Entry
+from state.model import Address
+
+logger = structlog.get_logger("reconciler")
+
+_OURS = frozenset({"people.db", "people.db-wal", "outbox.db", "outbox.db-wal", "packed-refs", "HEAD"})
+
+
+class Reconciler:
+    """Passes one at a time, asked for by anybody; answers about them for everybody."""
+
+    def __init__(self, home: Home, world: World) -> None:
+        self._home = home
+        self._world = world
+        self._send = sender(home)
+        self._pass = threading.Lock()
+        self._due = threading.Event()
+        self._stop = threading.Event()
+        self._last = Outcome(state="waiting", said="no pass has run yet")
+        self._passes = 0
+        self._schedule = schedule.Schedule(self.wake)
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Passes happen, on time and on notice, for as long as this lasts."""
+        worker = threading.Thread(target=self._work, name="passes")
+        watching = schedule.watched(self._watched_places(), self._interesting, self.wake)
+        worker.start()
+        self.wake()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._due.set()
+            watching.set()
+            self._schedule.stop()
+            worker.join()
+
+    def wake(self) -> None:
+        """A pass is due; several wishes are one pass."""
+        self._due.set()
+
+    def pass_now(self) -> Outcome:
+        """One pass, at once or right after the one that is going on."""
+        with self._pass:
+            self._last = self._guarded_pass()
+            self._passes += 1
+            return self._last
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._due.wait()
+            self._due.clear()
+            if not self._stop.is_set():
+                self._work_once()
+
+    def _work_once(self) -> None:
+        try:
+            before = self._last
+            outcome = self.pass_now()
+            # A pass that found what the last one found is a tick, not news.
+            if (outcome.state, outcome.said) != (before.state, before.said):
+                logger.info("pass", state=outcome.state, said=outcome.said)
+            self._follow_policy()
+        except Exception as error:  # the top of this thread: a fault of ours must not end all passes
+            logger.exception("a pass failed in a way nobody foresaw")
+            self._try_to_say(events.PassFailed(reason=f"unforeseen {type(error).__name__}: {error}"))
+
+    def _guarded_pass(self) -> Outcome:
+        """A pass whose failure is recorded once and does not end the process: the next one tries again."""
+        failed = self._world.log.view(views.Health).pass_failed
+        try:
+            outcome = loop.run_pass(self._world)
+        except (GitError, TargetError, LogError, OSError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            if reason != failed:
+                self._try_to_say(events.PassFailed(reason=reason))
+            outcome = Outcome(state="lost", said=str(error))
+        else:
+            if failed:
+                self._try_to_say(events.PassRecovered(reason="passes work again"))
+        with contextlib.suppress(LogError, OSError):
+            alerts.announce(self._world, self._send)
+        return outcome
+
+    def _try_to_say(self, event: events.Event) -> None:
+        try:
+            self._world.log.append(Entry(stream="home", event=event))
+        except (LogError, OSError) as error:
+            logger.error("the log cannot be written", error=str(error))
+
+    def _follow_policy(self) -> None:
+        with contextlib.suppress(GitError, LogError):
+            if head := self._world.store.head(self._world.branch):
+                times = policy_in_force(self._world, head).schedules
+                self._schedule.follow((times.reconcile, times.drift))
+
+    def _watched_places(self) -> list[Path]:
+        home = self._home
+        directories = [place.dynamic_dir for place in home.settings.places]
+        return [home.path, *directories]
+
+    def _interesting(self, path: Path) -> bool:
+        """People's and the gateway's outboxes, references, and live files; not what passes themselves write."""
+        if path.is_relative_to(self._home.path) and not any(
+            path.is_relative_to(place.dynamic_dir) for place in self._home.settings.places
+        ):
+            in_refs = path.is_relative_to(self._home.desired_store_path / "refs" / "heads")
+            return path.name in _OURS or (in_refs and path.suffix != ".lock")
+        return not path.name.startswith(".waypost") and path.name != "waypost.previous"
+
+    # ── answering ────────────────────────────────────────────────────────────────────────────────
+
+    def plan_of(self, proposal: str) -> dict[str, Any]:
+        world = self._own_view()
+        reviewing.take_in(world)
+        record = world.log.view(views.Proposals).items.get(proposal)
+        if record is None or world.store.head(record.branch) != record.commit:
+            raise Unknown(f"there is no proposal '{proposal}'; see waypost proposals")
+        return {"proposal": proposal, "plan": account.as_json(reviewing.show(world, record, self._head(world)).plan)}
+
+    def plan_ref(self, ref: str) -> dict[str, Any]:
+        world = self._own_view()
+        try:
+            commit = world.store.resolve(ref) if ref else self._head(world)
+        except GitError as error:
+            raise Unknown(str(error)) from error
+        return {"plan": account.as_json(plan_main(world, commit).plan)}
+
+    def history(self, resource: str, limit: int) -> dict[str, Any]:
+        address = Address.parse(resource) if resource else None
+        return {"events": telling.history(self._world, address, limit)}
+
+    def why(self, resource: str) -> dict[str, Any]:
+        return telling.why(self._world, Address.parse(resource))
+
+    def status(self) -> dict[str, Any]:
+        return {"passes": self._passes, **telling.status(self._world, self._last)}
+
+    def drift(self) -> dict[str, Any]:
+        return telling.drift(self._world)
+
+    def live(self, instance: str) -> dict[str, Any]:
+        target = self._world.targets.get(instance or "traefik")
+        if target is None:
+            raise Unknown(f"there is no instance '{instance}'; there are: {', '.join(self._world.targets) or 'none'}")
+        return telling.live(target.observe())
+
+    def proposals(self) -> dict[str, Any]:
+        return {"proposals": [telling.proposal(one) for one in self._world.log.view(views.Proposals).items.values()]}
+
+    def proposal(self, id: str) -> dict[str, Any]:
+        record = self._world.log.view(views.Proposals).items.get(id)
+        if record is None:
+            raise Unknown(f"there is no proposal '{id}'; see waypost proposals")
+        return telling.proposal(record)
+
+    def revision(self, number: int) -> dict[str, Any]:
+        found = self._world.log.view(views.Revisions).by_number.get(number)
+        if found is None:
+            raise Unknown(f"there is no revision {number}")
+        return {"number": number, "commit": found.commit, "tree": found.tree, "at": found.at.isoformat()}
+
+    def _own_view(self) -> World:
+        # A repository handle is for one thread; questions are answered by many.
+        return replace(self._world, store=Store.open(self._home.desired_store_path))
+
+    def _head(self, world: World) -> str:
+        head = world.store.head(world.branch)
+        if head is None:
+            raise Unknown(f"{world.source} has no branch '{world.branch}'")
+        return head

@@ -1,0 +1,156 @@
+"""One command of a person: with the right to write where no reconciler runs, else through the one that does."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reconciler import alerts, app, loop, reviewing
+from reconciler.core.plan import Plan
+from reconciler.git import main as branches
+from reconciler.git.main import MergeConflict
+from reconciler.home import Held, Home
+from reconciler.planning import Planned, plan_main, plan_proposal
+from reconciler.query_client import Away, QueryClient
+from reconciler.world import World
+from state import events, views
+from state.outbox import Outbox
+from state.review import ProposalRecord
+
+
+class CommandError(Exception):
+    """A command that cannot be done, in words for the person; `exit_code` as in the README."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a pass came to, wherever it ran."""
+
+    state: str
+    said: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """A person at work in a home. `running` is the pid of the reconciler that holds the home, 0 where none does."""
+
+    home: Home
+    world: World
+    running: int
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────
+
+    def head(self) -> str:
+        head = self.world.store.head(self.world.branch)
+        if head is None:
+            raise CommandError(f"{self.world.source} has no branch '{self.world.branch}': push one, then try again")
+        return head
+
+    def plan(self, ref: str = "") -> Planned:
+        """The plan of main, of a proposal by its id, or of any ref."""
+        record = self.find(ref) if ref else None
+        if record:
+            return plan_proposal(self.world, record.commit, self.head())
+        return plan_main(self.world, self.world.store.resolve(ref) if ref else self.head())
+
+    def proposals(self) -> list[ProposalRecord]:
+        return list(self.world.log.view(views.Proposals).items.values())
+
+    def find(self, id: str) -> ProposalRecord | None:
+        """The proposal of that id, or of the only id that starts so."""
+        items = self.world.log.view(views.Proposals).items
+        if id in items:
+            return items[id]
+        starting = [item for name, item in items.items() if id and name.startswith(id)]
+        return starting[0] if len(starting) == 1 else None
+
+    def proposal(self, id: str) -> ProposalRecord:
+        if found := self.find(id):
+            return found
+        waiting = ", ".join(one.id for one in self.proposals() if one.status == "open") or "none"
+        raise CommandError(f"there is no proposal '{id}'; open ones: {waiting}")
+
+    # ── answering ────────────────────────────────────────────────────────────────────────────────
+
+    def say(self, event: events.Event, stream: str) -> None:
+        """Put a person's word where the reconciler takes it from; durable when it returns."""
+        people = Outbox.open(self.home.people_path, self.world.clock.now, create=True)
+        try:
+            people.put(event, stream=stream, actor=person())
+        finally:
+            people.close()
+
+    def consent(self, plan: Plan, proposal: str = "", reason: str = "") -> None:
+        """A person's yes to one exact plan, its losses included."""
+        given = events.ConsentGiven(
+            commit=plan.commit,
+            digest=plan.digest,
+            proposal=proposal,
+            reason=reason,
+            losses=tuple(loss.as_json() for loss in plan.losses),
+        )
+        self.say(given, "main")
+
+    def merge(self, record: ProposalRecord) -> str:
+        """Put a proposal on main by fast-forward or rebase; returns the commit that is there now."""
+        store, branch, head = self.world.store, self.world.branch, self.head()
+        merged = branches.rebased(store, record.commit, onto=head, person=_signature(), at=self.world.clock.now())
+        if isinstance(merged, MergeConflict):
+            raise CommandError(
+                f"main changed the same lines since this was proposed ({', '.join(merged.paths)}): "
+                f"ask for it again, or merge {record.branch} by hand",
+                exit_code=3,
+            )
+        if self.world.remote:  # theirs moves first: ours must never be ahead of what people see
+            self.world.remote.push(store, branch, merged.commit)
+            self.world.remote.fetch(store, branch)
+        elif merged.commit != head:
+            store.move(f"refs/heads/{branch}", merged.commit, was=head)
+        return merged.commit
+
+    # ── doing ────────────────────────────────────────────────────────────────────────────────────
+
+    def run_pass(self) -> Said:
+        """One pass now: here, or by the reconciler that is running."""
+        if not self.running:
+            outcome = loop.run_pass(self.world)
+            alerts.announce(self.world, app.sender(self.home))
+            return Said(outcome.state, outcome.said, outcome.exit_code)
+        answer = QueryClient(self.home.settings.query_url, timeout=120.0).nudge()
+        if isinstance(answer, Away):
+            raise CommandError(f"a reconciler (process {self.running}) holds this home, but: {answer.reason}")
+        return Said(str(answer["state"]), str(answer["said"]), int(answer["exit_code"]))
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[Session]:
+    """A session; where nothing runs it first takes in what waits in the outboxes, so that it sees all there is."""
+    with app.locked(home) as world:
+        if isinstance(world, World):
+            reviewing.take_in(world)
+            yield Session(home, world, 0)
+            return
+    assert isinstance(world, Held)
+    with app.opened(home, write=False) as reading:
+        yield Session(home, reading, world.pid or 1)
+
+
+def _signature() -> str:
+    return f"{person()} <{person()}@{socket.gethostname()}>"
+
+
+def person() -> str:
+    """Who sits here, as far as the machine knows."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

@@ -1,0 +1,99 @@
+"""The reconciler's own address: what the gateway may ask, health, and a nudge. It answers; it never approves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler.loop import Outcome
+
+
+class Unknown(Exception):
+    """There is no such thing; the message names it."""
+
+
+class Answers(Protocol):
+    """What the pages and queries need from the running reconciler. Plain JSON data, secrets covered."""
+
+    def plan_of(self, proposal: str) -> dict[str, Any]: ...
+    def plan_ref(self, ref: str) -> dict[str, Any]: ...
+    def history(self, resource: str, limit: int) -> dict[str, Any]: ...
+    def why(self, resource: str) -> dict[str, Any]: ...
+    def status(self) -> dict[str, Any]: ...
+    def drift(self) -> dict[str, Any]: ...
+    def live(self, instance: str) -> dict[str, Any]: ...
+    def proposals(self) -> dict[str, Any]: ...
+    def proposal(self, id: str) -> dict[str, Any]: ...
+    def revision(self, number: int) -> dict[str, Any]: ...
+    def pass_now(self) -> Outcome: ...
+
+
+def build(answers: Answers, hosts: list[str]) -> Starlette:
+    """The application. `hosts` are the host names that callers may use."""
+
+    def path(request: Request, name: str) -> str:
+        return str(request.path_params[name])
+
+    def query(request: Request, name: str) -> str:
+        return request.query_params.get(name, "")
+
+    routes = {
+        "/query/plan/{proposal:path}": lambda r: answers.plan_of(path(r, "proposal")),
+        "/query/plan": lambda r: answers.plan_ref(query(r, "ref")),
+        "/query/history": lambda r: answers.history(query(r, "resource"), _number(query(r, "limit"), 100)),
+        "/query/why": lambda r: answers.why(query(r, "resource")),
+        "/query/status": lambda r: answers.status(),
+        "/query/drift": lambda r: answers.drift(),
+        "/query/live": lambda r: answers.live(query(r, "instance")),
+        "/query/proposals": lambda r: answers.proposals(),
+        "/query/proposals/{proposal:path}": lambda r: answers.proposal(path(r, "proposal")),
+        "/query/revisions/{number:int}": lambda r: answers.revision(int(path(r, "number"))),
+        "/health": lambda r: answers.status(),
+    }
+    return Starlette(
+        routes=[
+            *(Route(pattern, _endpoint(answer), methods=["GET"]) for pattern, answer in routes.items()),
+            # Asking for a pass changes no decision: a pass only does what main says anyway.
+            Route("/nudge", _endpoint(lambda r: outcome_json(answers.pass_now())), methods=["POST"]),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+    )
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "state": outcome.state,
+        "said": outcome.said,
+        "revision": outcome.revision,
+        "exit_code": outcome.exit_code,
+        "plan": outcome.plan_json,
+    }
+
+
+def _endpoint(answer: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        if request.method == "POST" and request.headers.get("content-type") != "application/json":
+            return JSONResponse({"error": "say Content-Type: application/json"}, 415)
+        try:
+            return JSONResponse(answer(request))
+        except Unknown as error:
+            return JSONResponse({"error": str(error)}, 404)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    return endpoint
+
+
+def _number(text: str, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise ValueError(f"limit is '{text}'; right would be a number from 1 to 10000")
+    return int(text)

@@ -1,0 +1,155 @@
+"""A house to tell stories in: a real Traefik, a home of its own, a person with a clone of the desired repo."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import app, founding, home, loop
+from reconciler.git import proposals
+from reconciler.home import Home
+from reconciler.loop import Outcome
+from reconciler.session import Session, opened
+from reconciler.world import World
+from state import events
+from state.events import Event
+
+
+@dataclass
+class House:
+    """A home beside a running Traefik."""
+
+    home: Home
+    traefik: Any
+    clone: Path
+    until: Callable[..., None]
+    counter: list[int] = field(default_factory=list)
+
+    # ── a person with git ────────────────────────────────────────────────────────────────────────
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.clone), "-c", "user.name=Ada", "-c", "user.email=ada@home", *arguments]
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def push(self, files: dict[str, Any], message: str = "a change by a person") -> str:
+        """Commit these files (None removes) on main, and push; the commit."""
+        for name, content in files.items():
+            path = self.clone / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        self.git("push", "--quiet")
+        return self.git("rev-parse", "HEAD")
+
+    # ── the reconciler ───────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def world(self) -> Iterator[World]:
+        with app.locked(self.home) as world:
+            assert isinstance(world, World)
+            yield world
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        with opened(self.home) as session:
+            yield session
+
+    def run(self) -> Outcome:
+        with self.world() as world:
+            return loop.run_pass(world)
+
+    def events(self, kind: type[Event] | None = None) -> list[Any]:
+        with self.world() as world:
+            found = [recorded.event for recorded in world.log.read()]
+        return [event for event in found if kind is None or isinstance(event, kind)]
+
+    def propose(self, files: dict[str, Any], title: str = "a proposal") -> str:
+        """A proposal as the command line makes it; its id."""
+        self.counter.append(1)
+        id = f"p{len(self.counter)}"
+        with self.session() as one:
+            edits = {
+                name: None
+                if content is None
+                else (content if isinstance(content, str) else json.dumps(content)).encode()
+                for name, content in files.items()
+            }
+            head = one.head()
+            commit = proposals.propose(
+                one.world.store, parent=head, edits=edits, id=id, title=title, body="",
+                trailers={"Waypost-Request": f"request-{id}", "Waypost-Tool": "test", "Waypost-Client": "test"},
+                author="a model <model@localhost>", at=datetime.now(UTC),
+            )  # fmt: skip
+            one.say(
+                events.ProposalMade(
+                    proposal=id, branch=f"proposals/{id}", commit=commit, parent=head, tool="test", client="test",
+                    title=title, resources=(),
+                ),
+                f"proposal/{id}",
+            )  # fmt: skip
+        return id
+
+    # ── the wire ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def live_file(self) -> Path:
+        return self.traefik.directory / "mcp-managed" / "waypost.yml"
+
+    def status(self, host: str, path: str = "/") -> int:
+        return int(self.traefik.get(host, path)[0])
+
+    def edit_live(self, old: str, new: str) -> None:
+        """A hand edit of our own file, in place, as an editor does it."""
+        text = self.live_file.read_text()
+        assert old in text
+        self.live_file.write_text(text.replace(old, new))
+        os.utime(self.live_file.parent)
+
+
+@pytest.fixture
+def house(tmp_path: Path, traefik: Any, until: Callable[..., None]) -> House:
+    """A home with its starter state applied."""
+    made = founding.create(
+        tmp_path / "home",
+        chosen={
+            "WAYPOST_TRAEFIK_DYNAMIC_DIR": str(traefik.directory),
+            "WAYPOST_TRAEFIK_API_URL": traefik.url,
+            "WAYPOST_TRAEFIK_DEADLINE": "5s",
+            "WAYPOST_APPROVE_WITHOUT_TERMINAL": "true",
+        },
+        environ={},
+        now=lambda: datetime.now(UTC),
+    )
+    house = House(home.open(made.path, {}), traefik, tmp_path / "clone", until)
+    subprocess.run(["git", "clone", "--quiet", str(made.desired_source), str(house.clone)], check=True)
+    assert house.run().state == "applied"
+    return house
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A factory of loopback ports that were free a moment ago."""
+
+    def find() -> int:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            return int(one.getsockname()[1])
+
+    return find
