@@ -128,9 +128,8 @@ class Vocabulary:
         known = self.events.get(type_name)
         if known is None or schema > known.schema:
             raise NewerLogError(
-                f"this log was written by a newer Waypost: it holds events of type {type_name} (schema {schema}), "
-                f"which this program does not know. Install that version of Waypost, or a later one; "
-                f"nothing was changed"
+                f"a newer Waypost was here: it wrote events of type {type_name} (schema {schema}), which this program "
+                "does not know. Install that version, or a later one; nothing was changed"
             )
 
 

@@ -44,6 +44,9 @@ V = TypeVar("V", bound=View)
 CHECKPOINT_EVERY = 500
 """Events between two times that a view is put away."""
 
+INDEX_EVERY = 200
+"""Events between two times that they come into the index of what they mention."""
+
 
 @dataclass
 class _Folded(Generic[V]):
@@ -135,13 +138,14 @@ class EventLog:
         """
         batch = [entries] if isinstance(entries, Entry) else list(entries)
         with self._writing():
-            known = {entry.key: found for entry in batch if (found := self._recorded_as(entry.key))}
-            if any(entry.key not in known for entry in batch):
-                self._require_versions(expected or {})
+            known = self._known(batch)
+            if expected and any(entry.key not in known for entry in batch):
+                self._require_versions(expected)
             answer = self._insert_new(batch, known)
             if cursor:
                 tables.move_cursor(self._database, cursor)
         self._shapes.update((recorded.type, recorded.schema) for recorded in answer)
+        self._index(answer)
         return answer
 
     def redact(self, seq: int, reason: str, actor: str) -> Recorded:
@@ -177,7 +181,7 @@ class EventLog:
         at = self._now().astimezone(UTC)
         seq, previous = tables.head(self._database) or (0, GENESIS)
         versions: dict[str, int] = {}
-        answer, rows, fresh = [], [], []
+        answer, rows = [], []
         for entry in batch:
             recorded = known.get(entry.key)
             if recorded is None:
@@ -186,14 +190,19 @@ class EventLog:
                 recorded = tables.recorded(row, at, entry.event)
                 previous = row.hash
                 rows.append(row)
-                fresh.append(recorded)
                 if entry.key:
                     known[entry.key] = recorded
             answer.append(recorded)
         tables.insert(self._database, rows)
-        tables.index(self._database, fresh)
-        tables.note_shapes(self._database, {(row.type, row.schema) for row in rows} - self._shapes)
+        if new := {(row.type, row.schema) for row in rows} - self._shapes:
+            tables.note_shapes(self._database, new)
         return answer
+
+    def _index(self, recorded: Sequence[Recorded]) -> None:
+        """Index from time to time: for each append by itself it would cost as much again as the append."""
+        if recorded and recorded[-1].seq % INDEX_EVERY < len(recorded):
+            with contextlib.suppress(LogError), self._writing():  # what is not in the index is found by reading it
+                tables.index_news(self._database)
 
     def _sealed(self, entry: Entry, seq: int, version: int, at: datetime, previous: bytes) -> Row:
         type_name, schema, data = WAYPOST.encode(entry.event)
@@ -208,8 +217,9 @@ class EventLog:
         versions[stream] += 1
         return versions[stream]
 
-    def _recorded_as(self, key: str) -> Recorded | None:
-        return tables.by_id(self._database, key) if key else None
+    def _known(self, batch: Sequence[Entry]) -> dict[str, Recorded]:
+        keys = [entry.key for entry in batch if entry.key]
+        return {key: found for key in keys if (found := tables.by_id(self._database, key))}
 
     def _require_versions(self, expected: Mapping[str, int]) -> None:
         for stream, version in expected.items():

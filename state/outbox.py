@@ -21,6 +21,15 @@ from state.record import Entry
 __all__ = ["GATEWAY_EVENTS", "PEOPLE_EVENTS", "Intake", "Outbox", "OutboxRow", "drain", "ingest"]
 
 
+def _mode(directory: Path) -> int:
+    # Whoever reads a SQLite file may leave side files there; where the group may write the directory, the other
+    # account's side files must be writable too, or the next writer could not open its own outbox.
+    try:
+        return 0o660 if directory.stat().st_mode & 0o020 else 0o640
+    except OSError:
+        return 0o640  # opening says in words what is wrong with the directory
+
+
 class Outbox:
     """An append-only file of events that wait for the log. Safe to use from several threads and processes.
 
@@ -47,7 +56,7 @@ class Outbox:
     ) -> Self:
         """Open the outbox at `path`; `readonly` works while another process writes."""
         # The group may read: the reconciler takes in what another account wrote.
-        opened = open_database(path, FORMAT, create=create, readonly=readonly, mode=0o640)
+        opened = open_database(path, FORMAT, create=create, readonly=readonly, mode=_mode(path.parent))
         outbox = cls(path, opened.database, now, chance)
         if not readonly:
             outbox._name_once()

@@ -61,9 +61,12 @@ BEGIN SELECT RAISE(ABORT, 'events are never changed, a payload can only be blank
 
 _DERIVED = """
 DROP TABLE IF EXISTS mentions;
+DROP TABLE IF EXISTS indexed;
 DROP TABLE IF EXISTS shapes;
 DROP TABLE IF EXISTS checkpoints;
 CREATE TABLE mentions (subject TEXT, seq INTEGER, PRIMARY KEY (subject, seq)) WITHOUT ROWID;
+CREATE TABLE indexed (seq INTEGER NOT NULL);
+INSERT INTO indexed VALUES (0);
 CREATE TABLE shapes (type TEXT, schema INTEGER, PRIMARY KEY (type, schema)) WITHOUT ROWID;
 CREATE TABLE checkpoints (
     view    TEXT PRIMARY KEY,
@@ -90,13 +93,16 @@ def derive(database: Database) -> None:
     Views start empty: the next look at one folds it again.
     """
     run_script(database, _DERIVED)
-    for some in pages(lambda wanted: page(database, wanted), Slice()):
-        index(database, some)
+    index_news(database)
     database.conn.execute("INSERT INTO shapes SELECT DISTINCT type, schema FROM events")
 
 
-LOG = Format(name="event log", application_id=0x57504C47, steps=(create, derive))
-"""Format 1 is the log alone; format 2 adds what is derived from it."""
+def leave(database: Database) -> None:
+    """A step whose work a later one does whole."""
+
+
+LOG = Format(name="event log", application_id=0x57504C47, steps=(create, leave, derive))
+"""Format 1 is the log alone; 2 added what is derived from it; 3 keeps how far the index of mentions reaches."""
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────
@@ -106,10 +112,12 @@ def insert(database: Database, rows: Iterable[Row]) -> None:
     database.conn.executemany(_INSERT, rows)
 
 
-def index(database: Database, some: Iterable[Recorded]) -> None:
-    """Let history find these events under everything they are about."""
-    found = [(subject, recorded.seq) for recorded in some for subject in subjects(recorded)]
-    database.conn.executemany("INSERT OR IGNORE INTO mentions (subject, seq) VALUES (?, ?)", found)
+def index_news(database: Database) -> None:
+    """Let history find the events that came since the last time under everything they are about."""
+    for some in pages(lambda wanted: page(database, wanted), Slice(after=indexed(database))):
+        found = [(subject, recorded.seq) for recorded in some for subject in subjects(recorded)]
+        database.conn.executemany("INSERT OR IGNORE INTO mentions (subject, seq) VALUES (?, ?)", found)
+        database.conn.execute("UPDATE indexed SET seq = ?", [some[-1].seq])
 
 
 def blank(database: Database, recorded: Recorded) -> None:
@@ -181,10 +189,19 @@ def page(database: Database, wanted: Slice) -> list[Recorded]:
     return [to_recorded(found) for found in database.conn.execute(query, [*parameters, *wanted.types])]
 
 
+def indexed(database: Database) -> int:
+    """Seq of the last event that is in the index."""
+    (seq,) = database.conn.execute("SELECT seq FROM indexed").fetchone()
+    return int(seq)
+
+
 def mentioning(database: Database, subject: str, after: int) -> list[int]:
-    """Seqs of the events found under that subject, oldest first."""
-    query = "SELECT seq FROM mentions WHERE subject = ? AND seq > ? ORDER BY seq"
-    return [seq for (seq,) in database.conn.execute(query, [subject, after])]
+    """Seqs of the events that are about that subject, oldest first."""
+    last = indexed(database)  # asked first: events may come into the index meanwhile, and none leaves it
+    query = "SELECT seq FROM mentions WHERE subject = ? AND seq > ? AND seq <= ? ORDER BY seq"
+    found = [seq for (seq,) in database.conn.execute(query, [subject, after, last])]
+    news = walk(lambda wanted: page(database, wanted), Slice(after=max(after, last)))
+    return found + [recorded.seq for recorded in news if subject in subjects(recorded)]
 
 
 def pages(fetch: Callable[[Slice], list[Recorded]], wanted: Slice) -> Iterator[list[Recorded]]:

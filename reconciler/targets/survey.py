@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,10 +15,13 @@ from reconciler.targets.shadow import Shadow, ShadowError, ShadowVerdict
 from reconciler.targets.surroundings import DANGLING, Listing, Surroundings
 from reconciler.traefik import render
 from reconciler.traefik.api import ApiError, EntryPoint, Runtime, TraefikApi, Version
+from reconciler.traefik.foreign import Neighbours
 from state.model import Address, Problem, Snapshot, digest_bytes
 
-_CATCH_UP: Final = 3.5  # seconds within which a Traefik with default throttle serves what was just written
+_CATCH_UP: Final = 3.5  # seconds within which a Traefik of default throttle serves what was just written
 _ASK_AGAIN: Final = 0.1
+_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PARTS: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
 ROUTERS: Final = ("http.routers", "tcp.routers", "udp.routers")
 
 
@@ -70,6 +74,7 @@ class Survey:
             live=live,
             file="" if content is None else digest_bytes(content),
             own_file=NAME,
+            taken_over=_taken_over(self._instance, live, neighbours),
             foreign=self._foreign(neighbours.names, witness.runtime),
             problems=problems,
             poison=poison,
@@ -91,6 +96,23 @@ class Survey:
             return self._api.version().started != self.witness.version.started
         except ApiError:
             return True
+
+    def throttle(self) -> float:
+        """Seconds for which Traefik may hold a change back; 0 where it does not say."""
+        return _seconds(str(_section(self.witness.static, "providers").get("providersThrottleDuration", "")))
+
+    def setup(self) -> str:
+        """What in Traefik's own settings explains that it does not notice our directory, "" where nothing does."""
+        if self.witness.static is None:
+            return ""
+        file = _section(_section(self.witness.static, "providers"), "file")
+        if not file:
+            return "Traefik's file provider is off: set providers.file.directory in its static configuration. "
+        if not file.get("directory"):
+            return "Traefik's file provider reads a single file: give it providers.file.directory instead. "
+        if file.get("watch") is not True:
+            return "Traefik's file provider does not watch: set providers.file.watch to true. "
+        return f"Traefik watches {file['directory']} (a path on its own machine). "
 
     def _ours(self, content: bytes | None) -> tuple[Snapshot, str]:
         """What our file holds, and why it holds nothing that can be read; parsed again only when it changed."""
@@ -164,7 +186,7 @@ class Survey:
 
     def _still_missing(self, lost: tuple[str, ...], verdict: ShadowVerdict) -> tuple[str, ...]:
         """A file that was just removed is served a little longer: give Traefik the time to catch up."""
-        deadline = self._clock.monotonic() + _CATCH_UP
+        deadline = self._clock.monotonic() + max(_CATCH_UP, self.throttle() * 1.5)
         while lost and self._clock.monotonic() < deadline:
             self._clock.sleep(_ASK_AGAIN)
             try:
@@ -191,6 +213,16 @@ def _taken(instance: str, live: Snapshot, names: Mapping[tuple[str, str], str]) 
             yield Problem(message=message, file=file, address=str(address), severity="warning")
 
 
+def _taken_over(instance: str, live: Snapshot, neighbours: Neighbours) -> dict[Address, str]:
+    """What a neighbour's file serves in our place: the same name with other content, in a file that is read first."""
+    found = {Address(instance, *key): (file, neighbours.specs.get(key, ())) for key, file in neighbours.names.items()}
+    return {
+        address: file
+        for address, (file, specs) in found.items()
+        if address in live and _reads_before(file, NAME) and live[address] not in specs
+    }
+
+
 def _reads_before(one: str, other: str) -> bool:
     """Traefik reads a directory in the byte order of its entries, going into folders as they come."""
     return one.encode().split(b"/") < other.encode().split(b"/")
@@ -211,6 +243,16 @@ def _marker(content: bytes | None) -> str:
         return render.marker_of(content) if content is not None else ""
     except render.Unreadable:
         return ""
+
+
+def _section(static: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    section = (static or {}).get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _seconds(duration: str) -> float:
+    """A duration as Go writes it: 2s, 1m30s, 100ms."""
+    return sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(duration))
 
 
 def _served(runtime: Runtime) -> tuple[str, ...]:

@@ -52,7 +52,6 @@ class TraefikTarget:
     ) -> None:
         self._instance = instance
         self._clock = clock
-        self._deadline = deadline
         self._owned = OwnedFile(directory, files, lock)
         surroundings = Surroundings(instance, directory, files)
         self._survey = Survey(instance, surroundings, api, clock, shadow)
@@ -182,8 +181,9 @@ class TraefikTarget:
         return self._verdict("refuted", evidence, started, file=self._owned.place(before))
 
     def _unnoticed(self, started: float) -> Verdict:
-        evidence = f"Traefik did not notice {self._owned.path} within {self._deadline:g} s"
-        return self._verdict("unknown", evidence, started, file=self._owned.digest(), remedy=_UNSEEN)
+        evidence = f"Traefik did not notice {self._owned.path} within {self._waiting.patience:g} s"
+        remedy = self._survey.setup() + _UNSEEN
+        return self._verdict("unknown", evidence, started, file=self._owned.digest(), remedy=remedy)
 
     def _undone(self, attempt: Attempt, fallback: Snapshot, started: float) -> Verdict:
         content, marker = self._before(attempt, fallback)
@@ -236,8 +236,7 @@ class TraefikTarget:
             return self._verdict("unknown", sight.outage, started, remedy=sight.remedy)
         if poison := self._survey.poison(self._owned.read()):
             return self._verdict("unknown", _poisoned(poison), started, remedy=_MEND)
-        evidence = f"Traefik did not notice a file written to {self._owned.path.parent} within {self._deadline:g} s"
-        return self._verdict("unknown", evidence, started, remedy=_UNSEEN)
+        return self._unnoticed(started)
 
     def _verdict(
         self,

@@ -55,13 +55,18 @@ class Waiting:
         self._surroundings = surroundings
         self._survey = survey
 
+    @property
+    def patience(self) -> float:
+        """Seconds of one wait: Traefik may hold a change back for its throttle, and only then begins to load it."""
+        return self._deadline + self._survey.throttle()
+
     def for_marker(self, marker: str, attempt: Attempt | None = None) -> Sight:
         """Look until the marker is there and, for an attempt, all is well; the last look at the deadline.
 
         A fault ends the wait once it has stood for a moment; after a restart of Traefik, whose other
         providers may come later than ours, only at the deadline.
         """
-        started = self._clock.monotonic()
+        started, patience = self._clock.monotonic(), self.patience
         wait, woken, faulty_since = _FIRST_WAIT, False, -1.0
         while True:
             sight = self._look(marker, attempt)
@@ -71,9 +76,9 @@ class Waiting:
             faulty_since = (faulty_since if faulty_since >= 0 else now) if sight.seen else -1.0
             if sight.seen and now - faulty_since >= _SETTLE and not self._survey.restarted():
                 return sight
-            if now - started >= self._deadline:
+            if now - started >= patience:
                 return sight
-            if not woken and now - started >= self._deadline / 2:
+            if not woken and now - started >= patience / 2:
                 if not sight.seen and not sight.outage and self._survey.poison(self._owned.read()):
                     return sight  # Traefik said its last word: patience would not help
                 self._owned.wake()  # a notice can get lost; a second one costs a reload

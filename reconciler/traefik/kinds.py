@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from reconciler.traefik import decoder
-from reconciler.traefik.fields import KINDS, KNOWN_VERSION, Many, Record, Scalar, Shape, Table
+from reconciler.traefik.fields import KINDS, KNOWN_VERSION, Free, Many, Record, Scalar, Shape, Table
 from state.model import Address, Spec, digest
 
 Path = tuple[str | int, ...]
@@ -210,6 +210,8 @@ class _Examiner:
                 return self.table(path, shape, value)
             case Scalar():
                 self.scalar(path, shape.takes, value)
+            case Free():
+                self.free(path, value)
         return value
 
     def record(self, path: Path, shape: Record, value: Any) -> Any:
@@ -274,6 +276,14 @@ class _Examiner:
             self.fault(path, f"expected {_WORDS[takes]}, not {_NAMES[type(value)]}")
         elif not decoder.fits(takes, value):
             self.fault(path, f"expected {_WORDS[takes]}, not '{str(value)[:60]}'")
+
+    def free(self, path: Path, value: Any) -> None:
+        for key, inner in value.items() if isinstance(value, dict) else ():
+            self.free((*path, key), inner)
+        for index, inner in enumerate(value if isinstance(value, list) else ()):
+            if inner is None or isinstance(inner, list):
+                self.fault((*path, index), f"Traefik's lists cannot hold {'nothing' if inner is None else 'lists'}")
+            self.free((*path, index), inner)
 
     def carried(self, path: Path, value: Any) -> None:
         """Everything in it can be written to a file: a model's JSON can hold what no UTF-8 can, or nest endlessly."""

@@ -246,11 +246,25 @@ def test_events_are_found_under_what_they_mention(log):
     assert log.touching("traefik/http.routers/other") == []
 
 
+def test_the_index_and_what_is_not_in_it_yet_are_found_as_one(log):
+    for number in range(450):
+        log.append(Entry(stream="x", event=proven(ROUTER) if number % 3 == 0 else LOST))
+    found = list(range(1, 451, 3))
+    assert log.touching(ROUTER) == found
+    assert log.touching(ROUTER, after=200) == [seq for seq in found if seq > 200]
+    assert log.touching(ROUTER, after=420) == [seq for seq in found if seq > 420]
+    log.rebuild()
+    assert log.touching(ROUTER) == found
+
+
 # ── redaction ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_redacted_payload_is_gone_and_the_chain_holds(log, path):
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_redacted_payload_is_gone_and_the_chain_holds(log, path, indexed):
     log.append([lost(), Entry(stream="target/traefik", event=proven(ROUTER, commit="hunter2-c")), lost()])
+    if indexed:
+        log.rebuild()
     assert log.view(Applied).base("traefik")
     redaction = log.redact(2, "a secret was in it", "person:ann")
     assert redaction.event == PayloadRedacted(seq=2, reason="a secret was in it")

@@ -372,7 +372,8 @@ def test_no_row_whatsoever_crashes_the_intake(tmp_path_factory, columns):
     except Exception:
         return  # SQLite itself refused the row (too large a number, NULL)
     say(box)
-    assert take(log, directory / "box.db").taken >= 1
+    found = take(log, directory / "box.db")
+    assert found.taken >= 1 or "newer Waypost" in found.problem
     assert log.verify().ok
     list(log.read())
     box.close()

@@ -115,6 +115,7 @@ def states(log):
 def test_views_folded_as_events_come_are_those_folded_anew(batches, often):
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_module, "CHECKPOINT_EVERY", often)
+        patch.setattr(log_module, "INDEX_EVERY", often)
         path = Path(directory) / "log.db"
         log = EventLog.open(path, now=ticking(), create=True)
         for batch in batches:

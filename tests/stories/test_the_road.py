@@ -2,7 +2,9 @@
 
 import json
 
-from state import events
+from reconciler import drifting, reviewing, rolling_back, telling
+from state import events, views
+from state.model import Address
 
 HELLO = "traefik/http.routers/hello"
 
@@ -70,9 +72,6 @@ def test_a_commit_to_what_was_edited_by_hand_is_held_until_a_person_discards_the
     assert house.run().state == "held"
     assert house.events(events.PlanHeld)[-1].conflicts == (HELLO,)
     with house.session() as person:
-        from reconciler import drifting
-        from state.model import Address
-
         drifting.heal(person, Address.parse(HELLO), "mine was a mistake")
     assert house.run().state == "applied"
     assert served(house)
@@ -180,8 +179,6 @@ def test_a_poison_file_of_somebody_else_is_named_and_is_nobodys_quarantine(house
 
 
 def test_rollback_restores_the_tree_of_an_earlier_revision(house):
-    from reconciler import rolling_back
-
     house.push({"traefik/hello.yaml": hello()})
     house.run()
     house.push({"traefik/hello.yaml": hello(priority=3)})
@@ -193,16 +190,73 @@ def test_rollback_restores_the_tree_of_an_earlier_revision(house):
     with house.world() as world:
         assert (
             world.store.commit(world.store.head()).tree
-            == world.store.commit(
-                world.log.view(__import__("state.views", fromlist=["x"]).Revisions).by_number[2].commit
-            ).tree
+            == world.store.commit(world.log.view(views.Revisions).by_number[2].commit).tree
         )
 
 
 def test_the_log_verifies_against_its_anchors_in_git(house):
-    from reconciler import telling
-
     with house.world() as world:
         anchors = telling.anchors(world)
         assert anchors
         assert world.log.verify(anchors).ok
+
+
+def test_a_foreign_file_that_takes_over_a_name_is_drift_until_it_lets_go(house):
+    house.push({"traefik/hello.yaml": hello()})
+    house.run()
+    theirs = json.dumps(hello()).replace("hello.lab", "theirs.lab")
+    house.traefik.drop("aa.yml", theirs)
+    house.until(lambda: served(house, "theirs.lab"), "their router")
+    house.run()
+    found = [one for one in house.events(events.DriftFound) if one.address == HELLO]
+    assert [(one.kind, "aa.yml" in one.reason) for one in found] == [("taken over", True)]
+    (house.traefik.directory / "aa.yml").unlink()
+    house.run()
+    assert [one.address for one in house.events(events.DriftCleared)] == [HELLO]
+
+
+def test_our_file_emptied_by_hand_is_drift_and_all_of_it_can_be_put_back_at_once(house):
+    house.push({"traefik/hello.yaml": hello()})
+    house.run()
+    house.live_file.write_text("")
+    assert house.run().state == "drift"
+    assert {one.kind for one in house.events(events.DriftFound)} == {"missing"}
+    with house.session() as person:
+        drifting.heal(person, None, "somebody emptied it")
+    assert house.run().state == "applied"
+    assert served(house)
+
+
+def test_our_file_broken_by_hand_poisons_the_directory_and_can_be_put_back(house):
+    house.push({"traefik/hello.yaml": hello()})
+    house.run()
+    house.live_file.write_text("{ not: [valid")
+    house.run()
+    assert [one.file for one in house.events(events.PoisonFound)] == ["mcp-managed/waypost.yml"]
+    with house.session() as person:
+        drifting.heal(person, None, "somebody broke it")
+    assert house.run().state == "applied"
+    assert served(house)
+
+
+def test_policy_heal_puts_a_hand_edit_back_by_itself(house):
+    policy = "version: 1\ntargets:\n  traefik:\n    drift: heal\n"
+    house.push({"waypost.yaml": policy, "traefik/hello.yaml": hello()})
+    house.run()
+    house.edit_live("hello.lab", "edited.lab")
+    assert house.run().state == "applied"
+    assert served(house)
+    assert house.events(events.DriftFound)
+
+
+def test_a_refuted_commit_gets_a_revert_proposed_once_that_makes_main_say_what_is_live(house):
+    house.push({"traefik/hello.yaml": hello()})
+    house.run()
+    good = house.git("rev-parse", "HEAD^{tree}")
+    bad = house.push({"traefik/hello.yaml": hello(priority=4)})
+    with house.world() as world:
+        reviewing.propose_revert(world, bad)
+        reviewing.propose_revert(world, bad)
+        (proposed,) = world.log.view(views.Proposals).open()
+        assert world.store.commit(proposed.commit).tree == good
+    assert [one.commit for one in house.events(events.ProposedRevert)] == [bad]

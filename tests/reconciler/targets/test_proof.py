@@ -191,9 +191,26 @@ def test_a_file_that_traefik_cannot_read_is_refuted_by_the_return_of_the_last_go
 def test_a_traefik_that_is_only_slow_refutes_nothing(start_traefik: Any, a_target: Make) -> None:
     traefik = start_traefik(throttle="2500ms")
     assert outcome(a_target(traefik.directory, traefik.url), route("one")) == "proven"
-    # What follows within the throttle is served after the deadline, the return of the last good state included.
+    # What follows within the throttle is held back for longer than the deadline.
     hasty = a_target(traefik.directory, traefik.url, deadline=1.5)
-    assert outcome(hasty, route("two"), "a2") in ("proven", "unknown")
+    assert outcome(hasty, route("two"), "a2") == "proven"
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ({"watch": False}, "does not watch"),
+        ({"watch": True, "directory": None, "filename": "one.yml"}, "single file"),
+    ],
+)
+def test_a_probe_that_is_not_seen_says_what_is_wrong_in_traefiks_settings(
+    start_traefik: Any, a_target: Make, provider: dict[str, Any], words: str
+) -> None:
+    traefik = start_traefik(static={"providers": {"file": provider}})
+    target = a_target(traefik.directory, traefik.url, deadline=0.3)
+    target.observe()
+    verdict = target.probe("p1")
+    assert verdict.outcome == "unknown" and words in verdict.remedy
 
 
 def test_leftovers_of_a_crash_between_stage_and_rename_do_no_harm(

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from reconciler import desired, document
-from reconciler.traefik import fields, kinds, render, rules, validate
+from reconciler.traefik import decoder, fields, kinds, render, rules, validate
 from reconciler.traefik.api import TraefikApi
 from reconciler.traefik.fields import Free, Many, Record, Scalar, Shape, Table
 from state.model import Address
@@ -223,7 +223,10 @@ def refused(content: bytes) -> bool:
 
 def test_documents_are_taken_or_refused_as_traefik_does(judge: Judge) -> None:
     contents = [text.encode() for text in DOCUMENTS] + [b"http: \xff\n"]
-    assert {content for content in contents if refused(content)} == {one for one in contents if judge.rejects(one)}
+    rejected = {content for content in contents if judge.rejects(content)}
+    assert {content for content in contents if refused(content)} == rejected
+    readable = {one: read for one in contents if not (read := document.read("f.yml", one, templates=False)).problems}
+    assert {one for one, read in readable.items() if decoder.rejects(read.value)} == rejected & readable.keys()
 
 
 def test_a_file_with_every_field_there_is_loads(judge: Judge) -> None:

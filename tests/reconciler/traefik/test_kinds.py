@@ -70,6 +70,8 @@ def test_a_file_may_hold_nothing(document: Any) -> None:
             "http.middlewares.a.headers.customRequestHeaders",
         ),
         ({"http": {"middlewares": {"a": {"rateLimit": {"period": "1d"}}}}}, "http.middlewares.a.rateLimit.period"),
+        ({"http": {"middlewares": {"a": {"plugin": {"p": {"o": [None]}}}}}}, "http.middlewares.a.plugin.p.o[0]"),
+        ({"http": {"middlewares": {"a": {"plugin": {"p": {"o": [[1]]}}}}}}, "http.middlewares.a.plugin.p.o[0]"),
         ({"tls": {"options": {"a": {"clientAuth": {}}}}}, "tls.options.a.clientAuth"),
         ({"udp": {"routers": {"a": {"rule": "r"}}}}, "udp.routers.a.rule"),
     ],
@@ -155,7 +157,10 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
 }
 anything = st.recursive(
     texts | st.booleans() | st.integers(-9, 9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner.filter(lambda one: not isinstance(one, list)), max_size=3)
+        | st.dictionaries(names, inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,15 @@ def test_what_would_disable_a_router_is_named(fields: dict[str, Any], words: str
 )
 def test_what_would_disable_whoever_uses_it_is_named(wanted: dict[Address, Any], words: str) -> None:
     assert any(words in problem.message for problem in found(wanted))
+
+
+def test_a_name_that_another_file_holds_with_the_same_content_waits_for_its_hand_over() -> None:
+    spec = {"rule": "Path(`/`)", "service": "noop@internal"}
+    taken = ("http.routers", "taken")
+    live = replace(LIVE, foreign_specs={taken: [spec]})
+    assert found({at(*taken): spec}, live) == []
+    assert "the same content" in found({at(*taken): spec}, live, "warning")[0].message
+    assert found({at(*taken): {**spec, "priority": 5}}, live)
 
 
 def test_a_parent_router_needs_no_service_and_may_have_none() -> None:
