@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import desired, ground, planning
+from reconciler import desired, giving_back, ground, planning
 from reconciler.core.target import Attempt, Observation, TargetError
+from reconciler.giving_back import Given, Kept
 from reconciler.ground import Ground
 from reconciler.session import CommandError, Session
 from reconciler.targets.owned import FOLDER, NAME, OwnedFile
-from reconciler.traefik import giving_back, wire
-from reconciler.traefik.giving_back import Given, Kept
+from reconciler.traefik import wire
 from reconciler.traefik.kinds import Named
 from reconciler.traefik.render import MARKER_KIND, MARKER_PREFIX
 from state import events, views
@@ -37,7 +37,7 @@ def eject(one: Session, instance: str, say: Say) -> tuple[str, ...]:
         raise CommandError(f"{at.instance} was ejected already: {at.handover.ejected[at.instance]}", exit_code=0)
     if at.instance in one.world.log.view(views.Attempts).open:
         raise CommandError(f"a write to {at.instance} is not concluded yet: waypost reconcile, then try again")
-    before = at.observed()
+    before = at.settled()
     _refuse_rivals(at, before)
     _record_returned(at)
     given = _give_back(at, before, say)

@@ -67,13 +67,26 @@ class Ground:
             raise CommandError(f"{file} keeps Traefik from loading anything; mend it first: {reason}")
         return seen
 
+    def settled(self) -> Observation:
+        """The target as it is, once it has read all that stands there: somebody may have just saved a file."""
+        self.observed()
+        if unread := self._unread():
+            raise CommandError(f"nothing could be proven now: {unread}")
+        return self.observed()
+
+    def _unread(self) -> str:
+        """Why the directory as it is now was not read; "" once it was.
+
+        A probe leaves everything as it is, and is noticed only when the whole directory was read anew.
+        """
+        verdict = self.target.probe(self.one.world.chance(8).hex())
+        return "" if verdict.outcome == "proven" else f"{verdict.evidence} {verdict.remedy}".strip()
+
     def unlike(self, before: Observation) -> list[str]:
         """In words, what Traefik serves otherwise than `before`, once it has read the directory as it is now."""
         try:
-            # A probe leaves everything as it is, and is noticed only when the whole directory was read anew.
-            verdict = self.target.probe(self.one.world.chance(8).hex())
-            if verdict.outcome != "proven":
-                return [f"{verdict.evidence} {verdict.remedy}".strip()]
+            if unread := self._unread():
+                return [unread]
             after = self.observed()
         except (TargetError, CommandError) as error:
             return [str(error)]
@@ -189,8 +202,15 @@ def of_instance(one: Session, name: str = "") -> Ground:
     return Ground(one, places[name], Disk())
 
 
+def require_writable(one: Session) -> None:
+    """The kill switch holds for people too."""
+    if one.world.read_only:
+        raise CommandError("read-only (WAYPOST_READ_ONLY): nothing is proposed and nothing is moved", exit_code=3)
+
+
 def require_alone(one: Session) -> None:
     """Steps that are proven one by one need the home for themselves."""
+    require_writable(one)
     if one.running:
         raise CommandError(
             f"a reconciler (process {one.running}) holds this home: stop it for this step, and start it again after"

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import desired, ground, making, planning
+from reconciler import adoption, desired, ground, making, planning
+from reconciler.adoption import Adoption, Staying
 from reconciler.core.target import Observation
 from reconciler.git import proposals
 from reconciler.ground import Ground
 from reconciler.session import CommandError, Session, person
-from reconciler.traefik import adoption
-from reconciler.traefik.adoption import Adoption, Staying
 from reconciler.traefik.kinds import Named
 from state import events, views
 from state.model import Address, Snapshot, Spec
@@ -45,6 +44,7 @@ def propose(one: Session, directory: Path) -> Proposed:
     if at is None:
         watched = ", ".join(str(place.dynamic_dir) for place in one.home.settings.places) or "none"
         raise CommandError(f"{directory} is no directory that a Traefik of this home watches; watched: {watched}")
+    ground.require_writable(one)
     found = _sorted_out(at)
     record = _proposed(at, found)
     ready = () if record else tuple(file for file, reason in _originals(at) if not reason)
@@ -158,6 +158,7 @@ def hand_over(one: Session, directory: Path, say: Say) -> tuple[str, ...]:
     at.observed()
     _finish(at, say)
     one.run_pass()
+    at.settled()
     moved = [file for file, reason in _originals(at) if not reason]
     for file in moved:
         _move(at, file)

@@ -1,0 +1,1 @@
+"""Traefik as values: its configuration, its rules, what it would take, and its read-only interface."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from reconciler.traefik import adoption
+from reconciler import adoption
 from reconciler.traefik.kinds import Named
 from state.model import Spec, canonical
 
