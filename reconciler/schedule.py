@@ -48,17 +48,37 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
 
 
+class Moves:
+    """Tells whether a file really is another than when it was noticed last.
+
+    Opening a SQLite file for reading makes notices too; without this every pass would be the reason for the next.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[int, int] | None] = {}
+
+    def __call__(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+            found = (status.st_mtime_ns, status.st_size)
+        except OSError:
+            found = None
+        moved = path not in self._known or self._known[path] != found
+        self._known[path] = found
+        return moved
+
+
 def watched(places: Sequence[Path], interesting: Callable[[Path], bool], due: Callable[[], None]) -> threading.Event:
     """Run `due` soon after something interesting moves below any of the places. Set the returned event to end it.
 
     A notice may be lost or doubled; the schedule finds what a lost one would have told.
     """
-    stop = threading.Event()
+    stop, moved = threading.Event(), Moves()
 
     def follow() -> None:
         changes = watch(
             *(place for place in places if place.is_dir()),
-            watch_filter=lambda _change, path: interesting(Path(path)),
+            watch_filter=lambda _change, path: interesting(Path(path)) and moved(Path(path)),
             debounce=200,
             step=50,
             stop_event=stop,

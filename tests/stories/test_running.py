@@ -73,9 +73,10 @@ def test_a_push_is_noticed_without_anybody_asking(house, start):
 
 
 def test_a_running_reconciler_that_has_nothing_to_do_does_nothing(house, start):
+    house.propose({"traefik/hello.yaml": ROUTE})  # leaves an outbox that every pass looks into
     start("serve-reconciler")
     house.until(lambda: ask(start, "status").get("passes", 0) >= 1, "the first pass")
-    settled = time.monotonic() + 1.5
+    settled = time.monotonic() + 3
     seen = set()
     while time.monotonic() < settled:
         seen.add(ask(start, "status").get("passes"))
