@@ -36,6 +36,8 @@ class Observation:
     poison: Mapping[str, str] = field(default_factory=dict)  # file -> what its decoder says
     own_file: str = ""  # what our file is called in `poison`
     taken_over: Mapping[Address, str] = field(default_factory=dict)  # ours, but a file that is read first has it too
+    disabled: Mapping[Address, str] = field(default_factory=dict)  # ours, on disk, not served -> the target's words
+    unserved: str = ""  # why the target does not serve our file as it stands, "" while it does or there is none
     restart_losses: tuple[str, ...] = ()  # routes that a restart of the target would lose
     witness: str = ""
     version: str = ""
