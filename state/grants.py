@@ -3,73 +3,151 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from state.events import ApplyProven, CommitApproved, ConsentGiven, Json, PlanShown, RevisionMade
+from state.events import (
+    ApplyProven,
+    ApplyRefuted,
+    CommitApproved,
+    ConsentGiven,
+    HistoryRewritten,
+    Json,
+    PlanShown,
+    ProposalClosed,
+    ProposalRejected,
+    ProposalSuperseded,
+    ProposalWithdrawn,
+    ResourcesQuarantined,
+    RevisionMade,
+)
 from state.record import Recorded
 from state.view import View, on
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What people agreed to for one commit. `shown` and `consented` are keys of losses -> their addresses.
+
+    `seen`: a plan of it was shown before it was approved. `made`: it is a revision already. `by`: who consented.
+    """
+
+    seen: bool = False
+    made: bool = False
+    by: str = ""
+    shown: dict[str, str] = field(default_factory=dict)
+    consented: dict[str, str] = field(default_factory=dict)
+
+    def without(self, instance: str) -> Grant:
+        """Less what was agreed to for one instance."""
+        mine = f"{instance}/"
+        shown, consented = (
+            {key: address for key, address in losses.items() if not address.startswith(mine)}
+            for losses in (self.shown, self.consented)
+        )
+        return replace(self, shown=shown, consented=consented)
+
+
+_NONE = Grant()
+
+
 @dataclass
 class Grants(View):
-    """Agreement to a loss holds until that very loss has happened, so that an old yes is never a new one."""
+    """Agreement belongs to one commit, and is spent with it: applied, refuted, or overtaken. An old yes is no new one.
 
-    plans: dict[str, dict[str, tuple[Json, ...]]] = field(default_factory=dict)  # proposal -> digest -> losses
-    seen: dict[str, str] = field(default_factory=dict)  # key of a loss -> address
-    consents: dict[str, str] = field(default_factory=dict)
-    people: dict[str, str] = field(default_factory=dict)  # proposal -> who consented to its plan, until approved
-    pending: dict[str, bool] = field(default_factory=dict)  # commit on main, not yet a revision -> was a plan shown?
+    A proposal's waits with the proposal until that is approved, whatever becomes a revision meanwhile; so does a
+    consent to a commit of main that was not taken notice of yet.
+    """
+
+    version = 2
+
+    proposed: dict[str, Grant] = field(default_factory=dict)  # proposal -> grant, until it is approved
+    early: dict[str, Grant] = field(default_factory=dict)  # commit that is not known to be on main yet -> grant
+    line: dict[str, Grant] = field(default_factory=dict)  # commits of main from the last revision on, oldest first
 
     @property
     def shown(self) -> frozenset[str]:
-        """Keys of losses that stood in a plan whose proposal was then approved."""
-        return frozenset(self.seen)
+        """Keys of losses that stood in a plan whose proposal was approved and waits to become a revision."""
+        return frozenset(key for grant in self.line.values() for key in grant.shown)
 
     @property
     def consented(self) -> frozenset[str]:
-        """Keys of losses that a person consented to in so many words."""
-        return frozenset(self.consents)
+        """Keys of losses that a person consented to in so many words, for what is on main now."""
+        return frozenset(key for grant in self.line.values() for key in grant.consented)
 
     @property
     def all_shown(self) -> bool:
         """Whether every commit that waits to become a revision came with a plan that somebody saw."""
-        return bool(self.pending) and all(self.pending.values())
+        waiting = [grant.seen for grant in self.line.values() if not grant.made]
+        return bool(waiting) and all(waiting)
+
+    @property
+    def people(self) -> dict[str, str]:
+        """Proposal -> who consented to its plan, until it is approved."""
+        return {proposal: grant.by for proposal, grant in self.proposed.items() if grant.by}
 
     @on(PlanShown)
     def _show(self, event: PlanShown, at: Recorded) -> None:
-        self.plans[event.proposal] = {**self.plans.get(event.proposal, {}), event.digest: event.losses}
-
-    @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
-        plans = self.plans.pop(event.proposal, {}) if event.proposal else {}
-        self.people.pop(event.proposal, None)
-        self.pending[event.commit] = bool(plans)
-        for losses in plans.values():
-            self.seen.update(_keys(losses))
+        grant = self.proposed.get(event.proposal, _NONE)
+        self.proposed[event.proposal] = replace(grant, seen=True, shown=grant.shown | _keys(event.losses))
 
     @on(ConsentGiven)
     def _consent(self, event: ConsentGiven, at: Recorded) -> None:
-        self.consents.update(_keys(event.losses))
-        if event.proposal:
-            self.people[event.proposal] = at.actor
+        holder, name = self._holder(event)
+        grant = holder.get(name, _NONE)
+        holder[name] = replace(grant, by=at.actor, consented=grant.consented | _keys(event.losses))
 
-    @on(ApplyProven)
-    def _happen(self, event: ApplyProven, at: Recorded) -> None:
-        whole = f"{event.instance}/*/*"
-        for granted in (self.seen, self.consents):
-            for key in [key for key, address in granted.items() if address in event.changes or address == whole]:
-                del granted[key]
+    def _holder(self, event: ConsentGiven) -> tuple[dict[str, Grant], str]:
+        if event.proposal:
+            return self.proposed, event.proposal
+        return (self.line if event.commit in self.line else self.early), event.commit
+
+    @on(ProposalClosed, ProposalRejected, ProposalSuperseded, ProposalWithdrawn)
+    def _settle(
+        self, event: ProposalClosed | ProposalRejected | ProposalSuperseded | ProposalWithdrawn, at: Recorded
+    ) -> None:
+        # Whoever puts it on main all the same has seen the plan; the consent was to something else.
+        if event.proposal in self.proposed:
+            self.proposed[event.proposal] = replace(self.proposed[event.proposal], by="", consented={})
+
+    @on(CommitApproved)
+    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+        proposed = self.proposed.pop(event.proposal, _NONE) if event.proposal else _NONE
+        known = self.line.get(event.commit) or replace(self.early.pop(event.commit, _NONE), seen=True)
+        # One merge can bring several proposals: it was seen if all of them were.
+        self.line[event.commit] = replace(
+            known,
+            seen=known.seen and proposed.seen,
+            shown=known.shown | proposed.shown,
+            consented=known.consented | proposed.consented,
+        )
+
+    @on(HistoryRewritten)
+    def _rewrite(self, event: HistoryRewritten, at: Recorded) -> None:
+        # What was agreed to for commits that are gone does not hold for others; the new head may be agreed to already.
+        kept = self.line.get(event.now) or replace(self.early.pop(event.now, _NONE), seen=True)
+        self.line.clear()
+        self.line[event.now] = kept
+
+    @on(ApplyProven, ApplyRefuted, ResourcesQuarantined)
+    def _happen(self, event: ApplyProven | ApplyRefuted | ResourcesQuarantined, at: Recorded) -> None:
+        """The losses of one instance have happened, or were undone: either way the agreement is used up."""
+        refuted = not isinstance(event, ApplyProven)
+        for commit in self._up_to(event.commit):
+            grant = self.line[commit].without(event.instance)
+            self.line[commit] = replace(grant, seen=False) if refuted else grant
 
     @on(RevisionMade)
     def _revise(self, event: RevisionMade, at: Recorded) -> None:
-        if event.commit in self.pending:
-            for commit in list(self.pending):
-                del self.pending[commit]
-                if commit == event.commit:
-                    break
-        # What concerns the branch as a whole has no resource that could be proven: it has happened by now.
-        for key in [key for key, address in self.consents.items() if "/" not in address]:
-            del self.consents[key]
+        overtaken = self._up_to(event.commit) or list(self.line)
+        later = {commit: grant for commit, grant in self.line.items() if commit not in overtaken}
+        self.line.clear()
+        self.line[event.commit] = Grant(made=True)
+        self.line.update(later)
+
+    def _up_to(self, commit: str) -> list[str]:
+        """This commit of main and those before it that wait with it; nothing where it does not wait."""
+        line = list(self.line)
+        return line[: line.index(commit) + 1] if commit in line else []
 
 
 def _keys(losses: Iterable[Json]) -> dict[str, str]:

@@ -77,23 +77,33 @@ class Loss:
     """What people lose by a plan, as a guard counted it.
 
     `level`: "allowed" is within the policy's limits; "shown" must have stood in a plan that a reviewer saw;
-    "consent" needs a person's word on this exact plan.
+    "consent" needs a person's word on this exact plan. `why` is what makes the level, where that needs telling; it
+    is no part of the key, for it may change while the loss stays the same.
     """
 
     guard: str
     address: str
     lost: str
     level: Literal["allowed", "shown", "consent"]
+    why: str = ""
 
     @property
     def key(self) -> str:
         return digest([self.guard, self.address, self.lost])
 
+    def __str__(self) -> str:
+        return f"{self.guard}: {self.address}: {self.told}"
+
+    @property
+    def told(self) -> str:
+        """What is lost, in words for a person."""
+        return f"{self.lost}, {self.why}" if self.why else self.lost
+
     def as_json(self) -> dict[str, str]:
         return {
             "guard": self.guard,
             "address": self.address,
-            "lost": self.lost,
+            "lost": self.told,
             "level": self.level,
             "key": self.key,
         }
@@ -107,7 +117,7 @@ class Refusal:
     consent: str
 
     def __str__(self) -> str:
-        return f"{self.loss.guard}: {self.loss.address}: {self.loss.lost}. {self.consent}"
+        return f"{self.loss}. {self.consent}"
 
     def as_json(self) -> dict[str, str]:
         return {**self.loss.as_json(), "consent": self.consent}
@@ -127,6 +137,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    taken_over: tuple[str, ...] = ()  # ours, but a neighbour's file has the name too and is read first
     policy: str = ""  # digest of the policy it was judged by
     renderers: tuple[tuple[str, str], ...] = ()  # (instance, version of its renderer)
 
@@ -157,7 +168,8 @@ class Plan:
     @property
     def pending(self) -> bool:
         """Is there anything for a person or the reconciler to look at?"""
-        return bool(self.changes or self.open_drift or self.conflicts or self.quarantined or self.errors)
+        drifted = self.open_drift or self.conflicts or self.taken_over
+        return bool(self.changes or drifted or self.quarantined or self.errors)
 
     @property
     def open_drift(self) -> tuple[Drift, ...]:
@@ -173,14 +185,14 @@ class Answers:
     """What people said about differences, as far as it still holds.
 
     `heal` is keyed by address, its value the hash of the live state the person saw ("*" heals whatever is
-    there: the policy's word). `accepted` maps an address to (live hash, until). `quarantine` maps an address
-    to the hash of the want that is kept out.
+    there: the policy's word). `accepted` maps an address to (live hash, until). `quarantine` holds what stays
+    out, whatever is wanted of it: what was refuted, with everything of the same commit.
     """
 
     heal: Mapping[Address, str] = field(default_factory=dict)
     heal_instances: frozenset[str] = frozenset()
     accepted: Mapping[Address, tuple[str, str]] = field(default_factory=dict)
-    quarantine: Mapping[Address, str] = field(default_factory=dict)
+    quarantine: frozenset[Address] = frozenset()
 
 
 def make_plan(
@@ -234,7 +246,7 @@ def _sort_out(difference: Difference, answers: Answers) -> tuple[str, Difference
         verdict = "change"
     if verdict == "change":
         change = Change(**sides, action=_action(difference))
-        return ("quarantined" if _quarantined(change, answers) else "change"), change
+        return ("quarantined" if change.address in answers.quarantine else "change"), change
     if verdict == "drift":
         return verdict, Drift(**sides, accepted=_accepted_until(difference, answers))
     return verdict, difference
@@ -257,10 +269,6 @@ def _healed(difference: Difference, answers: Answers, verdict: Verdict) -> bool:
 def _accepted_until(difference: Difference, answers: Answers) -> str:
     live_hash, until = answers.accepted.get(difference.address, ("?", ""))
     return until if live_hash == side_hash(difference.live) else ""
-
-
-def _quarantined(change: Change, answers: Answers) -> bool:
-    return answers.quarantine.get(change.address) == side_hash(change.want)
 
 
 def side_hash(side: Side) -> str:

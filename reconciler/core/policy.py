@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from fnmatch import translate
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from reconciler.core import cron
 from state.model import Problem, digest
 
 FILE = "waypost.yaml"
@@ -31,8 +34,10 @@ def _is_interval(text: str) -> str:
 
 
 def _is_schedule(text: str) -> str:
-    if interval(text) is None and len(text.split()) != 5:
-        raise ValueError(f"'{text}' is no schedule; write an interval (5m) or five cron fields (*/5 * * * *)")
+    if interval(text) is None and (fault := cron.fault(text)):
+        raise ValueError(
+            f"'{text}' is no schedule: {fault}; write an interval (5m) or five cron fields in UTC (*/5 * * * *)"
+        )
     return text
 
 
@@ -57,13 +62,21 @@ class TargetPolicy(_Part):
 
 
 class Hostnames(_Part):
-    """How many host names one plan may take from people without a person having seen that very loss."""
+    """How many host names may be taken from people without a person having seen that very loss.
+
+    By one plan, together with what went unseen within a day.
+    """
 
     max: int = Field(default=3, ge=0)
     share: float = Field(default=0.5, ge=0, le=1)
 
 
 class Guards(_Part):
+    """`authentication` names middlewares that ask who is there, for those into which nobody here can see.
+
+    `public_entry_points` are those that the internet reaches; while there are none, nobody guards exposure.
+    """
+
     hostnames_removed: Hostnames = Hostnames()
     authentication: tuple[str, ...] = ("*auth*",)
     public_entry_points: tuple[str, ...] = ()
@@ -90,9 +103,19 @@ class Policy(_Part):
     )
     proposals: Proposals = Proposals()
 
+    def protects(self, address: str) -> bool:
+        """Is this resource held whenever a plan touches it? Spelling it in capitals changes nothing."""
+        return bool(_any_of(self.protected).match(address.lower()))
+
     @property
     def digest(self) -> str:
         return digest(self.model_dump(mode="json"))
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    # Asked about every resource of a home: one expression for all patterns, made once.
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
 
 
 def parse(

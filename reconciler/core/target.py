@@ -116,6 +116,10 @@ class Target(Protocol):
         """The bytes that `write` would put in place: same attempt, same bytes."""
         ...
 
+    def blocked(self) -> str:
+        """Why nothing can be written there at the moment, "" where it can. Changes nothing that is live."""
+        ...
+
     def write(self, attempt: Attempt) -> str:
         """Put the attempt in place, whole and durable, keeping what was there for `undo`.
 

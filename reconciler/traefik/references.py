@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from state.model import Spec
+from state.model import Address, Snapshot, Spec
 
 Path = tuple[str | int, ...]
 
@@ -28,6 +28,20 @@ def references(kind: str, spec: Spec) -> Iterator[Reference]:
     for path, group, name in _named(kind, spec):
         if isinstance(name, str) and name:
             yield Reference(path, f"{'tls' if group == 'options' else protocol}.{group}", name)
+
+
+def needs(starts: Iterable[Address], snapshot: Snapshot) -> set[Address]:
+    """These and all of the snapshot that they refer to, directly or not."""
+    found = set(starts)
+    ahead = list(found)
+    while ahead:
+        address = ahead.pop()
+        for reference in references(address.kind, snapshot.get(address)):
+            referred = Address(address.instance, reference.kind, reference.name.removesuffix("@file"))
+            if referred in snapshot and referred not in found:
+                found.add(referred)
+                ahead.append(referred)
+    return found
 
 
 def at(spec: Any, *path: str) -> Any:

@@ -36,8 +36,8 @@ from reconciler.traefik.matchers import (
 __all__ = [
     "ALPN", "HTTP", "TCP", "And", "ClientIP", "Header", "HeaderRegexp", "Host", "HostRegexp", "HostSNI",
     "HostSNIRegexp", "Matcher", "Method", "Node", "Not", "Or", "ParseError", "Path", "PathPrefix", "PathRegexp",
-    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matchers", "parse",
-    "pattern_fault",
+    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matchers", "may_find",
+    "parse", "pattern_fault",
 ]  # fmt: skip
 
 
@@ -196,6 +196,18 @@ def is_range(text: str) -> bool:
     return True
 
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False
+
+
+def may_find(pattern: str, text: str) -> bool:
+    """Whether a regular expression finds something in the text, as Traefik searches; True where nobody can tell."""
+    try:
+        return bool(re2.search(pattern, text, _QUIET))  # type: ignore[no-untyped-call]
+    except re2.error:
+        return True
+
+
 _ONLY_IN_RE2 = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
 
@@ -203,10 +215,8 @@ def pattern_fault(pattern: str) -> str:
     """What is wrong with a regular expression; "" where Traefik takes it."""
     if _ONLY_IN_RE2.search(pattern):
         return "no regular expression: \\C is not known to Traefik"
-    options = re2.Options()
-    options.log_errors = False
     try:
-        re2.compile(pattern, options)  # type: ignore[no-untyped-call]
+        re2.compile(pattern, _QUIET)  # type: ignore[no-untyped-call]
     except re2.error as error:
         words = error.args[0]
         return f"no regular expression: {words.decode() if isinstance(words, bytes) else words}"

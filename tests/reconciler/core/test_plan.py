@@ -108,11 +108,12 @@ def test_accepted_drift_is_listed_but_not_open_until_live_moves_on():
     assert make_plan("c", {NAME: A}, {NAME: A}, {NAME: C}, answers=answers).open_drift
 
 
-def test_a_quarantined_want_stays_out_until_it_changes():
-    answers = Answers(quarantine={NAME: side_hash(B)})
-    kept = make_plan("c", {NAME: A}, {NAME: B}, {NAME: A}, answers=answers)
-    assert (kept.changes, [str(one) for one in kept.quarantined]) == ((), [f"update {NAME}"])
-    assert make_plan("c", {NAME: A}, {NAME: C}, {NAME: A}, answers=answers).changes
+def test_what_is_quarantined_stays_out_whatever_is_wanted_of_it():
+    answers = Answers(quarantine=frozenset({NAME}))
+    for want in (B, C):
+        kept = make_plan("c", {NAME: A}, {NAME: want}, {NAME: A}, answers=answers)
+        assert (kept.changes, [str(one) for one in kept.quarantined]) == ((), [f"update {NAME}"])
+    assert not make_plan("c", {NAME: A}, {NAME: A}, {NAME: A}, answers=answers).quarantined
 
 
 def test_the_digest_names_changes_and_pre_images_but_not_the_commit():

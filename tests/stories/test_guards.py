@@ -1,0 +1,222 @@
+"""What people would lose is held until a person agrees to that very loss, on a real Traefik."""
+
+import json
+
+import pytest
+
+from reconciler import reviewing
+from state import events
+from state.log import Entry
+
+USERS = {"users": ["ada:$apr1$q8eZFHjF$Fvmkk//V6Btlaf2i/ju5n/"]}
+ASKED, OPEN, NOBODY = 401, 418, 404
+
+
+def routers(**specs):
+    """A desired file with these routers, to Traefik's own service that answers 418 (so that no backend is needed)."""
+    return {"http": {"routers": {name: {"service": "noop@internal", **spec} for name, spec in specs.items()}}}
+
+
+def asked(**more):
+    return {"rule": "Host(`r1.lab`)", "entryPoints": ["web"], "middlewares": ["door"], **more}
+
+
+def door(spec=None):
+    return {"http": {"middlewares": {"door": spec or {"basicAuth": USERS}}}}
+
+
+def give(house, files):
+    house.push(files)
+    assert house.run().state == "applied"
+
+
+@pytest.fixture
+def guarded(house):
+    """A house where r1.lab asks who is there."""
+    give(house, {"traefik/door.yaml": door(), "traefik/r1.yaml": routers(r1=asked())})
+    house.until(lambda: house.status("r1.lab") == ASKED, "the route with authentication")
+    return house
+
+
+def held(house, guard):
+    """The refusals of this guard, all of a pass that held."""
+    assert house.run().state == "held"
+    return [one for one in house.events(events.PlanHeld)[-1].refusals if one["guard"] == guard]
+
+
+def consent(house):
+    with house.session() as person:
+        person.consent(person.plan().plan)
+    return house.run().state
+
+
+WAYS = {
+    "the same rule, higher priority": {"rule": "Host(`r1.lab`)", "priority": 1000},
+    "a longer rule": {"rule": "Host(`r1.lab`) && PathPrefix(`/`)"},
+    "every host by a regular expression": {"rule": "HostRegexp(`.*`)", "priority": 1000},
+    "no host at all": {"rule": "PathPrefix(`/`)"},
+    "at every entry point": {"rule": "Host(`r1.lab`)", "priority": 1000, "entryPoints": None},
+}
+
+
+@pytest.mark.parametrize("spec", WAYS.values(), ids=WAYS)
+def test_a_new_open_route_before_one_with_authentication_is_held_and_would_have_opened_it(guarded, spec):
+    spec = {name: value for name, value in {"entryPoints": ["web"], **spec}.items() if value is not None}
+    guarded.push({"traefik/new.yaml": routers(new=spec)})
+    (refusal,) = held(guarded, "authentication")
+    assert refusal["address"] == "traefik/http.routers/r1"
+    assert "r1.lab (Host(`r1.lab`)) would answer without authentication" in refusal["lost"]
+    assert guarded.status("r1.lab") == ASKED
+    assert consent(guarded) == "applied"
+    guarded.until(lambda: guarded.status("r1.lab") == OPEN, "what the guard foresaw")
+
+
+def test_a_tcp_router_that_takes_every_connection_is_held(guarded):
+    tcp = {
+        "routers": {"all": {"rule": "HostSNI(`*`)", "service": "all", "entryPoints": ["web"]}},
+        "services": {"all": {"loadBalancer": {"servers": [{"address": "127.0.0.1:9"}]}}},
+    }
+    guarded.push({"traefik/tcp.yaml": {"tcp": tcp}})
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab") == ASKED
+
+
+@pytest.mark.parametrize("rule", ["Host(`*.lab`)", "HostRegexp(`.*`)"])
+def test_a_deleted_route_with_authentication_before_a_broader_open_one_is_held(guarded, rule):
+    give(guarded, {"traefik/all.yaml": routers(all={"rule": rule, "priority": 1, "entryPoints": ["web"]})})
+    assert guarded.status("r1.lab") == ASKED
+    guarded.push({"traefik/r1.yaml": None})
+    (refusal,) = held(guarded, "authentication")
+    assert "through traefik/http.routers/all" in refusal["lost"]
+    assert not [one for one in guarded.events(events.PlanHeld)[-1].refusals if one["guard"] == "hostnames"]
+    assert consent(guarded) == "applied"
+    guarded.until(lambda: guarded.status("r1.lab") == OPEN, "what the guard foresaw")
+
+
+def test_a_neighbours_middleware_that_only_sounds_like_authentication_is_none(guarded):
+    guarded.traefik.drop("theirs.yml", json.dumps({"http": {"middlewares": {"noauth": {"compress": {}}}}}))
+    guarded.until(lambda: "noauth@file" in guarded.traefik.names(), "the neighbour's middleware")
+    guarded.push({"traefik/r1.yaml": routers(r1=asked(middlewares=["noauth"]))})
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab") == ASKED
+
+
+def test_an_open_route_that_cannot_get_those_requests_passes(guarded):
+    quiet = {"rule": "HostRegexp(`.*`)", "priority": 1, "entryPoints": ["web"]}
+    other = {"rule": "Host(`other.lab`)", "priority": 1000, "entryPoints": ["web"]}
+    give(guarded, {"traefik/new.yaml": routers(quiet=quiet, other=other)})
+    assert guarded.status("r1.lab") == ASKED
+
+
+# ── one yes is one yes ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_same_loss_again_needs_a_new_yes(guarded):
+    opened = {"traefik/door.yaml": door({"compress": {}})}
+    guarded.push(opened)
+    assert held(guarded, "authentication")
+    assert consent(guarded) == "applied"
+    give(guarded, {"traefik/door.yaml": door()})
+    guarded.until(lambda: guarded.status("r1.lab") == ASKED, "authentication again")
+    guarded.push(opened)
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab") == ASKED
+
+
+def test_what_was_approved_and_refuted_is_not_approved_for_a_later_push(guarded):
+    broken = {"new": {"ipAllowList": {"sourceRange": ["not an address"]}}}
+    id = guarded.propose({"traefik/r1.yaml": routers(r1=asked(middlewares=[]))})
+    with guarded.session() as person:
+        record = person.proposal(id)
+        reviewing.show(person.world, record, person.head())
+        person.merge(record)
+    both = routers(r1=asked(middlewares=[]), new={"rule": "Host(`new.lab`)", "middlewares": ["new"]})
+    guarded.git("pull", "--quiet")
+    both["http"]["middlewares"] = broken
+    guarded.push({"traefik/r1.yaml": both})
+    assert guarded.run().state in ("refuted", "held")
+    guarded.until(lambda: guarded.status("r1.lab") == ASKED, "the last good state")
+    guarded.push({"traefik/r1.yaml": routers(r1=asked())})
+    assert guarded.run().state == "nothing"
+    guarded.push({"traefik/r1.yaml": routers(r1=asked(middlewares=[]))})
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab") == ASKED
+
+
+# ── the ways to repair everything else ───────────────────────────────────────────────────────────
+
+
+def test_a_protected_route_is_held_with_its_host_and_all_it_needs(house):
+    gitea = {"rule": "Host(`git.lab`)", "middlewares": ["allow"], "entryPoints": ["web"]}
+    allow = {"http": {"middlewares": {"allow": {"ipAllowList": {"sourceRange": ["127.0.0.0/8"]}}}}}
+    give(house, {"traefik/gitea.yaml": routers(Gitea=gitea), "traefik/allow.yaml": allow})
+    house.push({"traefik/gitea.yaml": None})
+    assert held(house, "protected")
+    house.git("revert", "--no-edit", "HEAD")
+    deny = {"http": {"middlewares": {"allow": {"ipAllowList": {"sourceRange": ["192.0.2.1/32"]}}}}}
+    house.push({"traefik/allow.yaml": deny})
+    (refusal,) = held(house, "protected")
+    assert refusal["address"] == "traefik/http.middlewares/allow"
+    house.git("revert", "--no-edit", "HEAD")
+    thief = {"rule": "Host(`git.lab`)", "priority": 9999, "entryPoints": ["web"]}
+    house.push({"traefik/z.yaml": routers(z=thief)})
+    (refusal,) = held(house, "protected")
+    assert "git.lab in place of traefik/http.routers/Gitea" in refusal["lost"]
+    assert house.status("git.lab") == OPEN
+
+
+# ── small steps ──────────────────────────────────────────────────────────────────────────────────
+
+
+def hosts(*numbers):
+    return routers(**{f"h{n}": {"rule": f"Host(`h{n}.lab`)", "entryPoints": ["web"]} for n in numbers})
+
+
+def test_hosts_that_go_a_few_at_a_time_add_up(house):
+    # There for longer than a day, as far as anybody remembers: taken over, not made.
+    give(house, {"traefik/hosts.yaml": hosts(*range(8))})
+    with house.world() as world:
+        resources = {str(a): spec for a, spec in world.targets["traefik"].observe().live.items()}
+        adopted = events.ResourcesAdopted(instance="traefik", commit="", resources=resources, reason="")
+        world.log.append(
+            Entry(stream="target/traefik", event=events.TargetEjected(instance="traefik", files=(), reason="forget"))
+        )
+        world.log.append(Entry(stream="target/traefik", event=events.TargetAdopted(instance="traefik", reason="again")))
+        world.log.append(Entry(stream="target/traefik", event=adopted))
+    give(house, {"traefik/hosts.yaml": hosts(3, 4, 5, 6, 7)})
+    house.push({"traefik/hosts.yaml": hosts(5, 6, 7)})
+    refusals = held(house, "hostnames")
+    assert [one["lost"].split(" ")[0] for one in refusals] == ["h3.lab", "h4.lab"]
+    assert "after h0.lab, h1.lab, h2.lab went" in refusals[0]["lost"]
+    assert consent(house) == "applied"
+    give(house, {"traefik/hosts.yaml": hosts(6, 7)})  # somebody looked: counting starts anew
+    assert house.status("h6.lab") == OPEN
+
+
+def test_the_last_of_several_routes_needs_a_persons_word_though_presets_are_left(house):
+    give(house, {"traefik/hosts.yaml": hosts(1, 2)})
+    house.push({"traefik/hosts.yaml": None})
+    assert held(house, "empty")
+    assert house.status("h1.lab") == OPEN
+    assert consent(house) == "applied"
+    house.until(lambda: house.status("h1.lab") == NOBODY, "the end of the last route")
+
+
+def test_a_plain_revert_of_a_single_new_route_needs_nobody(house):
+    give(house, {"traefik/hosts.yaml": hosts(1)})
+    house.git("revert", "--no-edit", "HEAD")
+    house.git("push", "--quiet")
+    assert house.run().state == "applied"
+
+
+# ── what the internet reaches ────────────────────────────────────────────────────────────────────
+
+
+def test_a_host_that_newly_hides_behind_a_public_router_is_held(house):
+    policy = "version: 1\nguards:\n  public_entry_points: [web]\n"
+    blog = {"rule": "Host(`blog.lab`)", "entryPoints": ["web"]}
+    give(house, {"waypost.yaml": policy, "traefik/blog.yaml": routers(blog=blog)})
+    house.push({"traefik/blog.yaml": routers(blog={**blog, "rule": "Host(`blog.lab`) || Host(`db.lab`)"})})
+    (refusal,) = held(house, "exposure")
+    assert "db.lab would newly be reachable on the public entry point web" in refusal["lost"]
+    assert house.status("db.lab") == NOBODY
