@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Literal, Protocol
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""No file that is read whole may be larger: ten thousand routes are about a tenth of it."""
+
+Kind = Literal["file", "folder", "link", "other", ""]
+"""What stands at a path; "other" is a pipe, a socket or a device, "" is nothing."""
 
 
 class Clock(Protocol):
@@ -37,7 +45,10 @@ class Files(Protocol):
     """The few file operations the reconciler's writers need. Every failure is an OSError."""
 
     def read(self, path: Path) -> bytes | None:
-        """The content, or None where there is no such file."""
+        """The content, or None where there is no such file; links are followed.
+
+        Never waits: what is no regular file is refused, and so is one of more than MOST_BYTES.
+        """
         ...
 
     def write(self, path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -63,8 +74,16 @@ class Files(Protocol):
         """Set the times of a directory to now: wakes a watcher of its parent."""
         ...
 
+    def kind(self, path: Path) -> Kind:
+        """What stands at the path itself: a link is a link, wherever it leads."""
+        ...
+
     def walk(self, directory: Path) -> Iterator[Path]:
         """Every regular file below, links to files included, depth first, names in byte order."""
+        ...
+
+    def strays(self, directory: Path) -> Iterator[Path]:
+        """What `walk` passes over, in the same order: links that lead to no file, pipes, sockets, devices."""
         ...
 
 
@@ -86,13 +105,25 @@ class Disk:
 
     def read(self, path: Path) -> bytes | None:
         try:
-            return path.read_bytes()
+            # Opening a pipe waits for a writer, unless it is told not to.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        try:
+            self._refuse_strange(descriptor, path)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(MOST_BYTES + 1)
+        finally:
+            os.close(descriptor)
+        if len(content) > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20} MiB", str(path))
+        return content
 
     def write(self, path: Path, content: bytes, mode: int = 0o644) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, mode)
         with os.fdopen(descriptor, "wb") as file:
+            self._refuse_strange(descriptor, path)
             os.fchmod(descriptor, mode)  # the umask had its say in open()
             file.write(content)
             file.flush()
@@ -117,13 +148,32 @@ class Disk:
     def touch_directory(self, path: Path) -> None:
         os.utime(path)
 
+    def kind(self, path: Path) -> Kind:
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        kinds: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+        return kinds.get(stat.S_IFMT(mode), "other")
+
     def walk(self, directory: Path) -> Iterator[Path]:
+        return (path for path in self._below(directory) if path.is_file())
+
+    def strays(self, directory: Path) -> Iterator[Path]:
+        return (path for path in self._below(directory) if self.kind(path) in ("link", "other") and not path.is_file())
+
+    def _below(self, directory: Path) -> Iterator[Path]:
         for name in sorted(map(os.fsencode, (path.name for path in directory.iterdir()))):
             path = directory / os.fsdecode(name)
             if path.is_dir() and not path.is_symlink():
-                yield from self.walk(path)
-            elif path.is_file():
+                yield from self._below(path)
+            else:
                 yield path
+
+    @staticmethod
+    def _refuse_strange(descriptor: int, path: Path) -> None:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
     @staticmethod
     def _flush_directory(directory: Path) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from reconciler.core.target import TargetError
-from reconciler.ports import Files
+from reconciler.ports import Files, Kind
 from state.model import digest_bytes
 
 FOLDER: Final = "mcp-managed"
 NAME: Final = f"{FOLDER}/waypost.yml"
 """Our file, relative to the directory that Traefik watches."""
+
+_STRANGE: Final[Mapping[Kind, str]] = {
+    "folder": "a folder stands in the place of our file; move it away",
+    "other": "a pipe, a socket or a device stands in the place of our file",
+}
 
 
 class Lock(Protocol):
@@ -69,9 +76,17 @@ class OwnedFile:
 
     def read(self) -> bytes | None:
         """The bytes on disk, None where there is no file."""
+        return self.look()[0]
+
+    def look(self) -> tuple[bytes | None, str]:
+        """The bytes on disk, and what stands in their place where it is no file that could be ours."""
+        if strange := _STRANGE.get(self._files.kind(self.path)):
+            return None, strange
         try:
-            return self._files.read(self.path)
+            return self._files.read(self.path), ""
         except OSError as error:
+            if error.errno in (errno.EFBIG, errno.EINVAL):
+                return None, f"it cannot be ours: {error.strerror}"
             raise _plainly("read", self.path, error) from None
 
     def digest(self) -> str:
@@ -80,6 +95,11 @@ class OwnedFile:
 
     def lock(self) -> None:
         """Make our folder where it is missing, and keep other writers out until `release`."""
+        if self._files.kind(self._folder) == "link":
+            raise TargetError(
+                f"{self._folder} is a link, and Traefik follows no link to a folder",
+                remedy="Put a folder in its place, or remove it: Waypost makes one.",
+            )
         try:
             next(self._files.walk(self.directory), None)  # never make the watched directory itself: not mounted?
             self._files.make_directory(self._folder, 0o755)
@@ -99,6 +119,19 @@ class OwnedFile:
             raise _plainly("write", self.path, error) from None
         self.wake()
         return digest_bytes(content)
+
+    def rehearse(self) -> None:
+        """All of a write but the write: raises TargetError exactly where `place` would."""
+        self.lock()
+        try:
+            if strange := self.look()[1]:
+                raise TargetError(f"cannot write {self.path}: {strange}")
+            self._files.write(self._stage, b"", 0o644)
+            self._files.remove(self._stage)
+        except OSError as error:
+            raise _plainly("write", self.path, error) from None
+        finally:
+            self.release()
 
     def wake(self) -> None:
         """Traefik loads our folder but watches only the one above it, where a change of our times shows."""
@@ -136,6 +169,8 @@ class OwnedFile:
 
 def _plainly(verb: str, path: Path, error: OSError) -> TargetError:
     remedy = "Run `waypost doctor`: it tests what this account may do there."
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, IsADirectoryError):
+        remedy = f"A folder stands at {path}: move it away."
+    elif isinstance(error, FileNotFoundError):
         remedy = "See that the directory exists (mounted?) and that WAYPOST_TRAEFIK_DYNAMIC_DIR names it."
     return TargetError(f"cannot {verb} {path}: {error.strerror or error}", remedy=remedy)

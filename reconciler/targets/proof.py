@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from reconciler.traefik.api import EntryPoint, Item, Runtime
@@ -22,15 +24,40 @@ LISTED: Final = frozenset(
 )
 """The kinds that Traefik's API lists; it says nothing of TLS options, stores, certificates and transports."""
 
+_UNLISTED: Final = "Traefik does not list it"
 
-def faults(live: Snapshot, runtime: Runtime, entry_points: Iterable[EntryPoint]) -> dict[Address, str]:
-    """What is wrong, in Traefik's words, with each resource that should be served."""
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a resource that should be served. `otherwise`: its name is served, with other content."""
+
+    words: str
+    otherwise: bool = False
+
+
+def examine(
+    live: Snapshot,
+    runtime: Runtime,
+    entry_points: Iterable[EntryPoint],
+    elsewhere: Mapping[Address, str] = MappingProxyType({}),
+) -> dict[Address, Fault]:
+    """What is wrong with each resource that should be served. `elsewhere`: names that other files hold -> the file."""
     doors = [door.name for door in entry_points]
-    found: dict[Address, str] = {}
+    found: dict[Address, Fault] = {}
     for address, spec in live.items():
-        if address.kind in LISTED and (fault := _fault(address, spec, live, runtime, doors)):
+        if address.kind in LISTED and (fault := _fault(address, spec, live, runtime, doors, elsewhere)):
             found[address] = fault
     return found
+
+
+def faults(
+    live: Snapshot,
+    runtime: Runtime,
+    entry_points: Iterable[EntryPoint],
+    elsewhere: Mapping[Address, str] = MappingProxyType({}),
+) -> dict[Address, str]:
+    """The same in words, Traefik's own where it has any."""
+    return {address: fault.words for address, fault in examine(live, runtime, entry_points, elsewhere).items()}
 
 
 def lingering(
@@ -124,16 +151,19 @@ def field_of(spec: Spec, name: str) -> Any:
     return next((value for key, value in spec.items() if str(key).lower() == name.lower()), None)
 
 
-def _fault(address: Address, spec: Spec, live: Snapshot, runtime: Runtime, doors: list[str]) -> str:
+def _fault(
+    address: Address, spec: Spec, live: Snapshot, runtime: Runtime, doors: list[str], elsewhere: Mapping[Address, str]
+) -> Fault | None:
     listed = runtime.of(address.kind)
+    item = listed.get(f"{address.name}@file")
     if not address.kind.endswith(".routers"):
-        item = listed.get(f"{address.name}@file")
-        return "Traefik does not list it" if item is None else _disabled(item)
+        words = _UNLISTED if item is None else _disabled(item)
+        return Fault(words) if words else None
     mine = [item for item in _candidates(address, live, listed, doors) if _same(spec, item)]
     if not mine:
-        return _stranger(listed.get(f"{address.name}@file"))
+        return Fault(_UNLISTED) if item is None else _stranger(address, item, live, doors, elsewhere)
     troubles = [trouble for item in mine if (trouble := _troubled(item))]
-    return "; ".join(dict.fromkeys(troubles))
+    return Fault("; ".join(dict.fromkeys(troubles))) if troubles else None
 
 
 def _candidates(address: Address, live: Snapshot, listed: Mapping[str, Item], doors: list[str]) -> Iterator[Item]:
@@ -155,10 +185,21 @@ def _same(spec: Spec, item: Item) -> bool:
     )
 
 
-def _stranger(item: Item | None) -> str:
-    if item is None:
-        return "Traefik does not list it"
-    return f"Traefik serves another router under this name (rule {item.spec.get('rule', '')}): see the other files"
+def _stranger(
+    address: Address, item: Item, live: Snapshot, doors: list[str], elsewhere: Mapping[Address, str]
+) -> Fault:
+    rule = f"rule {item.spec.get('rule', '')}"
+    if address in elsewhere:
+        return Fault(f"Traefik serves another router under this name ({rule}): see {elsewhere[address]}", True)
+    for door in doors:
+        origin = replace(address, name=address.name.removeprefix(f"{door}-"))
+        if origin != address and origin in live and _same(live[origin], item):
+            return Fault(f"Traefik serves its copy of our router {origin.name} under this name: one of the two is lost")
+    return Fault(
+        f"Traefik serves other content under this name ({rule}): it has not loaded our file as it stands, "
+        "or a file that only Traefik can read holds the name too",
+        True,
+    )
 
 
 def _disabled(item: Item) -> str:

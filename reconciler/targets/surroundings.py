@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from reconciler.core.target import TargetError
-from reconciler.ports import Files
-from reconciler.targets.owned import NAME
+from reconciler.ports import Files, Kind
+from reconciler.targets.owned import FOLDER, NAME
 from reconciler.traefik import foreign
-from state.model import Address, digest, digest_bytes
+from reconciler.traefik.rivals import Rival, rival
+from state.model import Address, Problem, Snapshot, digest, digest_bytes
 
-_LOADED: Final = (".yml", ".yaml", ".toml")
-DANGLING: Final = "a link that leads nowhere"
+_STRAY: Final[Mapping[Kind, str]] = {
+    "link": "a link that leads to no file",
+    "other": "no file but a pipe, a socket or a device, which Traefik fails to read or waits for without end",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
     """Every file that Traefik would load, at one moment; paths are relative to the directory.
 
-    `dangling` links make Traefik refuse the whole directory; `unreadable` files only we cannot read.
+    `strays` are what is named like a file and is none -> what it is: Traefik refuses the whole directory for
+    them. `unread` files only we cannot read -> why.
     """
 
     contents: Mapping[str, bytes]
-    dangling: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()
-    digest: str = ""
+    strays: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        contents = {name: digest_bytes(content) for name, content in self.contents.items()}
+        return digest([contents, dict(self.strays), dict(self.unread)])
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        return tuple(self.unread)
 
     @property
     def templated(self) -> frozenset[str]:
@@ -47,47 +59,59 @@ class Surroundings:
 
     def listing(self) -> Listing:
         """What is there now. Raises TargetError where the directory itself cannot be listed."""
-        contents: dict[str, bytes] = {}
-        dangling = sorted(_dangling(self._directory))
-        unreadable: list[str] = []
+        contents, unread = dict[str, bytes](), dict[str, str]()
         try:
-            for path in self._files.walk(self._directory):
-                if not path.name.lower().endswith(_LOADED):
-                    continue
-                name = str(path.relative_to(self._directory))
-                try:
-                    content = self._files.read(path)
-                except OSError:
-                    unreadable.append(name)
-                    continue
-                if content is not None:
-                    contents[name] = content
+            strays = {name: self._stray(path) for name, path in self._loaded(self._files.strays)}
+            for name, path in self._loaded(self._files.walk):
+                foreign.read_into(self._files, path, name, contents, unread)
         except OSError as error:
             place = error.filename or self._directory
             raise TargetError(
                 f"cannot list {place}: {error.strerror or error}",
                 remedy="See that the directory exists (mounted?) and that WAYPOST_TRAEFIK_DYNAMIC_DIR names it.",
             ) from None
-        fingerprint = digest([{name: digest_bytes(one) for name, one in contents.items()}, dangling, unreadable])
-        return Listing(contents=contents, dangling=tuple(dangling), unreadable=tuple(unreadable), digest=fingerprint)
+        return Listing(contents=contents, strays=strays, unread=unread)
 
     def neighbours(self, listing: Listing) -> foreign.Neighbours:
         """The other people's files, parsed; parsed again only where anything changed."""
         if self._known is None or self._known[0] != listing.digest:
-            read = foreign.read_neighbours(self._files, self._directory, self._directory / NAME)
-            self._known = (listing.digest, read)
+            contents = {name: content for name, content in listing.contents.items() if name != NAME}
+            unread = {name: reason for name, reason in listing.unread.items() if name != NAME}
+            self._known = (listing.digest, foreign.neighbours(contents, unread))
         return self._known[1]
 
-    def names(self) -> frozenset[Address]:
-        """The names that other files hold."""
-        neighbours = self.neighbours(self.listing())
-        return frozenset(Address(self._instance, kind, name) for kind, name in neighbours.names)
+    def names(self) -> dict[Address, str]:
+        """The names that other files hold -> the file that wins each among them."""
+        names = self.neighbours(self.listing()).names
+        return {Address(self._instance, kind, name): file for (kind, name), file in names.items()}
 
+    def rivals(self, live: Snapshot, neighbours: foreign.Neighbours) -> dict[Address, Rival]:
+        """Of what our file holds, the names that a neighbour's file holds too."""
+        found = dict[Address, Rival]()
+        for kind, name in neighbours.names:
+            address = Address(self._instance, kind, name)
+            if address in live and (
+                one := rival((kind, name), live[address], NAME, neighbours.names, neighbours.specs)
+            ):
+                found[address] = one
+        return found
 
-def _dangling(directory: Path) -> Iterator[str]:
-    """Links that lead nowhere, which no listing of files shows and Traefik stumbles over."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            if name.lower().endswith(_LOADED) and path.is_symlink() and not path.exists():
-                yield str(path.relative_to(directory))
+    def folder_is_link(self) -> bool:
+        return self._files.kind(self._directory / FOLDER) == "link"
+
+    def oddities(self) -> Iterator[Problem]:
+        """What is not as Waypost leaves it in the places of our folder and our file, and no decoder says."""
+        if self.folder_is_link():
+            message = "is a link, and Traefik follows no link to a folder: put a folder in its place, or remove it"
+            yield Problem(message=message, file=FOLDER, severity="warning")
+        if self._files.kind(self._directory / NAME) == "link":
+            message = "is a link: nobody notices a change of where it leads; the next write puts a file in its place"
+            yield Problem(message=message, file=NAME, severity="warning")
+
+    def _stray(self, path: Path) -> str:
+        return _STRAY.get(self._files.kind(path), _STRAY["other"])
+
+    def _loaded(self, listed: Callable[[Path], Iterator[Path]]) -> Iterator[tuple[str, Path]]:
+        for path in listed(self._directory):
+            if foreign.is_loaded(path.name):
+                yield str(path.relative_to(self._directory)), path

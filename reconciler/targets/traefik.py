@@ -73,7 +73,7 @@ class TraefikTarget:
 
     def observe(self) -> Observation:
         """Our file as parsed from disk, everything foreign from the files beside it and from the API."""
-        return self._survey.observe(self._owned.read())
+        return self._survey.observe(*self._owned.look())
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """References against what is wanted and what lives, then the real decoder where its binary is at hand."""
@@ -96,6 +96,14 @@ class TraefikTarget:
                 self._put_back(before)
         finally:
             self._owned.release()
+
+    def blocked(self) -> str:
+        """Why nothing could be written, tried beside the file that Traefik reads."""
+        try:
+            self._owned.rehearse()
+        except TargetError as error:
+            return f"{error} {error.remedy}".strip()
+        return ""
 
     def write(self, attempt: Attempt) -> str:
         """Stage, flush, rename, flush, wake. Holds the directory's lock from here until the verdict."""
@@ -172,6 +180,8 @@ class TraefikTarget:
             evidence = f"{self._owned.path} was changed by somebody while it was being proven"
             return self._verdict("unknown", evidence, started, file=self._owned.digest())
         self._owned.place(self.render(attempt))
+        if back.outage:
+            return self._concluded(attempt, back, started)
         if not back.seen:
             return self._unnoticed(started)
         again = self._waiting.for_marker(marker_of(attempt.id), attempt)
@@ -182,7 +192,7 @@ class TraefikTarget:
 
     def _unnoticed(self, started: float) -> Verdict:
         evidence = f"Traefik did not notice {self._owned.path} within {self._waiting.patience:g} s"
-        remedy = self._survey.setup() + _UNSEEN
+        remedy = self._survey.witness.setup + _UNSEEN
         return self._verdict("unknown", evidence, started, file=self._owned.digest(), remedy=remedy)
 
     def _undone(self, attempt: Attempt, fallback: Snapshot, started: float) -> Verdict:

@@ -11,9 +11,10 @@ from reconciler.core.target import Observation, TargetError, Validation
 from reconciler.targets import proof
 from reconciler.targets.owned import FOLDER, NAME
 from reconciler.targets.shadow import Shadow, ShadowVerdict
-from reconciler.targets.surroundings import Surroundings
+from reconciler.targets.surroundings import Listing, Surroundings
 from reconciler.targets.survey import Survey, Witness
 from reconciler.traefik import render, validate
+from reconciler.traefik.api import EntryPoint
 from reconciler.traefik.foreign import Neighbours
 from state.model import Address, Problem, Snapshot, Spec
 
@@ -41,16 +42,17 @@ class Trial:
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """Every problem at once. What is broken for a reason that this change does not touch is a warning."""
-        names = _names(self._survey.witness, observed, self._surroundings.neighbours(self._surroundings.listing()))
-        problems = validate.check(wanted, desired_places={}, live=names)
+        listing = self._surroundings.listing()
+        names = _names(self._survey.witness, observed, self._surroundings.neighbours(listing))
+        problems = validate.check(wanted, live=names)
         known = {problem.address for problem in problems if problem.severity == "error"}
-        tried, notes = self._tried(wanted, observed)
+        tried, notes = self._tried(wanted, observed, listing)
         problems += [problem for problem in tried if not problem.address or problem.address not in known]
         return Validation(
             problems=tuple(_softened(problems, wanted, observed.live)), notes=(*notes, *_poisoned(observed))
         )
 
-    def _tried(self, wanted: Snapshot, observed: Observation) -> tuple[list[Problem], list[str]]:
+    def _tried(self, wanted: Snapshot, observed: Observation, listing: Listing) -> tuple[list[Problem], list[str]]:
         if self._shadow is None:
             return [], [NO_BINARY]
         new = proof.changed(wanted, observed.live)
@@ -60,7 +62,7 @@ class Trial:
             for number, address in enumerate(_unused(part, new))
         }
         try:
-            verdict = self._shadow.examine(self._candidate(part, uses), self._survey.witness.doors)
+            verdict = self._shadow.examine(self._candidate(part, uses, listing), self._survey.witness.doors)
             notes = _differing(self._shadow.version(), observed.version)
             if NAME in verdict.poison:
                 return self._refused(self._shadow, {a: wanted[a] for a in new}, verdict.poison[NAME]), notes
@@ -69,9 +71,9 @@ class Trial:
         problems, unknown = self._sorted_out(part, uses, verdict)
         return problems, notes + unknown
 
-    def _candidate(self, wanted: Snapshot, uses: Mapping[Address, Address]) -> dict[str, bytes]:
+    def _candidate(self, wanted: Snapshot, uses: Mapping[Address, Address], listing: Listing) -> dict[str, bytes]:
         """The directory with `wanted` as our file, and a use for what has none: Traefik builds only what is used."""
-        contents = dict(self._surroundings.listing().contents)
+        contents = dict(listing.contents)
         contents[NAME] = render.render(wanted, marker=_MARKER, provenance={})
         if uses:
             routers = {router: _use(address) for router, address in uses.items()}
@@ -136,6 +138,8 @@ def _names(witness: Witness, observed: Observation, neighbours: Neighbours) -> v
     resolvers = (witness.static or {}).get("certificatesResolvers")
     return validate.LiveNames(
         entry_points=frozenset(door.name for door in witness.doors),
+        copying=frozenset(door.name for door in witness.doors if door.renames),
+        by_default=tuple(_by_default(witness.doors)),
         # What files define is told by the files themselves, ours and the neighbours'.
         names=frozenset(
             (kind, name)
@@ -151,6 +155,13 @@ def _names(witness: Witness, observed: Observation, neighbours: Neighbours) -> v
         },
         foreign_specs=neighbours.specs,
     )
+
+
+def _by_default(doors: Iterable[EntryPoint]) -> Iterator[str]:
+    """The entry points of a router that names none: those that are marked so, else all that are not internal."""
+    listed = tuple(door for door in doors if not door.udp and door.name != "traefik")
+    marked = any(door.as_default for door in listed)
+    return (door.name for door in listed if door.as_default or not marked)
 
 
 def _of_provider(address: Address, origin: str) -> bool:

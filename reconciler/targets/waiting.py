@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.core.target import Attempt
 from reconciler.ports import Clock
 from reconciler.targets import proof
+from reconciler.targets.opinion import CONTRADICTION, listed
 from reconciler.targets.owned import OwnedFile
 from reconciler.targets.surroundings import Surroundings
 from reconciler.targets.survey import Survey
@@ -58,7 +59,7 @@ class Waiting:
     @property
     def patience(self) -> float:
         """Seconds of one wait: Traefik may hold a change back for its throttle, and only then begins to load it."""
-        return self._deadline + self._survey.throttle()
+        return self._deadline + self._survey.witness.throttle
 
     def for_marker(self, marker: str, attempt: Attempt | None = None) -> Sight:
         """Look until the marker is there and, for an attempt, all is well; the last look at the deadline.
@@ -74,13 +75,15 @@ class Waiting:
             if sight.seen and not sight.faults:
                 return sight
             faulty_since = (faulty_since if faulty_since >= 0 else now) if sight.seen else -1.0
-            if sight.seen and now - faulty_since >= _SETTLE and not self._survey.restarted():
-                return sight
-            if now - started >= patience:
-                return sight
+            over = now - started >= patience
+            settled = sight.seen and now - faulty_since >= _SETTLE and not self._survey.restarted()
+            if over or settled:
+                confirmed = self._confirmed(sight, marker, attempt)
+                if over or not confirmed.outage:
+                    return confirmed
             if not woken and now - started >= patience / 2:
                 if not sight.seen and not sight.outage and self._survey.poison(self._owned.read()):
-                    return sight  # Traefik said its last word: patience would not help
+                    return self._confirmed(sight, marker, attempt)  # its last word: patience would not help
                 self._owned.wake()  # a notice can get lost; a second one costs a reload
                 woken = True
             self._clock.sleep(wait)
@@ -90,19 +93,36 @@ class Waiting:
         try:
             if self._api.middleware(f"{marker}@file") is None:
                 return Sight(faults={})
-            if attempt is None:
-                return Sight(seen=True, faults={})
             runtime, doors = self._api.rawdata(), self._api.entry_points()
         except ApiError as error:
-            return Sight(faults={}, outage=str(error), remedy=error.remedy)
-        if f"{marker}@file" not in runtime.of(render.MARKER_KIND):
-            return Sight(faults={})  # another generation came between two questions
-        return self._judged(attempt, runtime, doors)
+            return _outage(error)
+        if not _lists(runtime, marker):
+            # Another generation came between two questions, or it answers only by halves.
+            return Sight(faults={}, outage=CONTRADICTION)
+        return Sight(seen=True, faults={}) if attempt is None else self._judged(attempt, runtime, doors)
+
+    def _confirmed(self, sight: Sight, marker: str, attempt: Attempt | None) -> Sight:
+        """The same sight if what speaks against us is said by all that can be asked; else nobody can say."""
+        if sight.outage:
+            return sight
+        try:
+            if not sight.seen:
+                return Sight(faults={}, outage=CONTRADICTION) if _lists(self._api.rawdata(), marker) else sight
+            runtime, doors = listed(self._api), self._api.entry_points()
+        except ApiError as error:
+            return _outage(error)
+        if attempt is None or not _lists(runtime, marker):
+            return Sight(faults={}, outage=CONTRADICTION)
+        second = self._judged(attempt, runtime, doors).faults
+        agreed = {address: fault for address, fault in sight.faults.items() if address in second}
+        return replace(sight, faults=agreed) if agreed else Sight(faults={}, outage=CONTRADICTION)
 
     def _judged(self, attempt: Attempt, runtime: Runtime, doors: tuple[EntryPoint, ...]) -> Sight:
         found = proof.faults(attempt.live, runtime, doors)
+        elsewhere = self._surroundings.names() if found or attempt.gone else {}
+        if found:
+            found = proof.faults(attempt.live, runtime, doors, elsewhere)
         caused = proof.caused(found, attempt.live, attempt.gone, self._previous(attempt)) if found else found
-        elsewhere = self._surroundings.names() if attempt.gone else frozenset()
         lingering = proof.lingering(attempt.gone, attempt.live, runtime, elsewhere)
         return Sight(seen=True, faults=caused | lingering, standing=len(found) - len(caused))
 
@@ -112,3 +132,11 @@ class Waiting:
             return render.parse(kept, attempt.instance)[0] if kept is not None else {}
         except render.Unreadable:
             return {}
+
+
+def _lists(runtime: Runtime, marker: str) -> bool:
+    return f"{marker}@file" in runtime.of(render.MARKER_KIND)
+
+
+def _outage(error: ApiError) -> Sight:
+    return Sight(faults={}, outage=str(error), remedy=error.remedy)

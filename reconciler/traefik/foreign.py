@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,42 +38,56 @@ class Neighbours:
         return found
 
 
+def is_loaded(name: str) -> bool:
+    """Does Traefik load a file of this name? Hidden ones too."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def read_neighbours(files: Files, directory: Path, ours: Path) -> Neighbours:
-    """Every file below `directory` that Traefik loads, except ours. Never raises; what cannot be read is a problem.
-
-    Where two files define a name the first wins: files are read depth first, entries in the order of their bytes.
-    """
-    found = Neighbours({}, [], {})
-    names, contents = dict[Named, str](), dict[str, Mapping[Named, Spec]]()
-    for path in _listed(files, directory, found.problems):
-        if path == ours or not path.name.lower().endswith(SUFFIXES):
-            continue
-        name = str(path.relative_to(directory))
-        contents[name] = _resources(files, path, name, found.problems)
-        for key in contents[name]:
-            first = names.setdefault(key, name)
-            if first != name and key[0] != kinds.CERTIFICATES:
-                message = f"{key[0]} '{key[1]}' is ignored here: {first} is read first and holds it too"
-                found.problems.append(Problem(message=message, file=name, severity="warning"))
-    return Neighbours(names, found.problems, contents)
-
-
-def _listed(files: Files, directory: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Every file below `directory` that Traefik loads, except ours. Never raises; what cannot be read is a problem."""
+    contents, unread, problems = dict[str, bytes](), dict[str, str](), list[Problem]()
     try:
-        yield from files.walk(directory)
+        for path in files.walk(directory):
+            if path != ours and is_loaded(path.name):
+                read_into(files, path, str(path.relative_to(directory)), contents, unread)
     except OSError as error:
         place = str(error.filename or directory)
         problems.append(Problem(message=f"cannot be listed: {error.strerror or error}", file=place))
+    found = neighbours(contents, unread)
+    return Neighbours(found.names, problems + found.problems, found.files)
 
 
-def _resources(files: Files, path: Path, name: str, problems: list[Problem]) -> Mapping[Named, Spec]:
+def read_into(files: Files, path: Path, name: str, contents: dict[str, bytes], unread: dict[str, str]) -> None:
+    """Read one file under its name into `contents`, or into `unread` why it cannot be read."""
     try:
         content = files.read(path)
     except OSError as error:
-        problems.append(Problem(message=f"cannot be read: {error.strerror or error}", file=name, severity="warning"))
-        return {}
-    if content is None:
-        return {}
+        unread[name] = error.strerror or str(error)
+        return
+    if content is not None:
+        contents[name] = content
+
+
+def neighbours(contents: Mapping[str, bytes], unread: Mapping[str, str]) -> Neighbours:
+    """What these files define, in the order in which Traefik reads them; `unread` says why some have no content.
+
+    Where two files define a name the first wins: files are read depth first, entries in the order of their bytes.
+    """
+    problems = [
+        Problem(message=f"cannot be read: {reason}", file=name, severity="warning") for name, reason in unread.items()
+    ]
+    names, found = dict[Named, str](), dict[str, Mapping[Named, Spec]]()
+    for name, content in contents.items():
+        found[name] = _resources(content, name, problems)
+        for key in found[name]:
+            first = names.setdefault(key, name)
+            if first != name and key[0] != kinds.CERTIFICATES:
+                message = f"{key[0]} '{key[1]}' is ignored here: {first} is read first and holds it too"
+                problems.append(Problem(message=message, file=name, severity="warning"))
+    return Neighbours(names, problems, found)
+
+
+def _resources(content: bytes, name: str, problems: list[Problem]) -> Mapping[Named, Spec]:
     if b"{{" in content:
         message = "holds Go templates, which only Traefik can execute; what it defines is not known here"
         problems.append(Problem(message=message, file=name, severity="warning"))

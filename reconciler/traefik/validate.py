@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.traefik import insides, rules
-from reconciler.traefik.kinds import CERTIFICATES, Named, dotted
+from reconciler.traefik.kinds import Named, dotted
 from reconciler.traefik.references import Path, Reference, at, listed, references
-from state.model import Address, Problem, Snapshot, Spec, canonical
+from reconciler.traefik.rivals import copies, rival
+from state.model import Address, Problem, Snapshot, Spec
 
 HIGHEST_PRIORITY = 2**63 - 1001
 FORBIDDEN_SERVICES = frozenset({"api@internal", "dashboard@internal", "rest@internal"})
@@ -27,7 +29,8 @@ class LiveNames:
     `names` holds (kind, `name@provider`) of everything the API lists; without `entry_points` the API was not
     reached, and what only it can tell is not judged. `cert_resolvers` is None where Traefik does not tell.
     `foreign_files`: (kind, name) of what other files of the directory define -> that file. `foreign_specs`:
-    what they write there, each file that has the name; unknown counts as different from ours.
+    what they write there, each file that has the name; unknown counts as different from ours. Of the entry
+    points, `copying` have options of their own, and `by_default` serve a router that names none.
     """
 
     entry_points: Collection[str] = frozenset()
@@ -35,24 +38,19 @@ class LiveNames:
     cert_resolvers: Collection[str] | None = None
     foreign_files: Mapping[Named, str] = field(default_factory=dict)
     foreign_specs: Mapping[Named, Sequence[Spec]] = field(default_factory=dict)
+    copying: Collection[str] = frozenset()
+    by_default: Sequence[str] = ()
 
 
 Places = Mapping[Address, tuple[str, int]]
 """Where a resource stands in the desired repo: file and line."""
 
 
-def check(
-    wanted: Snapshot, *, desired_places: Places, live: LiveNames, changed: Collection[Address] | None = None
-) -> list[Problem]:
-    """Everything wrong with serving `wanted`, in address order. Warnings are notes; errors would cut routes off.
-
-    `changed` narrows it to what a change can have broken: those resources, and whoever refers to one of them
-    that is gone.
-    """
+def check(wanted: Snapshot, *, desired_places: Places = MappingProxyType({}), live: LiveNames) -> list[Problem]:
+    """Everything wrong with serving `wanted`, in address order. Warnings are notes; errors would cut routes off."""
     world = _World(wanted, live)
     problems: list[Problem] = []
-    judged = wanted if changed is None else world.touched(changed)
-    for address in sorted(judged, key=lambda one: (one.instance, one.kind, one.name)):
+    for address in sorted(wanted, key=lambda one: (one.instance, one.kind, one.name)):
         file, line = desired_places.get(address, ("", 0))
         for path, message, severity in _Checks(address, wanted[address], world).findings():
             where = f"{dotted(path)}: " if path else ""
@@ -68,7 +66,13 @@ class _World:
     def __init__(self, wanted: Snapshot, live: LiveNames) -> None:
         self.live = live
         self.own = {(address.kind, address.name): spec for address, spec in wanted.items()}
-        self._wanted = wanted
+        self._references: dict[Named, tuple[Reference, ...]] = {}
+
+    def references(self, named: Named) -> tuple[Reference, ...]:
+        """What a resource of ours refers to; each is worked out once."""
+        if named not in self._references:
+            self._references[named] = tuple(references(named[0], self.own.get(named)))
+        return self._references[named]
 
     @cached_property
     def parents(self) -> frozenset[str]:
@@ -76,18 +80,35 @@ class _World:
         routers = (spec for (kind, _), spec in self.own.items() if kind == "http.routers")
         return frozenset(str(name).removesuffix("@file") for spec in routers for name in listed(spec, "parentRefs"))
 
-    def touched(self, changed: Collection[Address]) -> set[Address]:
-        gone = {(address.kind, address.name) for address in changed if address not in self._wanted}
-        found = {address for address in changed if address in self._wanted}
-        if gone:
-            found |= {
-                a for a, spec in self._wanted.items() if any(_own_name(r) in gone for r in references(a.kind, spec))
-            }
+    @cached_property
+    def side_by_side(self) -> dict[str, list[str]]:
+        """HTTP routers of other providers by their plain names -> those providers."""
+        found: dict[str, list[str]] = {}
+        for kind, qualified in sorted(self.live.names):
+            name, _, provider = qualified.rpartition("@")
+            if kind == "http.routers" and provider != "file":
+                found.setdefault(name, []).append(provider)
         return found
 
-    @staticmethod
-    def _refers(kind: str, spec: Any, names: Collection[Named]) -> bool:
-        return any(_own_name(reference) in names for reference in references(kind, spec))
+    @cached_property
+    def copied(self) -> dict[str, list[str]]:
+        """Names that Traefik's own copies of HTTP routers in files take -> what each is a copy of."""
+        if not self.live.copying:
+            return {}
+        theirs = ((named, specs[0]) for named, specs in self.live.foreign_specs.items() if specs)
+        routers = {name: spec for (kind, name), spec in (*theirs, *self.own.items()) if kind == "http.routers"}
+        asked = ((name, _entry_points(spec)) for name, spec in routers.items())
+        return copies(asked, self.live.by_default, self.live.copying)
+
+    @cached_property
+    def lost_copies(self) -> dict[str, list[str]]:
+        """HTTP routers in files -> the names that their copies would share with other routers."""
+        found: dict[str, list[str]] = {}
+        for name, origins in self.copied.items():
+            if ("http.routers", name) in self.own or ("http.routers", name) in self.live.foreign_files:
+                for origin in origins:
+                    found.setdefault(origin, []).append(name)
+        return found
 
     def offered(self, kind: str) -> set[str]:
         """Every name of a kind that could be meant, for hints."""
@@ -100,7 +121,7 @@ class _World:
         waiting = [(kind, name)]
         while waiting:
             key = waiting.pop()
-            for reference in references(key[0], self.own.get(key)):
+            for reference in self.references(key):
                 following = _own_name(reference)
                 if following == (kind, name):
                     return True
@@ -108,6 +129,13 @@ class _World:
                     seen.add(following)
                     waiting.append(following)
         return False
+
+
+def _entry_points(spec: Any) -> list[str]:
+    asked = at(spec, "entryPoints")
+    if isinstance(asked, str):  # Traefik takes "web,websecure" for a list
+        return [part.strip() for part in asked.split(",") if part.strip()]
+    return [str(name) for name in asked] if isinstance(asked, list) else []
 
 
 def _own_name(reference: Reference) -> Named:
@@ -137,7 +165,7 @@ class _Checks:
 
     def findings(self) -> Iterator[_Finding]:
         yield from self._taken()
-        for reference in references(self._kind, self._spec):
+        for reference in self._world.references((self._kind, self._address.name)):
             yield from self._resolved(reference)
         if self._kind.endswith(".routers") and isinstance(self._spec, dict):
             yield from self._router()
@@ -149,29 +177,28 @@ class _Checks:
     # ── names ──
 
     def _taken(self) -> Iterator[_Finding]:
-        if self._kind == CERTIFICATES:
-            return  # certificates have no names in Traefik; the same one twice does no harm
         name = self._address.name
-        file = self._live.foreign_files.get((self._kind, name))
-        if file and self._is_the_same_there(name):
-            yield _note((), f"{file} in Traefik's directory holds '{name}' too, with the same content; "
+        named = self._kind, name
+        other = rival(named, self._spec, "", self._live.foreign_files, self._live.foreign_specs)
+        if other and other.unanimous:
+            yield _note((), f"{other.file} in Traefik's directory holds '{name}' too, with the same content; "
                             "a hand-over moves it aside: waypost adopt-traefik DIR --hand-over")  # fmt: skip
-        elif file:
-            yield _error((), f"{file} in Traefik's directory holds '{name}' too, and one of them would be ignored; "
-                             "choose another name, or take it out there")  # fmt: skip
-        elsewhere = sorted(
-            provider
-            for kind, qualified in self._live.names
-            if kind == self._kind == "http.routers"
-            for taken, _, provider in [qualified.rpartition("@")]
-            if taken == name and provider != "file"
-        )
-        if elsewhere:
-            yield _note((), f"{', '.join(elsewhere)} has a router '{name}' too; both are served, side by side")
+        elif other:
+            yield _error((), f"{other.file} in Traefik's directory holds '{name}' too, and one of them would be "
+                             "ignored; choose another name, or take it out there")  # fmt: skip
+        if self._kind == "http.routers":
+            yield from self._beside(name)
 
-    def _is_the_same_there(self, name: str) -> bool:
-        there = self._live.foreign_specs.get((self._kind, name), ())
-        return bool(there) and all(canonical(spec) == canonical(self._spec) for spec in there)
+    def _beside(self, name: str) -> Iterator[_Finding]:
+        """Other routers of this name: of other providers, which is fine, and Traefik's own copies, which is not."""
+        if elsewhere := self._world.side_by_side.get(name):
+            yield _note((), f"{', '.join(elsewhere)} has a router '{name}' too; both are served, side by side")
+        for origin in self._world.copied.get(name, ()):
+            yield _error((), f"Traefik makes a copy of router '{origin}' under this very name for an entry point with "
+                             "options of its own, and only one of the two would be served: rename it")  # fmt: skip
+        for copy in self._world.lost_copies.get(name, ()):
+            yield _error((), f"for an entry point with options of its own Traefik makes a copy of it named '{copy}', "
+                             "and there is a router of that name: only one of the two would be served")  # fmt: skip
 
     def _resolved(self, reference: Reference) -> Iterator[_Finding]:
         provider = reference.name.rpartition("@")[2] if "@" in reference.name else "file"

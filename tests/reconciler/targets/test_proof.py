@@ -342,3 +342,29 @@ def test_a_router_of_another_file_that_is_named_like_a_copy_of_ours_is_not_taken
     target = a_target(with_tls.directory, with_tls.url)
     assert outcome(target, route("one", entryPoints=["web"])) == "proven"
     assert outcome(target, {**route("one"), **route("web-one", service="nowhere")}, "a2") == "refuted"
+
+
+def test_a_router_that_would_vanish_behind_traefiks_own_copy_of_another_is_found_before_it_is_written(
+    with_tls: Any, a_target: Make, until: Callable[..., None]
+) -> None:
+    target = a_target(with_tls.directory, with_tls.url)
+    wanted = {**route("both", entryPoints=["web", "websecure"]), **route("websecure-both", entryPoints=["websecure"])}
+    found = target.validate(wanted, target.observe()).problems
+    assert {one.address for one in found if one.severity == "error"} == {
+        str(router("both")),
+        str(router("websecure-both")),
+    }
+    # And so it is: three are asked for, of two names, and nobody is told.
+    attempt = an_attempt(target, wanted)
+    target.write(attempt)
+    until(lambda: "waypost-gen-a1@file" in with_tls.names(), "the generation")
+    listed = with_tls.names("routers")
+    assert {name for name in listed if "both" in name} == {"both@file", "websecure-both@file"}
+    assert target.prove(attempt).outcome in ("proven", "refuted")  # which of the two is lost is chance
+
+
+def test_routers_that_are_not_copied_may_be_named_as_if_they_were(with_tls: Any, a_target: Make) -> None:
+    target = a_target(with_tls.directory, with_tls.url)
+    wanted = {**route("only", entryPoints=["websecure"]), **route("websecure-only", entryPoints=["web"])}
+    assert not target.validate(wanted, target.observe()).problems
+    assert outcome(target, wanted) == "proven"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from reconciler.ports import Disk
-from reconciler.traefik.foreign import Neighbours, read_neighbours
+from reconciler.traefik.foreign import Neighbours, neighbours, read_neighbours
 
 ROUTER = "http:\n  routers:\n    {name}: {{rule: 'Path(`/`)', service: s}}\n"
 
@@ -87,3 +87,11 @@ def test_a_pipe_or_a_dangling_link_in_the_directory_stops_nothing(tmp_path: Path
     os.mkfifo(tmp_path / "pipe.yml")
     (tmp_path / "dangling.yml").symlink_to("nowhere")
     assert read(tmp_path, {"a.yml": ROUTER.format(name="a")}).names == {("http.routers", "a"): "a.yml"}
+
+
+def test_what_could_not_be_read_is_a_warning_with_its_reason() -> None:
+    found = neighbours({"a.yml": ROUTER.format(name="a").encode()}, {"b.yml": "Permission denied"})
+    assert found.names == {("http.routers", "a"): "a.yml"}
+    assert [(one.file, one.severity, one.message) for one in found.problems] == [
+        ("b.yml", "warning", "cannot be read: Permission denied")
+    ]

@@ -174,10 +174,41 @@ def test_what_a_person_should_know_is_a_warning() -> None:
     assert "PRIVATE" not in words
 
 
-def test_a_change_is_judged_by_what_it_can_have_broken() -> None:
-    broken = {at("http.services", "old"): {}}
-    wanted = {**router(middlewares=["gone"]), **broken}
-    gone = at("http.middlewares", "gone")
-    judged = validate.check(wanted, desired_places={}, live=LIVE, changed=[gone])
-    assert [problem.address for problem in judged] == ["edge/http.routers/r"]
-    assert validate.check(wanted, desired_places={}, live=LIVE, changed=[at("http.services", "s")]) == []
+COPYING = replace(LIVE, copying=frozenset({"websecure"}), by_default=("web", "websecure"))
+PLAIN = {"rule": "Path(`/`)", "service": "noop@internal"}
+
+
+def routers(**entry_points: list[str] | None) -> dict[Address, Any]:
+    """Routers by their names, `_` for `-`, with the entry points that each asks for."""
+    return {
+        at("http.routers", name.replace("_", "-")): {**PLAIN, **({"entryPoints": asked} if asked else {})}
+        for name, asked in entry_points.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "both", [["web", "websecure"], ["websecure", "web"], None, "web, websecure"], ids=["two", "turned", "none", "text"]
+)
+def test_a_router_named_like_traefiks_own_copy_of_another_is_an_error_at_both(both: Any) -> None:
+    problems = found(routers(both=both, websecure_both=["web"]), COPYING)
+    assert [problem.address for problem in problems] == ["edge/http.routers/both", "edge/http.routers/websecure-both"]
+    assert "a copy of it named 'websecure-both'" in problems[0].message
+    assert "a copy of router 'both' under this very name" in problems[1].message
+
+
+def test_a_name_that_no_copy_takes_is_fine() -> None:
+    assert found(routers(both=["websecure"], websecure_both=["web"]), COPYING) == []  # served as it is, not copied
+    assert found(routers(both=["web", "websecure"], web_both=["web"]), COPYING) == []
+    assert found(routers(both=["web", "websecure"], websecure_both=["web"]), LIVE) == []
+    tcp = {at("tcp.routers", "websecure-both"): {"rule": "HostSNI(`*`)", "service": "s"}, at("tcp.services", "s"): {}}
+    assert not any("copy" in one.message for one in found({**routers(both=None), **tcp}, COPYING))
+
+
+def test_a_copy_that_collides_with_a_neighbours_file_is_an_error_whoever_is_copied() -> None:
+    named = "http.routers", "websecure-both"
+    theirs = replace(COPYING, foreign_files={named: "a.yml"}, foreign_specs={named: (PLAIN,)})
+    assert [problem.address for problem in found(routers(both=None), theirs)] == ["edge/http.routers/both"]
+    named = "http.routers", "both"
+    theirs = replace(COPYING, foreign_files={named: "a.yml"}, foreign_specs={named: (PLAIN,)})
+    (problem,) = found(routers(websecure_both=["web"]), theirs)
+    assert "a copy of router 'both'" in problem.message
