@@ -1,143 +1,304 @@
-"""Alerts follow transitions: one cause, one message, one reminder interval, a recovery. Apprise carries them."""
+"""Alerts follow transitions: one cause, one message, one reminder interval, a recovery. Apprise carries them.
+
+What to say is decided from the log alone and recorded first; telling it comes after, and is made up for until
+every receiver has it. So nothing is lost in a crash, and nothing that anybody's network does holds up a pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import apprise
 
+from reconciler.causes import Cause, causes
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
+from state.model import digest_bytes
 
 REMINDER = timedelta(hours=24)
+_LOOK_AGAIN = 10.0
+"""Seconds after which the announcer looks whether a receiver that failed is due again."""
+
+
+# ── receivers ────────────────────────────────────────────────────────────────────────────────────
+
+LIMIT = 10.0
+"""Seconds that a round of sending may take; Apprise itself limits single reads only, not how many there are."""
+
+_FIRST_RETRY = timedelta(seconds=30)
+_LAST_RETRY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Cause:
-    """Something a person should know, for as long as it stands."""
+class Message:
+    """What is to be said about an alert: raised by the event `raised` (its seq), or 0: its end."""
 
     fingerprint: str
-    title: str
+    alert: str
     body: str
+    raised: int
+
+    @property
+    def title(self) -> str:
+        return f"Waypost: {self.alert}" if self.raised else f"Waypost: resolved: {self.alert}"
 
 
-Send = Callable[[str, str], bool]
-"""Deliver (title, body); True when every address took it."""
+@dataclass
+class _Failing:
+    times: int
+    since: datetime
+
+    def due(self, now: datetime) -> bool:
+        pause = min(_FIRST_RETRY * 2 ** min(self.times - 1, 20), _LAST_RETRY)
+        return now >= self.since + pause or now < self.since  # the clock may have been set back
 
 
-def sender(urls: Iterable[str]) -> Send:
-    """Deliver through Apprise to all addresses; with none, nothing is sent and that counts as delivered."""
-    channel = apprise.Apprise()
-    for url in urls:
-        channel.add(url)
-    return lambda title, body: not len(channel) or bool(channel.notify(title=title, body=body))
+class _Sending(threading.Thread):
+    """One message on its way to one receiver. A daemon: a receiver that hangs must not keep the process alive."""
+
+    def __init__(self, channel: apprise.Apprise, message: Message, moved: threading.Condition) -> None:
+        super().__init__(name="alert", daemon=True)
+        self._channel = channel
+        self._moved = moved
+        self.message = message
+        self.took: bool | None = None  # None while it is on its way
+
+    def run(self) -> None:
+        took = False
+        try:
+            took = bool(self._channel.notify(title=self.message.title, body=self.message.body))
+        except Exception:  # the top of this thread; its error may quote the address, so it is not told
+            took = False
+        with self._moved:
+            self.took = took
+            self._moved.notify_all()
 
 
-def announce(world: World, send: Send) -> None:
-    """Compare what stands with what was announced; send what is new, due again, or over."""
-    standing = {cause.fingerprint: cause for cause in causes(world)}
-    announced = world.log.view(views.Alerts).open
-    now = world.clock.now()
-    for cause in standing.values():
-        if _due(announced.get(cause.fingerprint), now):
-            delivered = send(f"Waypost: {cause.title}", cause.body)
-            _record(
-                world,
-                events.AlertRaised(
-                    fingerprint=cause.fingerprint,
-                    title=cause.title,
-                    body=cause.body,
-                    delivered=delivered,
-                    reason="still so" if cause.fingerprint in announced else "new",
-                ),
+class Receivers:
+    """The receivers of alerts. Usable by one thread at a time; `stop` may come from another.
+
+    Addresses are secrets: outside of here a receiver is a short mark. After a failure a receiver is left alone
+    for a while, longer each time; what it missed is sent then.
+    """
+
+    def __init__(self, addresses: Iterable[str], *, limit: float = LIMIT) -> None:
+        self._limit = limit
+        self._channels = dict(_marked(addresses))
+        self._moved = threading.Condition()
+        self._sending: dict[str, _Sending] = {}
+        self._failing: dict[str, _Failing] = {}
+        self._complaints: list[str] = []
+        self._stopped = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The marks of all receivers."""
+        return frozenset(self._channels)
+
+    def send(self, message: Message, to: Iterable[str], now: datetime) -> frozenset[str]:
+        """Send to those that are due, all at once, for no longer than the limit. Returns those that took it."""
+        started = {name: self._start(name, message) for name in to if self._is_due(name, now)}
+        with self._moved:
+            self._moved.wait_for(
+                lambda: self._stopped or all(one.took is not None for one in started.values()), self._limit
             )
+            took = frozenset(name for name, one in started.items() if one.took)
+            for name in [name for name, one in started.items() if one.took is not None]:
+                del self._sending[name]
+        if not self._stopped:  # who was not waited for has not failed
+            self._judge(started.keys(), took, now)
+        return took
+
+    def came_through_late(self) -> Iterator[tuple[Message, frozenset[str]]]:
+        """Messages that were given up waiting for, and were taken after all; each is told once."""
+        for name, one in list(self._sending.items()):
+            if one.took is None:
+                continue
+            del self._sending[name]
+            if one.took:
+                self._failing.pop(name, None)
+                yield one.message, frozenset({name})
+
+    def complaints(self) -> Iterator[str]:
+        """What went wrong since this was asked last, in sentences without addresses."""
+        while self._complaints:
+            yield self._complaints.pop(0)
+
+    def stop(self) -> None:
+        """Wait for nobody any more."""
+        with self._moved:
+            self._stopped = True
+            self._moved.notify_all()
+
+    def _is_due(self, name: str, now: datetime) -> bool:
+        if self._stopped or name in self._sending:  # two messages at once would come doubled or in disorder
+            return False
+        return name not in self._failing or self._failing[name].due(now)
+
+    def _start(self, name: str, message: Message) -> _Sending:
+        one = self._sending[name] = _Sending(self._channels[name], message, self._moved)
+        one.start()
+        return one
+
+    def _judge(self, tried: Iterable[str], took: frozenset[str], now: datetime) -> None:
+        for name in tried:
+            if name in took:
+                self._failing.pop(name, None)
+                continue
+            times = self._failing[name].times + 1 if name in self._failing else 1
+            self._failing[name] = _Failing(times, now)
+            if times == 1:
+                place = list(self._channels).index(name) + 1
+                self._complaints.append(f"alert address {place} (mark {name}) takes no messages; it is tried again")
+
+
+def _marked(addresses: Iterable[str]) -> Iterator[tuple[str, apprise.Apprise]]:
+    taken: set[str] = set()
+    for address in dict.fromkeys(addresses):
+        channel = apprise.Apprise()
+        # One that Apprise cannot read stays a receiver: it never takes a message, which is seen and complained of.
+        with contextlib.suppress(TypeError):
+            channel.add(address)
+        mark = _mark(address, taken)
+        taken.add(mark)
+        yield mark, channel
+
+
+def _mark(address: str, taken: set[str]) -> str:
+    # So short that many guesses of a weak password in an address would fit it equally well.
+    mark = digest_bytes(address.encode())[:4]
+    return mark if mark not in taken else f"{mark}-{len(taken)}"
+
+
+# ── what to say, and saying it ───────────────────────────────────────────────────────────────────
+
+
+def announce(world: World, receivers: Receivers) -> None:
+    """Decide and deliver, at once. A receiver that hangs costs its time limit, and keeps the message for later."""
+    decide(world)
+    deliver(world, receivers)
+
+
+def decide(world: World) -> None:
+    """Compare what stands with what was announced, and record what is new, due again, or over. Tells nobody yet."""
+    standing = {cause.fingerprint: cause for cause in causes(world)}
+    announced, now = world.log.view(views.Alerts).open, world.clock.now()
+    for cause in standing.values():
+        known = announced.get(cause.fingerprint)
+        if cause.part_of not in standing and (reason := _news(cause, known, now)):
+            raised = events.AlertRaised(
+                fingerprint=cause.fingerprint,
+                title=cause.title,
+                body=cause.body,
+                delivered=False,
+                reason=reason,
+                subjects=cause.subjects,
+            )
+            _record(world, raised)
     for fingerprint in announced.keys() - standing.keys():
         title = announced[fingerprint].title
-        delivered = send(f"Waypost: resolved: {title}", "This is over; nothing more to do.")
-        _record(
-            world,
-            events.AlertResolved(fingerprint=fingerprint, title=title, delivered=delivered, reason="its cause is gone"),
+        over = events.AlertResolved(fingerprint=fingerprint, title=title, delivered=False, reason="its cause is gone")
+        _record(world, over)
+
+
+def _news(cause: Cause, known: views.OpenAlert | None, now: datetime) -> str:
+    """Why a cause is to be announced (again), "" where it is not."""
+    if known is None or known.raised is None:
+        return "new"
+    if set(cause.subjects) - set(known.subjects):
+        return "it grew"
+    return "still so" if now - known.raised >= REMINDER else ""
+
+
+def deliver(world: World, receivers: Receivers) -> bool:
+    """Tell each receiver what it was not told yet, as far as it is due. Says whether everybody knows everything."""
+    for message, took in receivers.came_through_late():
+        _record_taken(world, message, took)
+    complete = True
+    for message, told in _messages(world.log.view(views.Alerts), receivers.names):
+        missing = receivers.names - told
+        took = receivers.send(message, missing, world.clock.now()) if missing else frozenset()
+        _record_taken(world, message, took)
+        complete = complete and took == missing
+    return complete
+
+
+def _messages(alerts: views.Alerts, names: frozenset[str]) -> Iterator[tuple[Message, frozenset[str]]]:
+    """Everything that receivers are to know, each with those that know it."""
+    for fingerprint, alert in alerts.open.items():
+        yield Message(fingerprint, alert.title, alert.body, alert.seq), alert.took
+    for fingerprint, ended in alerts.ended.items():
+        yield Message(fingerprint, ended.title, "This is over; nothing more to do.", 0), names - ended.owed
+
+
+def _record_taken(world: World, message: Message, took: frozenset[str]) -> None:
+    if took:
+        taken = events.AlertDelivered(
+            fingerprint=message.fingerprint,
+            title=message.alert,
+            receivers=tuple(sorted(took)),
+            raised=message.raised,
+            recovery=not message.raised,
+            reason="the receiver took the message",
         )
-
-
-def _due(announced: views.OpenAlert | None, now: datetime) -> bool:
-    return announced is None or announced.last_sent is None or now - announced.last_sent >= REMINDER
-
-
-def causes(world: World) -> list[Cause]:
-    """Everything that stands and deserves a person's attention, from the log alone."""
-    return [*_main(world), *_targets(world), *_drift(world), *_reviews(world)]
-
-
-def _main(world: World) -> Iterable[Cause]:
-    main, health = world.log.view(views.Main), world.log.view(views.Health)
-    if main.source_lost:
-        yield Cause("source", "the desired repo cannot be followed", main.source_lost)
-    if main.refused:
-        lines = "\n".join(str(problem["where"]) for problem in main.refused.problems[:20])
-        yield Cause(f"refused/{main.refused.commit}", f"commit {main.refused.commit[:12]} cannot be read", lines)
-    if main.held:
-        yield Cause(f"held/{main.held.digest}", f"commit {main.held.commit[:12]} is held", _held(main.held.plan))
-    if health.pass_failed:
-        yield Cause("pass", "a pass failed", health.pass_failed)
-
-
-def _held(held: events.PlanHeld) -> str:
-    lines = [held.reason]
-    lines += [f"{one['guard']}: {one['address']}: {one['lost']}. {one['consent']}" for one in held.refusals]
-    lines += [f"changed by hand and by commit: {address}" for address in held.conflicts]
-    lines += [str(one["where"]) for one in held.problems]
-    return "\n".join(lines[:40])
-
-
-def _targets(world: World) -> Iterable[Cause]:
-    health = world.log.view(views.Health)
-    for name in world.targets:
-        known = health.of(name)
-        if known.lost:
-            yield Cause(f"lost/{name}", f"{name} does not answer", known.lost)
-        for file, reason in known.poison.items():
-            yield Cause(f"poison/{name}/{file}", f"{file} keeps Traefik from loading anything", reason)
-        if known.restart_losses:
-            routes = "\n".join(known.restart_losses[:40])
-            yield Cause(f"restart/{name}", f"a restart of {name} would lose routes", routes)
-        if known.failure:
-            yield Cause(f"probe/{name}", f"{name} does not see our directory", known.failure)
-    for attempt, addresses in _quarantined(world).items():
-        body = "\n".join(sorted(addresses))
-        yield Cause(f"quarantine/{attempt}", "a change was refuted and undone; it stays out until it changes", body)
-
-
-def _quarantined(world: World) -> Mapping[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    quarantine = world.log.view(views.Quarantine)
-    for address in quarantine.held:
-        grouped.setdefault(quarantine.why[address].attempt, []).append(str(address))
-    return grouped
-
-
-def _drift(world: World) -> Iterable[Cause]:
-    drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
-    for address, standing in drift.open.items():
-        found, accepted = standing.found, drift.accepted.get(address)
-        if accepted and accepted.live_hash == found.live_hash and accepted.until > now:
-            continue
-        body = (
-            f"{found.reason}\n{', '.join(found.fields)}\nAnswer with: waypost drift --heal|--adopt|--accept {address}"
-        )
-        yield Cause(f"drift/{address}/{found.live_hash[:12]}", f"{address} drifted", body)
-
-
-def _reviews(world: World) -> Iterable[Cause]:
-    for record in world.log.view(views.Proposals).items.values():
-        if record.status == "open" and record.reminded:
-            yield Cause(
-                f"review/{record.id}", f"proposal {record.id} waits", f"{record.title}\nwaypost show {record.id}"
-            )
+        _record(world, taken)
 
 
 def _record(world: World, event: events.Event) -> None:
     world.log.append(Entry(stream="alerts", event=event))
+
+
+# ── beside the passes ────────────────────────────────────────────────────────────────────────────
+
+
+class Announcer:
+    """Decides in the caller's thread, delivers in its own, and goes on until every receiver has every message."""
+
+    def __init__(self, world: World, receivers: Receivers, complain: Callable[[str], None]) -> None:
+        """`complain` takes diagnostic sentences; no address is in them."""
+        self._world = world
+        self._receivers = receivers
+        self._complain = complain
+        self._due = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="alerts")
+
+    def start(self) -> None:
+        self._thread.start()
+        self._due.set()  # what an earlier process could not deliver
+
+    def announce(self) -> None:
+        """Call after a pass. Reads and writes the log only; does not wait for any receiver."""
+        decide(self._world)
+        self._due.set()
+
+    def stop(self) -> None:
+        """End soon, whatever a receiver does; what is not delivered stays recorded as such."""
+        self._stopped.set()
+        self._receivers.stop()
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        complete = True
+        while not self._stopped.is_set():
+            self._due.wait(None if complete else _LOOK_AGAIN)
+            self._due.clear()
+            if not self._stopped.is_set():
+                complete = self._deliver()
+
+    def _deliver(self) -> bool:
+        try:
+            complete = deliver(self._world, self._receivers)
+        except Exception as error:  # the top of this thread: a fault of ours must not end all alerts
+            self._complain(f"alerts wait: {type(error).__name__}: {error}")
+            return False
+        for complaint in self._receivers.complaints():
+            self._complain(complaint)
+        return complete

@@ -1,9 +1,10 @@
-"""When to run a pass: an interval or cron from the policy, and whatever moves on disk. Knows when, never what."""
+"""When to run a pass: intervals or cron from the policy, and whatever moves on disk. Knows when, never what."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -12,7 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from watchfiles import watch
 
-from reconciler.core.policy import interval
+from reconciler.core.policy import Schedules, interval
 
 
 def trigger(text: str) -> BaseTrigger:
@@ -26,23 +27,40 @@ def trigger(text: str) -> BaseTrigger:
 
 
 class Schedule:
-    """Runs `due` on time. Late runs coalesce into one; a run that still goes on is not doubled."""
+    """Runs `due` on time; by the default policy's times until told others. It is never without any time.
+
+    Late runs coalesce into one, however late (the machine may have slept); a run that still goes on is not
+    doubled.
+    """
 
     def __init__(self, due: Callable[[], None]) -> None:
         self._due = due
         self._times: tuple[str, ...] = ()
         self._scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
         self._scheduler.start()
+        # Passes have to be tried again even if the policy could not be read yet.
+        default = Schedules()
+        self.follow((default.reconcile, default.drift))
 
     def follow(self, times: Iterable[str]) -> None:
-        """Run at these times from now on; nothing happens where they are the ones already followed."""
+        """Run at these times from now on; nothing happens where they are the ones already followed.
+
+        Raises ValueError, and goes on as before, where one of them is no time.
+        """
         wanted = tuple(dict.fromkeys(times))
-        if wanted == self._times:
+        if wanted == self._times or not wanted:
             return
-        self._scheduler.remove_all_jobs()
-        for text in wanted:
-            self._scheduler.add_job(self._due, trigger(text), coalesce=True, max_instances=1)
+        triggers = [trigger(text) for text in wanted]
+        before = self._scheduler.get_jobs()
+        for each in triggers:
+            self._scheduler.add_job(self._due, each, coalesce=True, max_instances=1, misfire_grace_time=None)
+        for job in before:
+            job.remove()
         self._times = wanted
+
+    def upcoming(self) -> list[datetime]:
+        """When the next run of each time is due, the soonest first."""
+        return sorted(job.next_run_time for job in self._scheduler.get_jobs())
 
     def stop(self) -> None:
         self._scheduler.shutdown(wait=False)

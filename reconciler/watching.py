@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.core import diff
 from reconciler.core.plan import ABSENT, Change, Difference, same, side_hash
-from reconciler.core.target import Observation
+from reconciler.core.redact import cover
+from reconciler.core.target import Observation, TargetError
 from reconciler.planning import Planned
 from reconciler.world import World
 from state import events, views
@@ -16,18 +17,25 @@ from state.views import InstanceHealth
 
 
 def record_targets(world: World, planned: Planned) -> None:
-    """Targets that cannot be asked, files that poison a directory, routes that a restart would lose."""
+    """What is new of each target: it cannot be asked, files poison it, it serves less of ours than it should."""
     health = world.log.view(views.Health)
     for instance in world.targets:
         known = health.of(instance)
         if error := planned.lost.get(instance):
             news = list(_lost(instance, known, str(error)))
         elif seen := planned.observed.get(instance):
-            news = [*_lost(instance, known, seen.witness), *_poison(instance, known, seen)]
-            news += _restart_losses(instance, known, seen)
+            news = [*_given_up(instance, known, planned), *_seen(instance, known, seen)]
         else:
             continue
         world.log.append([Entry(stream=f"target/{instance}", event=event) for event in news])
+
+
+def _seen(instance: str, known: InstanceHealth, seen: Observation) -> Iterator[events.Event]:
+    yield from _lost(instance, known, seen.witness)
+    yield from _poison(instance, known, seen)
+    if not seen.witness:  # a target that says nothing takes nothing back either
+        yield from _serving(instance, known, seen)
+        yield from _restart_losses(instance, known, seen)
 
 
 def record_drift(world: World, planned: Planned) -> None:
@@ -40,13 +48,28 @@ def record_drift(world: World, planned: Planned) -> None:
     found = [_found(difference) for address, difference in now.items() if address not in taken]
     found += [_taken(address, file) for address, file in sorted(taken.items())]
     _say(world, [one for one in found if _is_news(one, known.get(Address.parse(one.address)))])
-    _clear(world, known.keys() - now.keys() - taken.keys(), "live is as it was applied again")
+    looked_at = {address for address in known if address.instance in planned.observed}
+    _clear(world, looked_at - now.keys() - taken.keys(), "live is as it was applied again")
 
 
 def record_healed(world: World, changes: Iterable[Change]) -> None:
-    """Drift that ended because what is wanted was put there and proven."""
-    known = world.log.view(views.Drift).open
-    _clear(world, {change.address for change in changes} & known.keys(), "it was put back, and proven")
+    """What ended because what is wanted was put there and proven: drift, and whatever else it mended."""
+    changed, known = {change.address for change in changes}, world.log.view(views.Drift).open
+    _clear(world, changed & known.keys(), "it was put back, and proven")
+    for instance in sorted({address.instance for address in changed}):
+        _look_again(world, instance)
+
+
+def _look_again(world: World, instance: str) -> None:
+    # What ailed it was seen before the write: an alert about that, sent now, could be false already.
+    known = world.log.view(views.Health).of(instance)
+    if not (known.poison or known.disabled or known.unserved or known.restart_losses):
+        return
+    try:
+        seen = world.targets[instance].observe()
+    except TargetError:
+        return  # the next pass looks again, and records what it does not see
+    world.log.append([Entry(stream=f"target/{instance}", event=event) for event in _seen(instance, known, seen)])
 
 
 def _edited(change: Change) -> bool:
@@ -99,9 +122,30 @@ def _lost(instance: str, known: InstanceHealth, reason: str) -> Iterator[events.
 def _poison(instance: str, known: InstanceHealth, seen: Observation) -> Iterator[events.Event]:
     for file, reason in seen.poison.items():
         if known.poison.get(file) != reason:
-            yield events.PoisonFound(instance=instance, file=file, reason=reason)
+            yield events.PoisonFound(instance=instance, file=file, reason=reason, ours=file == seen.own_file)
     for file in known.poison.keys() - seen.poison.keys():
         yield events.PoisonCleared(instance=instance, file=file, reason="the file is gone or can be loaded again")
+
+
+def _serving(instance: str, known: InstanceHealth, seen: Observation) -> Iterable[events.Event]:
+    if seen.own_file in seen.poison:
+        return  # what it should serve cannot be read; that is news of its own
+    # The target quotes what it dislikes, a password hash for instance; that must not enter the log.
+    specs = seen.live.values()
+    disabled = {str(address): cover(words, specs) for address, words in sorted(seen.disabled.items())}
+    unserved = cover(seen.unserved, specs)
+    if (disabled, unserved) == (known.disabled, known.unserved):
+        return
+    if disabled or unserved:
+        reason = unserved or f"it is in our file, but the target does not serve it: {', '.join(disabled)}"
+        yield events.ServingLost(instance=instance, resources=disabled, unserved=unserved, reason=reason)
+    else:
+        yield events.ServingRestored(instance=instance, reason="all of our file is served again")
+
+
+def _given_up(instance: str, known: InstanceHealth, planned: Planned) -> Iterable[events.Event]:
+    if known.write_failed and not planned.plan.of(instance).changes:
+        yield events.WriteGivenUp(instance=instance, reason="nothing is left to write")
 
 
 def _restart_losses(instance: str, known: InstanceHealth, seen: Observation) -> Iterable[events.Event]:
@@ -115,8 +159,9 @@ def _restart_losses(instance: str, known: InstanceHealth, seen: Observation) -> 
 
 def explain(world: World, word: str) -> str:
     """Why a pass ended as it did, in a sentence, from what the log knows."""
-    health = world.log.view(views.Health)
+    health, attempts = world.log.view(views.Health), world.log.view(views.Attempts).open
     reasons = [f"{name}: {reason}" for name in world.targets for reason in _reasons(health.of(name))]
+    reasons += [f"{name}: {doubt(one)}" for name, one in attempts.items() if one.state == "unknown"]
     held = world.log.view(views.Quarantine).held
     if held:
         reasons.append(f"quarantined until what is wanted of them changes: {', '.join(sorted(map(str, held)))}")
@@ -130,6 +175,17 @@ def _reasons(health: InstanceHealth) -> Iterator[str]:
         yield f"{file} keeps Traefik from loading anything: {reason}"
     if health.failure:
         yield health.failure
+    if health.write_failed:
+        yield f"the last write did not come about: {health.write_failed}"
+    if health.unserved:
+        yield health.unserved
+    for address, words in health.disabled.items():
+        yield f"{address} is not served: {words}"
+
+
+def doubt(attempt: views.OpenAttempt) -> str:
+    """Why nobody knows how a write went, and what to do."""
+    return f"nobody could say whether the last write is served: {attempt.reason} {attempt.remedy}".strip()
 
 
 def _stream(address: str) -> str:

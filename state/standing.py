@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from state.events import (
+    AlertDelivered,
     AlertRaised,
     AlertResolved,
+    ApplyAbandoned,
     ApplyProven,
     DriftAccepted,
     DriftCleared,
@@ -24,8 +26,11 @@ from state.events import (
     ResourcesAdopted,
     RestartLossCleared,
     RestartLossFound,
+    ServingLost,
+    ServingRestored,
     TargetFound,
     TargetLost,
+    WriteGivenUp,
 )
 from state.mentions import address_or_none
 from state.model import Address
@@ -116,15 +121,21 @@ class Drift(View):
 class InstanceHealth:
     """What ails one target. Empty means well.
 
-    `lost`: why it cannot be observed. `poison`: file -> what its decoder says. `failure`: why the last probe
-    failed, with the remedy. `probes`: directories that the target was seen to read.
+    `lost`: why it cannot be observed. `poison`: file -> what its decoder says; `own_poison`: which of them is the
+    file that we write. `failure`: why the last probe failed, with the remedy. `probes`: directories that the
+    target was seen to read. `disabled`: resource of ours that is not served -> the target's words; `unserved`:
+    why our file as it stands is not served. `write_failed`: why the last write did not come about.
     """
 
     lost: str = ""
     poison: dict[str, str] = field(default_factory=dict)
+    own_poison: str = ""
     restart_losses: tuple[str, ...] = ()
     failure: str = ""
     probes: frozenset[str] = frozenset()
+    disabled: dict[str, str] = field(default_factory=dict)
+    unserved: str = ""
+    write_failed: str = ""
 
     def probed(self, directory: str) -> bool:
         """Whether the target was seen to read that directory."""
@@ -134,6 +145,8 @@ class InstanceHealth:
 @dataclass
 class Health(View):
     """What ails targets (by instance) and passes (`pass_failed`: why the last one failed, "" where it did not)."""
+
+    version = 2
 
     instances: dict[str, InstanceHealth] = field(default_factory=dict)
     pass_failed: str = ""
@@ -152,13 +165,15 @@ class Health(View):
 
     @on(PoisonFound)
     def _poison(self, event: PoisonFound, at: Recorded) -> None:
-        poison = {**self.of(event.instance).poison, event.file: event.reason}
-        self._change(event.instance, poison=poison)
+        known = self.of(event.instance)
+        own = event.file if event.ours else known.own_poison
+        self._change(event.instance, poison={**known.poison, event.file: event.reason}, own_poison=own)
 
     @on(PoisonCleared)
     def _cure(self, event: PoisonCleared, at: Recorded) -> None:
-        poison = {file: why for file, why in self.of(event.instance).poison.items() if file != event.file}
-        self._change(event.instance, poison=poison)
+        known = self.of(event.instance)
+        poison = {file: why for file, why in known.poison.items() if file != event.file}
+        self._change(event.instance, poison=poison, own_poison=known.own_poison if known.own_poison in poison else "")
 
     @on(RestartLossFound)
     def _risk(self, event: RestartLossFound, at: Recorded) -> None:
@@ -167,6 +182,24 @@ class Health(View):
     @on(RestartLossCleared)
     def _secure(self, event: RestartLossCleared, at: Recorded) -> None:
         self._change(event.instance, restart_losses=())
+
+    @on(ServingLost)
+    def _lose_serving(self, event: ServingLost, at: Recorded) -> None:
+        disabled = {address: str(words) for address, words in event.resources.items()}
+        self._change(event.instance, disabled=disabled, unserved=event.unserved)
+
+    @on(ServingRestored)
+    def _serve(self, event: ServingRestored, at: Recorded) -> None:
+        self._change(event.instance, disabled={}, unserved="")
+
+    @on(ApplyAbandoned)
+    def _fail_to_write(self, event: ApplyAbandoned, at: Recorded) -> None:
+        self._change(event.instance, write_failed=event.reason)
+
+    @on(ApplyProven, WriteGivenUp)
+    def _write(self, event: ApplyProven | WriteGivenUp, at: Recorded) -> None:
+        if self.of(event.instance).write_failed:
+            self._change(event.instance, write_failed="")
 
     @on(ProbeSucceeded)
     def _probe(self, event: ProbeSucceeded, at: Recorded) -> None:
@@ -194,26 +227,78 @@ class Health(View):
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert nobody was told the end of. `last_sent` is None while no message got through."""
+    """An alert whose cause stands.
+
+    `raised` and `seq` are of the event that raised it last, `last_sent` is when a receiver last took a message
+    (None while none did). `took` are the receivers that have the last message, `told` all that ever had one.
+    """
 
     title: str
     since: datetime
     last_sent: datetime | None
+    body: str = ""
+    raised: datetime | None = None
+    seq: int = 0
+    subjects: tuple[str, ...] = ()
+    took: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAlert:
+    """An alert that is over, and the receivers that were told of it but not yet of its end."""
+
+    title: str
+    owed: frozenset[str]
 
 
 @dataclass
 class Alerts(View):
-    """Alerts that stand, by fingerprint."""
+    """Alerts that stand and alerts whose end is still to be told, by fingerprint."""
+
+    version = 2
 
     open: dict[str, OpenAlert] = field(default_factory=dict)
+    ended: dict[str, EndedAlert] = field(default_factory=dict)
 
     @on(AlertRaised)
     def _raise(self, event: AlertRaised, at: Recorded) -> None:
-        before = self.open.get(event.fingerprint)
-        before = before or OpenAlert(event.title, at.at, None)
-        sent = at.at if event.delivered else before.last_sent
-        self.open[event.fingerprint] = OpenAlert(event.title, before.since, sent)
+        before, ended = self.open.get(event.fingerprint), self.ended.pop(event.fingerprint, None)
+        told = before.told if before else ended.owed if ended else frozenset()
+        last_sent = before.last_sent if before else None
+        self.open[event.fingerprint] = OpenAlert(
+            title=event.title,
+            since=before.since if before else at.at,
+            last_sent=at.at if event.delivered else last_sent,
+            body=event.body,
+            raised=at.at,
+            seq=at.seq,
+            subjects=event.subjects,
+            told=told,
+        )
+
+    @on(AlertDelivered)
+    def _deliver(self, event: AlertDelivered, at: Recorded) -> None:
+        if event.recovery:
+            self._tell_the_end(event.fingerprint, event.receivers)
+        elif before := self.open.get(event.fingerprint):
+            took = before.took.union(event.receivers) if event.raised == before.seq else before.took
+            told = before.told.union(event.receivers)
+            self.open[event.fingerprint] = replace(before, last_sent=at.at, took=took, told=told)
+        else:  # it ended while the message was on its way
+            ended = self.ended.get(event.fingerprint, EndedAlert(event.title, frozenset()))
+            self._owe(event.fingerprint, replace(ended, owed=ended.owed.union(event.receivers)))
+
+    def _tell_the_end(self, fingerprint: str, receivers: Iterable[str]) -> None:
+        if ended := self.ended.pop(fingerprint, None):
+            self._owe(fingerprint, replace(ended, owed=ended.owed.difference(receivers)))
 
     @on(AlertResolved)
     def _resolve(self, event: AlertResolved, at: Recorded) -> None:
-        self.open.pop(event.fingerprint, None)
+        before = self.open.pop(event.fingerprint, None)
+        if before and not event.delivered:
+            self._owe(event.fingerprint, EndedAlert(before.title, before.told))
+
+    def _owe(self, fingerprint: str, ended: EndedAlert) -> None:
+        if ended.owed:
+            self.ended[fingerprint] = ended

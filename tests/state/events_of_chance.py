@@ -15,7 +15,11 @@ ADDRESSES = tuple(f"{instance}/http.routers/{name}" for instance in INSTANCES fo
 STREAMS = ("home", "main", "gateway", "proposal/p1", "target/traefik", "alerts")
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.text(max_size=5) | st.floats(allow_nan=False),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**31), 2**31)
+    | st.text(max_size=5)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=4,
 )

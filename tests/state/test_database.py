@@ -128,7 +128,7 @@ def test_a_creation_that_was_cut_short_can_be_repeated(path):
 
 def test_a_file_that_is_no_database_is_not_touched(path):
     path.write_bytes(b"a letter to a friend" * 100)
-    with pytest.raises(LogError, match="not a database.*restore a backup"):
+    with pytest.raises(LogError, match="not a database.*damaged.*waypost log verify"):
         opened(path, create=True)
     assert path.read_bytes() == b"a letter to a friend" * 100
 

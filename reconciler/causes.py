@@ -1,0 +1,192 @@
+"""What stands and deserves a person's attention, by the log. One cause is one alert, however much it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.watching import doubt
+from reconciler.world import World
+from state import events, views
+from state.model import Address
+from state.views import InstanceHealth, OpenDrift
+
+_MOST = 40
+"""Lines of one message."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something a person should know, for as long as it stands.
+
+    `subjects` is what it is about: something new among them makes it news again. `part_of` is the fingerprint
+    of the cause that explains it, if there is one: while that one stands, this one is not announced by itself.
+    """
+
+    fingerprint: str
+    title: str
+    body: str
+    subjects: tuple[str, ...] = ()
+    part_of: str = ""
+
+
+def causes(world: World) -> list[Cause]:
+    """All that stands now."""
+    return [*_main(world), *_targets(world), *_quarantined(world), *_drift(world), *_reviews(world)]
+
+
+def _main(world: World) -> Iterator[Cause]:
+    main, health = world.log.view(views.Main), world.log.view(views.Health)
+    if main.source_lost:
+        yield Cause("source", "the desired repo cannot be followed", main.source_lost)
+    if main.refused:
+        lines = _lines(str(problem["where"]) for problem in main.refused.problems)
+        yield Cause(f"refused/{main.refused.commit}", f"commit {main.refused.commit[:12]} cannot be read", lines)
+    if main.held:
+        yield Cause(f"held/{main.held.digest}", f"commit {main.held.commit[:12]} is held", _held(main.held.plan))
+    if health.pass_failed:
+        yield Cause("pass", "a pass failed", health.pass_failed)
+
+
+def _held(held: events.PlanHeld) -> str:
+    lines = [held.reason]
+    lines += [f"{one['guard']}: {one['address']}: {one['lost']}. {one['consent']}" for one in held.refusals]
+    lines += [f"changed by hand and by commit: {address}" for address in held.conflicts]
+    lines += [str(one["where"]) for one in held.problems]
+    return _lines(lines)
+
+
+# ── targets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _targets(world: World) -> Iterator[Cause]:
+    health, attempts = world.log.view(views.Health), world.log.view(views.Attempts).open
+    drift = world.log.view(views.Drift).open
+    for name in world.targets:
+        known = health.of(name)
+        yield from _away(name, known)
+        yield from _serving(name, known)
+        yield from _restart(name, known, drift)
+        yield from _writes(name, known, attempts.get(name))
+
+
+def _away(name: str, known: InstanceHealth) -> Iterator[Cause]:
+    if known.lost:
+        yield Cause(f"lost/{name}", f"{name} does not answer", known.lost)
+    for file, reason in known.poison.items():
+        yield Cause(_poison_of(name, file), f"{file} keeps Traefik from loading anything", reason)
+    if known.failure:
+        yield Cause(f"probe/{name}", f"{name} does not see our directory", known.failure)
+
+
+def _serving(name: str, known: InstanceHealth) -> Iterator[Cause]:
+    if known.disabled or known.unserved:
+        title = f"{name} does not serve all that is in our file"
+        subjects = tuple(filter(None, (*known.disabled, known.unserved)))
+        # A poison file explains that a newer file of ours is not served, but no router that is disabled.
+        part_of = "" if known.disabled else _any_poison_of(name, known)
+        yield Cause(f"serving/{name}", title, _not_served(known), subjects=subjects, part_of=part_of)
+
+
+def _restart(name: str, known: InstanceHealth, drift: Mapping[Address, OpenDrift]) -> Iterator[Cause]:
+    losses = known.restart_losses
+    if losses:
+        # With a poison file there, no restart brings any file's route back; and what was deleted from our file
+        # is served no longer than until a restart. Neither is news beside its cause.
+        missing = {f"{a.name}@file" for a, one in drift.items() if a.instance == name and one.found.kind == "missing"}
+        part_of = _any_poison_of(name, known) or (f"drift/{name}" if missing.issuperset(losses) else "")
+        yield Cause(f"restart/{name}", f"a restart of {name} would lose routes", _lines(losses), losses, part_of)
+
+
+def _not_served(known: InstanceHealth) -> str:
+    lines = [known.unserved] if known.unserved else []
+    lines += [f"{address}: {words}" for address, words in known.disabled.items()]
+    if known.disabled:
+        lines.insert(
+            0,
+            "A disabled router does not block: its requests fall through to a broader router, perhaps without "
+            "authentication. Mend or remove what each one complains of:",
+        )
+    return _lines(lines)
+
+
+def _writes(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None) -> Iterator[Cause]:
+    if known.write_failed:
+        yield Cause(f"write/{name}", f"{name} cannot be written", known.write_failed)
+    if attempt and attempt.state == "unknown":
+        part_of = f"lost/{name}" if known.lost else _any_poison_of(name, known)
+        title = f"nobody knows whether {name} serves the last write"
+        yield Cause(f"unknown/{name}/{attempt.started.attempt}", title, doubt(attempt), part_of=part_of)
+
+
+def _poison_of(instance: str, file: str) -> str:
+    return f"poison/{instance}/{file}"
+
+
+def _any_poison_of(instance: str, known: InstanceHealth) -> str:
+    return next((_poison_of(instance, file) for file in known.poison), "")
+
+
+def _quarantined(world: World) -> Iterator[Cause]:
+    quarantine = world.log.view(views.Quarantine)
+    grouped: dict[str, list[str]] = {}
+    for address in quarantine.held:
+        grouped.setdefault(quarantine.why[address].attempt, []).append(str(address))
+    for attempt, addresses in grouped.items():
+        title = "a change was refuted and undone; it stays out until it changes"
+        yield Cause(f"quarantine/{attempt}", title, _lines(sorted(addresses)))
+
+
+# ── drift and reviews ────────────────────────────────────────────────────────────────────────────
+
+
+def _drift(world: World) -> Iterator[Cause]:
+    """One for each instance: a deleted file is one deed, not one for each resource in it."""
+    health, accepted = world.log.view(views.Health), world.log.view(views.Drift).accepted
+    for name, found in sorted(_unanswered(world).items()):
+        own_poison = health.of(name).own_poison
+        yield Cause(
+            f"drift/{name}",
+            f"{next(iter(found))} drifted" if len(found) == 1 else f"{len(found)} resources of {name} drifted",
+            _lines([*_answers(found), *(_drifted(address, one) for address, one in sorted(found.items()))]),
+            # What was accepted until a date that is past is news again.
+            subjects=tuple(
+                f"{address}#{one.seq}{'!' * (address in accepted)}" for address, one in sorted(found.items())
+            ),
+            # Of a file that cannot be read, everything is missing: what keeps it from being read is the news.
+            part_of=_poison_of(name, own_poison) if own_poison else "",
+        )
+
+
+def _unanswered(world: World) -> Mapping[str, Mapping[Address, OpenDrift]]:
+    drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
+    grouped: dict[str, dict[Address, OpenDrift]] = {}
+    for address, standing in drift.open.items():
+        accepted = drift.accepted.get(address)
+        if not (accepted and accepted.live_hash == standing.found.live_hash and accepted.until > now):
+            grouped.setdefault(address.instance, {})[address] = standing
+    return grouped
+
+
+def _drifted(address: Address, standing: OpenDrift) -> str:
+    fields = ", ".join(standing.found.fields)
+    return f"{address}: {standing.found.reason}{f' ({fields})' if fields else ''}"
+
+
+def _answers(found: Iterable[Address]) -> list[str]:
+    addresses = list(found)
+    which = str(addresses[0]) if len(addresses) == 1 else "ADDRESS"
+    return [f"Answer with: waypost drift --heal|--adopt|--accept {which}"]
+
+
+def _reviews(world: World) -> Iterator[Cause]:
+    for record in world.log.view(views.Proposals).items.values():
+        if record.status == "open" and record.reminded:
+            body = f"{record.title}\nwaypost show {record.id}"
+            yield Cause(f"review/{record.id}", f"proposal {record.id} waits", body)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    every = list(lines)
+    more = [f"… and {len(every) - _MOST} more"] if len(every) > _MOST else []
+    return "\n".join([*every[:_MOST], *more])

@@ -1,0 +1,41 @@
+"""Diagnostic lines: a traceback helps whoever reads it, and shows no value of any variable."""
+
+import io
+import logging
+
+import pytest
+import structlog
+
+from reconciler import running
+from shards import __main__ as gateway
+
+
+class Terminal(io.StringIO):
+    """Where a person reads: that is where structlog is at its most talkative."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal():
+    screen, root = Terminal(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield screen
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.parametrize("configure", [running.log_to_stderr, gateway._log_to_stderr])
+def test_a_traceback_names_lines_and_no_values(terminal, configure, monkeypatch):
+    monkeypatch.setattr("sys.stderr", terminal)
+    configure()
+    try:
+        password = "-".join(("hunter", "2"))
+        raise ValueError(len(password))
+    except ValueError:
+        structlog.get_logger("some").exception("it went wrong")
+    told = terminal.getvalue()
+    assert "Traceback" in told
+    assert "test_diagnostics.py" in told
+    assert "hunter-2" not in told
