@@ -1,0 +1,107 @@
+"""Commands of a deployment: make a home, run it, examine it, watch the demo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from reconciler import founding
+from reconciler.cli.group import as_json, the_home, the_place, waypost
+from reconciler.cli.printing import print_json
+
+
+@waypost.command()
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--traefik-dir", type=click.Path(path_type=Path), help="The directory that your Traefik watches.")
+@click.option("--traefik-api", metavar="URL", help="Your Traefik's API, for example http://127.0.0.1:8080.")
+@click.option("--desired-repo", metavar="REPO", help="A repository elsewhere; default: one inside the home.")
+@click.pass_context
+def init(
+    context: click.Context,
+    directory: Path | None,
+    traefik_dir: Path | None,
+    traefik_api: str | None,
+    desired_repo: str | None,
+) -> None:
+    """Make a home: desired repo, event log, and a settings file with every setting explained."""
+    wanted = {
+        "WAYPOST_TRAEFIK_DYNAMIC_DIR": str(traefik_dir.absolute()) if traefik_dir else None,
+        "WAYPOST_TRAEFIK_API_URL": traefik_api,
+        "WAYPOST_DESIRED_REPO": desired_repo,
+    }
+    chosen = {name: value for name, value in wanted.items() if value}
+    place = directory or the_place(context)
+    home = founding.create(place, chosen=chosen, now=_now)
+    click.echo(f"This is a Waypost home now: {home.path}")
+    click.echo(f"  settings, each explained:  {home.settings_path}")
+    click.echo(f"  desired state:             git clone {home.desired_source}")
+    if not home.settings.places:
+        click.echo("  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: waypost doctor, waypost up")
+    else:
+        click.echo("  next: waypost doctor, then: waypost up")
+
+
+@waypost.command()
+@click.option("--keep", is_flag=True, help="Leave everything running at the end, with addresses to try.")
+@click.pass_context
+def demo(context: click.Context, keep: bool) -> None:
+    """The whole story in under a minute, with real parts: propose, plan, approve, live, drift, revert, history."""
+    from reconciler import demo as story
+
+    raise SystemExit(story.tell(keep=keep, say=click.echo))
+
+
+@waypost.command()
+@click.pass_context
+def up(context: click.Context) -> None:
+    """Gateway and reconciler in the foreground, as two processes. Ctrl-C stops both."""
+    from reconciler import running
+
+    raise SystemExit(running.up(the_home(context), say=lambda line: click.echo(line, err=True)))
+
+
+@waypost.command("serve-reconciler")
+@click.pass_context
+def serve_reconciler(context: click.Context) -> None:
+    """The reconciler alone, for compose."""
+    from reconciler import running
+
+    running.serve_reconciler(the_home(context), say=lambda line: click.echo(line, err=True))
+
+
+@waypost.command("serve-gateway")
+@click.pass_context
+def serve_gateway(context: click.Context) -> None:
+    """The gateway alone, for compose: the one MCP endpoint."""
+    from reconciler import running
+
+    running.serve_gateway(the_place(context))
+
+
+@waypost.command()
+@click.option("--probe", is_flag=True, help="Also write a marker, and see whether Traefik notices it.")
+@as_json
+@click.pass_context
+def doctor(context: click.Context, probe: bool, as_json: bool) -> None:
+    """Test every part of this deployment as it is, and say what to do about each failure."""
+    from reconciler import doctor as check_up
+    from reconciler import examining
+
+    found = []
+    with examining.deployment(the_home(context), probe=probe) as deployment:
+        for finding in check_up.examine(deployment):
+            found.append(finding)
+            if not as_json:
+                click.echo(f"{finding.level:<4}  {finding.check}: {finding.found}")
+                if finding.remedy:
+                    click.echo(f"      → {finding.remedy}")
+    worst = check_up.worst(found)
+    if as_json:
+        print_json({"worst": worst, "findings": [vars(finding) for finding in found]})
+    raise SystemExit({"ok": 0, "warn": 0, "fail": 1}[worst])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

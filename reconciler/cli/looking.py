@@ -1,0 +1,124 @@
+"""Commands that look: plan, reconcile, check, history, why, and the log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from reconciler import telling
+from reconciler.cli.group import as_json, session, waypost
+from reconciler.cli.printing import plan_code, print_json, print_plan, print_said
+from reconciler.session import CommandError
+from state.model import Address
+
+
+@waypost.command()
+@click.option("--ref", default="", help="A branch, commit or proposal id; default: main.")
+@as_json
+@click.pass_context
+def plan(context: click.Context, ref: str, as_json: bool) -> None:
+    """Dry run: what would change, what drifted, what conflicts, what is refused. Changes nothing."""
+    with session(context) as one:
+        made = one.plan(ref).plan
+        print_plan(made, as_json)
+        raise SystemExit(plan_code(made))
+
+
+@waypost.command()
+@click.option("--once", is_flag=True, help="One pass (the default; `waypost up` keeps passing).")
+@as_json
+@click.pass_context
+def reconcile(context: click.Context, once: bool, as_json: bool) -> None:
+    """One pass now: make live what main says, as far as nothing speaks against it."""
+    with session(context) as one:
+        print_said(one.run_pass(), as_json)
+
+
+@waypost.command()
+@click.argument("url")
+@click.option("--dynamic", type=click.Path(path_type=Path), metavar="DIR", help="The directory that it reads.")
+@click.option("--auth", default="", metavar="REF", help="env:NAME or file:/path of user:password or a Bearer value.")
+@click.option("--ca", type=click.Path(path_type=Path), metavar="FILE", help="The authority of its certificate.")
+@as_json
+def check(url: str, dynamic: Path | None, auth: str, ca: Path | None, as_json: bool) -> None:
+    """Audit any running Traefik by its API's URL; needs no home, changes nothing. Exit code 2: look at something."""
+    from reconciler import checking
+
+    report = checking.check(url, dynamic=dynamic, auth=auth, ca_file=ca)
+    if as_json:
+        print_json(checking.as_json(report))
+    else:
+        click.echo("\n".join(checking.lines(report)))
+    raise SystemExit(report.exit_code)
+
+
+@waypost.command()
+@click.argument("resource", required=False)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@as_json
+@click.pass_context
+def history(context: click.Context, resource: str | None, limit: int, as_json: bool) -> None:
+    """What happened, newest last; to one RESOURCE (traefik/http.routers/NAME) where it is named."""
+    with session(context) as one:
+        found = telling.history(one.world, Address.parse(resource) if resource else None, limit)
+    if as_json:
+        return print_json({"events": found})
+    for event in found:
+        click.echo(f"{event['seq']:>6}  {event['at']}  {event['actor']:<16}  {event['said']}")
+    return None
+
+
+@waypost.command()
+@click.argument("resource")
+@as_json
+@click.pass_context
+def why(context: click.Context, resource: str, as_json: bool) -> None:
+    """Why a RESOURCE is as it is: request → commit → approval → plan → apply → live digest."""
+    with session(context) as one:
+        found = telling.why(one.world, Address.parse(resource))
+    if as_json:
+        return print_json(found)
+    for line in telling.why_lines(found):
+        click.echo(line)
+    return None
+
+
+@waypost.group()
+def log() -> None:
+    """The event log: verify, export, rebuild."""
+
+
+@log.command()
+@as_json
+@click.pass_context
+def verify(context: click.Context, as_json: bool) -> None:
+    """Check every event's hash, the chain, and the anchors in Git (which show a lost tail)."""
+    with session(context) as one:
+        result = one.world.log.verify(telling.anchors(one.world))
+    if as_json:
+        print_json({k: getattr(result, k) for k in ("ok", "events", "broken", "reason", "lost_tail")})
+    else:
+        click.echo(f"{result.events} events, chain and anchors hold" if result.ok else f"broken: {result.reason}")
+    raise SystemExit(0 if result.ok else 1)
+
+
+@log.command()
+@click.pass_context
+def export(context: click.Context) -> None:
+    """Every event as a JSON line, oldest first."""
+    with session(context) as one:
+        for line in one.world.log.export():
+            sys.stdout.buffer.write(line.rstrip(b"\n") + b"\n")
+
+
+@log.command()
+@click.pass_context
+def rebuild(context: click.Context) -> None:
+    """Drop every view and fold the log again."""
+    with session(context) as one:
+        if one.running:
+            raise CommandError(f"a reconciler (process {one.running}) holds this home: stop it first")
+        one.world.log.rebuild()
+        click.echo("every view was dropped and folded again")
