@@ -29,7 +29,9 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
         clock = SystemClock()
         log = EventLog.open(home.log_path, now=clock.now, readonly=not write)
         stack.callback(log.close)
-        store = Store.open(home.desired_store_path)
+        path = home.desired_store_path
+        # A repository elsewhere may have been chosen long after `init`: its mirror is made when it is needed.
+        store = Store.create(path, home.settings.desired_branch) if write and not home.embedded else Store.open(path)
         if write:
             store.sweep_stale_locks()
             _sweep_scratch(home)
@@ -49,8 +51,8 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
         )
 
 
-def sender(home: Home) -> alerts.Send:
-    return alerts.sender(url.reveal() for url in home.settings.alert_urls)
+def sender(home: Home) -> alerts.Receivers:
+    return alerts.Receivers(url.reveal() for url in home.settings.alert_urls)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.core import redact
 from reconciler.core.plan import ABSENT, Change, side_hash
@@ -15,26 +15,52 @@ from state.log import Entry
 from state.model import Address, Snapshot, digest_bytes
 
 
-def apply(world: World, instance: str, planned: Planned) -> str:
-    """Carry out one instance's changes. Returns what came of it: proven, refuted, unknown, or waiting.
+@dataclass(frozen=True)
+class Result:
+    """What came of one instance's apply: proven, refuted, unknown, or waiting (then nothing was written)."""
 
-    "waiting" wrote nothing: the target cannot be asked at the moment, or it moved since the plan was made;
-    the next pass plans again.
+    word: str
+    attempt: Attempt | None = None
+
+
+def apply(world: World, instance: str, planned: Planned) -> Result:
+    """Carry out one instance's changes.
+
+    It waits where the target cannot be asked at the moment, or moved since the plan was made; the next pass
+    plans again.
     """
     target, observed = world.targets[instance], planned.observed[instance]
     if observed.witness or observed.poison.keys() - {observed.own_file}:
-        return "waiting"  # a write that nobody could confirm is not begun; one over our own broken file mends it
-    if not _seen(world, target):
-        return "waiting"
-    attempt = _attempt(world, instance, planned)
-    changes = planned.plan.of(instance).changes
-    _record(world, instance, _started(planned, attempt, changes), key=f"started:{attempt.id}")
+        return Result("waiting")  # a write that nobody could confirm is not begun; over our own broken file it mends
+    if world.log.view(views.Health).of(instance).write_failed and target.blocked():
+        return Result("waiting")  # it failed before, that was told, and it would fail again
     try:
+        if not _seen(world, target):
+            return Result("waiting")
+        attempt = _attempt(world, instance, planned)
+        changes = planned.plan.of(instance).changes
+        _record(world, instance, _started(planned, attempt, changes), key=f"started:{attempt.id}")
         target.write(attempt)
     except TargetError as error:
-        _record(world, instance, events.ApplyAbandoned(instance=instance, attempt=attempt.id, reason=str(error)))
-        return "waiting"
-    return settle(world, target, attempt, changes, target.prove(attempt), observed.live)
+        return _not_written(world, instance, f"{error} {error.remedy}".strip())
+    return Result(_proved(world, target, attempt, changes, observed.live), attempt)
+
+
+def _not_written(world: World, instance: str, reason: str) -> Result:
+    attempt = world.log.view(views.Attempts).open.get(instance)
+    if attempt:
+        abandoned = events.ApplyAbandoned(instance=instance, attempt=attempt.started.attempt, reason=reason)
+        _record(world, instance, abandoned)
+    return Result("waiting")
+
+
+def _proved(world: World, target: Target, attempt: Attempt, changes: Iterable[Change], fallback: Snapshot) -> str:
+    try:
+        return settle(world, target, attempt, changes, target.prove(attempt), fallback)
+    except TargetError as error:
+        # It was written, and nobody could say how it went: the attempt stays open for the next pass.
+        verdict = Verdict(outcome="unknown", evidence=str(error), remedy=error.remedy)
+        return settle(world, target, attempt, changes, verdict, fallback)
 
 
 def settle(
@@ -48,7 +74,11 @@ def settle(
         _refuted(world, target, attempt, tuple(changes), verdict, fallback)
     else:
         unknown = events.ApplyUnknown(
-            instance=attempt.instance, attempt=attempt.id, commit=attempt.commit, reason=verdict.evidence
+            instance=attempt.instance,
+            attempt=attempt.id,
+            commit=attempt.commit,
+            reason=verdict.evidence,
+            remedy=verdict.remedy,
         )
         _record(world, attempt.instance, unknown, key=f"unknown:{attempt.id}:{verdict.evidence}")
     return verdict.outcome
@@ -67,20 +97,54 @@ def resume(world: World, instance: str) -> None:
     if open_attempt is None:
         return
     target, started = world.targets[instance], open_attempt.started
-    observed = target.observe()
+    try:
+        observed = target.observe()
+    except TargetError:
+        return  # the plan that follows looks again, and records what it does not see
     if observed.file != started.after:
         what = "was never carried out" if observed.file == started.before else "was overwritten by somebody"
         abandoned = events.ApplyAbandoned(
             instance=instance, attempt=started.attempt, reason=f"the write {what} before it was proven"
         )
         _record(world, instance, abandoned)
-        return
-    if observed.witness:
-        return
-    attempt = _again(started, observed.live)
-    changes = _changes(started, world.log.view(views.Applied).base(instance))
-    verdict = target.prove(attempt)
-    settle(world, target, attempt, changes, verdict, world.log.view(views.Applied).base(instance))
+    elif not observed.witness:
+        base = world.log.view(views.Applied).base(instance)
+        _proved(world, target, _again(started, observed.live), _changes(started, base), base)
+
+
+def compensate(world: World, planned: Planned, results: dict[str, Result], refuted: str) -> None:
+    """Take back, newest first, what other instances were given of a commit that one of them refused."""
+    reason = f"{refuted} refused its part of the same commit"
+    cause = results[refuted].attempt
+    for instance, result in reversed(results.items()):
+        if result.word != "proven" or result.attempt is None or cause is None:
+            continue
+        changes = planned.plan.of(instance).changes
+        undone = world.targets[instance].undo(result.attempt, planned.observed[instance].live)
+        taken_back = events.ApplyUndone(
+            instance=instance,
+            attempt=result.attempt.id,
+            proven=undone.outcome == "proven",
+            file=undone.file,
+            reason=f"{reason}: {undone.evidence}",
+            changes={str(change.address): None if change.live is ABSENT else change.live for change in changes},
+        )
+        _record(world, instance, taken_back)
+        _record(world, instance, _companions(world, result.attempt, changes, cause.id, reason))
+
+
+def _companions(
+    world: World, attempt: Attempt, changes: Iterable[Change], cause: str, reason: str
+) -> events.ResourcesQuarantined:
+    why = world.log.view(views.Quarantine).why
+    return events.ResourcesQuarantined(
+        instance=attempt.instance,
+        attempt=cause,
+        commit=attempt.commit,
+        resources={str(change.address): side_hash(change.want) for change in changes},
+        culprits=tuple(sorted(str(a) for a, one in why.items() if one.attempt == cause and one.culprit)),
+        reason=reason,
+    )
 
 
 def _seen(world: World, target: Target) -> bool:

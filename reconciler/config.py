@@ -177,14 +177,15 @@ def locate(environ: Mapping[str, str] = ENVIRON, directory: Path | None = None) 
     return here if (here / SETTINGS_FILE).is_file() else Path.home() / "waypost"
 
 
-def load(environ: Mapping[str, str], home: Path) -> Settings:
+def load(environ: Mapping[str, str], home: Path, chosen_now: Mapping[str, str] | None = None) -> Settings:
     """The settings of a home: its waypost.env and targets.toml, with the environment winning.
 
-    Raises ConfigError with every fault there is.
+    `chosen_now` wins over both: what a person is about to choose. Raises ConfigError with every fault there is.
     """
     faults: list[str] = []
     written = _read_file(home / SETTINGS_FILE, faults)
     named = {name: ("environment", text) for name, text in environ.items() if name.startswith("WAYPOST_")}
+    named |= {name: ("what you chose", text) for name, text in (chosen_now or {}).items()}
     chosen = {**written, **{name: entry for name, entry in named.items() if entry[1].strip()}}
     chosen.pop(HOME_SETTING.name, None)
     values = _values(chosen, faults)

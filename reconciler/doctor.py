@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler import doctor_home, doctor_machine, doctor_target
+from reconciler import doctor_home, doctor_intake, doctor_machine, doctor_target
 from reconciler.config import ENVIRON, Place
 from reconciler.core.target import Verdict
 from reconciler.doctor_target import Binary, Witness
@@ -41,6 +41,7 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
     yield doctor_machine.clock_is_set(deployment.clock)
     yield doctor_machine.space("home", home.path)
     yield from doctor_home.examine(home, deployment.clock, deployment.environ)
+    yield from doctor_intake.examine(home, deployment.clock)
     if not settings.places:
         yield doctor_target.none_configured()
     for place in settings.places:

@@ -66,7 +66,7 @@ def log(home: Home, clock: Clock) -> Finding:
             last = next(iter(opened.read(head.seq - 1)), None)
     except LogError as fault:
         return fail(
-            "event log", str(fault), "`waypost log verify` says where it is damaged; `waypost restore` brings one back"
+            "event log", str(fault), "`waypost log verify` says where it is damaged, `waypost init` what is lost"
         )
     if last and last.at > clock.now():
         return fail(
@@ -83,7 +83,7 @@ def desired_repo(home: Home) -> Finding:
     try:
         commit = Store.open(home.desired_store_path).head(branch)
     except GitError as fault:
-        return fail(check, str(fault), "`waypost init` makes what is missing; `waypost restore` brings back a backup")
+        return fail(check, str(fault), "`waypost init` makes what is missing, or says what is lost")
     if commit:
         return ok(check, f"{home.desired_source}, branch {branch} at {commit[:12]}")
     if home.embedded:

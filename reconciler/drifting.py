@@ -17,7 +17,8 @@ from state.review import ProposalRecord
 def heal(one: Session, address: Address | None, reason: str) -> None:
     """Ask that this very difference, or every one there is, be put back to what was last applied."""
     planned = one.plan()
-    for found in [_found(planned, address)] if address else [*planned.plan.drift, *planned.plan.conflicts]:
+    every = [*planned.plan.open_drift, *planned.plan.conflicts]
+    for found in [_found(planned, address)] if address else every:
         asked = events.DriftHealRequested(address=str(found.address), live_hash=side_hash(found.live), reason=reason)
         one.say(asked, f"target/{found.address.instance}")
 
@@ -44,6 +45,7 @@ def adopt(one: Session, address: Address) -> ProposalRecord:
         edited = edit.remove_resource(text or b"", address.kind, address.name, file=file)
     else:
         edited = edit.set_resource(text, address.kind, address.name, found.live, file=file)
+    making.refuse_secrets(file, text or b"", edited or b"")
     id, title = making.fresh_id(one), f"Adopt {address} as it is live"
     commit = proposals.propose(
         one.world.store,

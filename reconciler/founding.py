@@ -10,7 +10,7 @@ from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from reconciler import config
+from reconciler import config, loss
 from reconciler.config import ENVIRON
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
@@ -28,21 +28,26 @@ def create(
     environ: Mapping[str, str] = ENVIRON,
     now: Callable[[], datetime],
     chance: Chance = os.urandom,
+    new_log: bool = False,
 ) -> Home:
     """Make a home, or finish one whose making was cut short; a finished one is left as it is.
 
-    `chosen` (setting -> text) goes into waypost.env. Raises HomeError, or ConfigError for wrong settings.
+    `chosen` (setting -> text) goes into waypost.env. A home that lost its log gets a new one only with `new_log`.
+    Raises HomeError, or ConfigError for wrong settings.
     """
     path = directory.absolute()
     _refuse_foreign(path)
     refuse_network_file_system(path)
+    # Checked before anything is made: a wrong choice must not leave a home that refuses to open.
+    config.load(environ, path, chosen)
     _make_directory(path)
-    _write_settings(path, dict(chosen or {}), environ)
+    _write_settings(path, dict(chosen or {}))
     home = open_home(path, environ)
     with _lock_or_refuse(home):
+        loss.refuse_without_desired_state(home, now)
         _make_directory(home.gateway_path)
         _make_desired_store(home, now())
-        _make_log(home, now, chance)
+        _make_log(home, now, chance, new_log=new_log)
     return home
 
 
@@ -74,12 +79,10 @@ def _make_directory(path: Path) -> None:
         ) from fault
 
 
-def _write_settings(path: Path, chosen: dict[str, str], environ: Mapping[str, str]) -> None:
+def _write_settings(path: Path, chosen: dict[str, str]) -> None:
     file = path / config.SETTINGS_FILE
     if file.exists():
         return _refuse_other_choice(path, chosen)
-    # Checked before a byte is written: a wrong choice must not leave a home that refuses to open.
-    config.load({**environ, **chosen}, path)
     staged = path / f".{config.SETTINGS_FILE}.new"
     try:
         Disk().write(staged, config.explained(chosen).encode(), 0o640)
@@ -114,11 +117,18 @@ def _make_desired_store(home: Home, at: datetime) -> None:
         plant(store, starter_files(), branch=branch, subject="Start with what Waypost brings along", at=at)
 
 
-def _make_log(home: Home, now: Callable[[], datetime], chance: Chance) -> None:
-    log = EventLog.open(home.log_path, now=now, chance=chance, create=not home.log_path.exists())
-    with contextlib.closing(log):
+def _make_log(home: Home, now: Callable[[], datetime], chance: Chance, *, new_log: bool) -> None:
+    store = Store.open(home.desired_store_path)
+    lost = loss.of_history(home, store, now)
+    if lost and not new_log:
+        raise HomeError(loss.told(home, lost))
+    with contextlib.closing(EventLog.open(home.log_path, now=now, chance=chance, create=True)) as log:
         home.log_path.chmod(0o600)
-        log.append(Entry(stream="home", event=HomeCreated(waypost=metadata.version("waypost")), key="home"))
+        made = HomeCreated(waypost=metadata.version("waypost"))
+        entries = [Entry(stream="home", event=made, key="home")]
+        log.append([*entries, Entry(stream="home", event=lost, key="history-lost")] if lost else entries)
+        if new_log:
+            loss.settle(log, store, home)
 
 
 def starter_files() -> dict[str, bytes]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler import applying, reviewing, watching
+from reconciler.applying import Result
 from reconciler.core import account
-from reconciler.core.plan import ABSENT, Plan, side_hash
+from reconciler.core.plan import Plan
 from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
-from reconciler.planning import Planned, plan_main, policy_in_force
+from reconciler.planning import Planned, mended, plan_main, plan_standing, policy_in_force, policy_of
 from reconciler.world import ACTOR, World
 from state import events, views
 from state.grants import Grants
@@ -40,29 +41,39 @@ class Outcome:
 def run_pass(world: World) -> Outcome:
     """Make what is live what main says, as far as nothing speaks against it. Looks every time, records only news."""
     reviewing.take_in(world)
+    for instance in world.targets:
+        applying.resume(world, instance)
     head = _follow(world)
     if head is None:
-        return Outcome(state="lost", said=world.log.view(views.Main).source_lost)
+        return _watch_only(world)
     _record_approvals(world, head)
     reviewing.tend(world, head, policy_in_force(world, head))
     with contextlib.suppress(GitError):
         reviewing.publish(world)
-    for instance in world.targets:
-        applying.resume(world, instance)
     planned = plan_main(world, head)
-    if _lift_quarantine(world, planned):
-        planned = plan_main(world, head)
+    _lift_quarantine(world, planned)
     watching.record_targets(world, planned)
-    _record_adopted(world, planned)
     watching.record_drift(world, planned)
+    _record_adopted(world, planned)
     if planned.plan.held:
         return _hold(world, planned.plan)
     if world.read_only:
         return Outcome(state="waiting", said="read-only: nothing is applied", plan=planned.plan)
     results = _apply(world, planned)
-    if "refuted" in results.values():
+    if any(result.word == "refuted" for result in results.values()):
         reviewing.propose_revert(world, head)
     return _conclude(world, planned, results)
+
+
+def _watch_only(world: World) -> Outcome:
+    """main cannot be followed: what was applied last is still watched."""
+    latest = world.log.view(views.Revisions).latest
+    if latest:
+        with contextlib.suppress(GitError):
+            planned = plan_standing(world, latest.commit)
+            watching.record_targets(world, planned)
+            watching.record_drift(world, planned)
+    return Outcome(state="lost", said=world.log.view(views.Main).source_lost)
 
 
 def _follow(world: World) -> str | None:
@@ -97,7 +108,6 @@ def _record_approvals(world: World, head: str) -> None:
     entries = [
         Entry(
             stream="main",
-            key=f"approved:{head if not was else ''}:{approval.commit}",
             event=events.CommitApproved(
                 commit=approval.commit,
                 via=approval.via,
@@ -130,22 +140,12 @@ def _record_adopted(world: World, planned: Planned) -> None:
         _say(world, f"target/{instance}", adopted)
 
 
-def _lift_quarantine(world: World, planned: Planned) -> bool:
-    """Let resources out whose fault is no longer wanted: with each culprit comes everything of its attempt."""
-    quarantine = world.log.view(views.Quarantine)
-    if planned.desired.problems or not quarantine.held:
-        return False
-    want = planned.desired.snapshot
-    mended = {
-        quarantine.why[address].attempt
-        for address, kept_out in quarantine.held.items()
-        if quarantine.why[address].culprit and side_hash(want.get(address, ABSENT)) != kept_out
-    }
-    freed = tuple(sorted(str(a) for a in quarantine.held if quarantine.why[a].attempt in mended))
-    if freed:
-        lifted = events.QuarantineLifted(addresses=freed, reason="what is wanted of what failed has changed")
+def _lift_quarantine(world: World, planned: Planned) -> None:
+    """Write down what the plan let out of quarantine, because its culprit is wanted otherwise now."""
+    if freed := mended(world, planned.desired):
+        reason = "what is wanted of what failed has changed"
+        lifted = events.QuarantineLifted(addresses=tuple(sorted(map(str, freed))), reason=reason)
         _say(world, "main", lifted)
-    return bool(freed)
 
 
 def _hold(world: World, plan: Plan) -> Outcome:
@@ -175,60 +175,84 @@ def _hold(world: World, plan: Plan) -> Outcome:
     return Outcome(state="held", said=f"held: {plan.held}", plan=plan)
 
 
-def _apply(world: World, planned: Planned) -> dict[str, str]:
-    """Apply to each instance that has changes; one result word an instance."""
-    plan = planned.plan
-    if not plan.changes:
-        return {}
-    _say(
-        world,
-        "main",
-        events.PlanMade(
-            commit=plan.commit,
-            digest=plan.digest,
-            changes=tuple(map(str, plan.changes)),
-            losses=tuple(loss.as_json() for loss in plan.losses),
-            reason=f"main is at {plan.commit[:12]}",
-        ),
-        key=f"plan:{plan.commit}:{plan.digest}",
+def _apply(world: World, planned: Planned) -> dict[str, Result]:
+    """Apply to each instance that has changes, in order.
+
+    A refusal ends it, and what other instances were given of the same commit is taken back.
+    """
+    plan, results = planned.plan, dict[str, Result]()
+    if plan.changes:
+        _say_plan(world, plan)
+    for instance in sorted({change.address.instance for change in plan.changes}):
+        results[instance] = applying.apply(world, instance, planned)
+        if results[instance].word == "refuted":
+            applying.compensate(world, planned, results, instance)
+            break
+    return results
+
+
+def _say_plan(world: World, plan: Plan) -> None:
+    if world.log.view(views.Main).planned == f"{plan.commit}:{plan.digest}":
+        return
+    made = events.PlanMade(
+        commit=plan.commit,
+        digest=plan.digest,
+        changes=tuple(map(str, plan.changes)),
+        losses=tuple(loss.as_json() for loss in plan.losses),
+        reason=f"main is at {plan.commit[:12]}",
     )
-    instances = sorted({change.address.instance for change in plan.changes})
-    return {instance: applying.apply(world, instance, planned) for instance in instances}
+    _say(world, "main", made)
 
 
-def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcome:
+def _conclude(world: World, planned: Planned, results: dict[str, Result]) -> Outcome:
     """A revision is made once main is applied and proven whole; anything less says what is missing."""
     plan = planned.plan
-    for word in ("refuted", "unknown", "waiting"):
-        if word in results.values():
-            return Outcome(state=word, said=watching.explain(world, word), plan=plan)
+    if word := _unfinished(world, planned, results):
+        return Outcome(state=word, said=watching.explain(world, word), plan=plan)
     if planned.lost or plan.quarantined:
         left_out = "; ".join(f"{name}: {error}" for name, error in planned.lost.items())
         said = f"left out: {left_out}" if left_out else watching.explain(world, "left out")
         return Outcome(state="waiting", said=said, plan=plan)
     watching.record_healed(world, plan.changes)
     number = _make_revision(world, plan)
-    if results:
-        return Outcome(
-            state="applied", said=f"applied and proven: {len(plan.changes)} changes", plan=plan, revision=number
-        )
-    if plan.open_drift:
-        return Outcome(state="drift", said=f"{len(plan.open_drift)} resources drifted", plan=plan, revision=number)
-    return Outcome(state="nothing", said="live is as main says", plan=plan, revision=number)
+    state, said = _said(plan, bool(results))
+    return Outcome(state=state, said=f"{said} (revision {number})", plan=plan, revision=number)
+
+
+def _unfinished(world: World, planned: Planned, results: dict[str, Result]) -> str:
+    """Why nobody may say yet that main is live: the worst result, an open attempt, a witness that is out."""
+    for word in ("refuted", "unknown", "waiting"):
+        if any(result.word == word for result in results.values()):
+            return word
+    if world.log.view(views.Attempts).open:
+        return "unknown"
+    # What was proven in this very pass is served, whatever was seen before it.
+    waiting = [seen for name, seen in planned.observed.items() if name not in results]
+    return "waiting" if any(seen.witness or seen.unserved for seen in waiting) else ""
+
+
+def _said(plan: Plan, applied: bool) -> tuple[str, str]:
+    if applied:
+        return "applied", f"applied and proven: {len(plan.changes)} changes"
+    if drifted := len(plan.open_drift) + len(plan.taken_over):
+        return "drift", f"{drifted} resources drifted, see waypost drift"
+    return "nothing", "live is as main says"
 
 
 def _make_revision(world: World, plan: Plan) -> int:
     latest = world.log.view(views.Revisions).latest
     if latest and latest.commit == plan.commit:
         return latest.number
-    number = (latest.number if latest else 0) + 1
+    # A home whose log was lost goes on counting after the revisions that Git still keeps.
+    number = max(latest.number if latest else 0, *world.store.revisions(), 0) + 1
+    own_policy = policy_of(world, plan.commit)
     # The ref first: a revision that the log knows of can always be found again.
     world.store.keep(number, plan.commit)
     made = events.RevisionMade(
         number=number,
         commit=plan.commit,
         tree=world.store.commit(plan.commit).tree,
-        policy=plan.policy,
+        policy=own_policy.digest,
         reason="applied and proven" if plan.changes else "live already was as this commit says",
     )
     _say(world, "main", made, key=f"revision:{number}")

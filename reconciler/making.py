@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.git import proposals
-from reconciler.session import Session, person
+from reconciler.secrets import find_secrets
+from reconciler.session import CommandError, Session, person
 from state import events
 from state.review import ProposalRecord
 
@@ -25,6 +26,15 @@ def record(one: Session, id: str, commit: str, *, tool: str, title: str, resourc
     one.say(made, f"proposal/{id}")
     one.run_pass()
     return one.proposal(id)
+
+
+def refuse_secrets(file: str, before: bytes, after: bytes) -> None:
+    """Raises CommandError where an edit would bring a secret into Git that was not there before."""
+    known = {problem.message for problem in find_secrets(file, before.decode(errors="replace"))}
+    found = [p for p in find_secrets(file, after.decode(errors="replace")) if p.message not in known]
+    if found:
+        listed = "\n".join(str(problem) for problem in found)
+        raise CommandError(f"this would put a secret into Git, where it stays for ever:\n{listed}", exit_code=3)
 
 
 def fresh_id(one: Session) -> str:

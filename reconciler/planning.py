@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from reconciler import desired as desired_state
 from reconciler.core import guard
 from reconciler.core.guard import Route
-from reconciler.core.plan import Answers, Loss, Plan, make_plan, outcome
+from reconciler.core.plan import ABSENT, Answers, Loss, Plan, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
@@ -36,7 +36,9 @@ def plan_main(world: World, commit: str) -> Planned:
     policy = policy_in_force(world, commit)
     desired = load(world, commit)
     if desired.problems:
-        return _unreadable(desired, policy)
+        standing = plan_standing(world, commit)
+        problems = (*desired.problems, *standing.plan.problems)
+        return replace(standing, desired=desired, plan=replace(standing.plan, changes=(), problems=problems))
     observed, lost = observe(world)
     lost |= homeless(world, desired)
     base = last_applied(world, observed)
@@ -44,12 +46,22 @@ def plan_main(world: World, commit: str) -> Planned:
     return _judged(world, desired, observed, lost, policy, base, want)
 
 
+def plan_standing(world: World, commit: str) -> Planned:
+    """What was last applied against what is live: all that can be said while main says nothing that can be read."""
+    observed, lost = observe(world)
+    base = last_applied(world, observed)
+    nothing = Desired(commit=commit, tree="", resources={}, policy_text=None)
+    policy = policy_in_force(world, commit) if commit else Policy()
+    return _judged(world, nothing, observed, lost, policy, base, base)
+
+
 def plan_proposal(world: World, commit: str, head: str) -> Planned:
     """The plan of one proposal on its own, as if it stood on today's main: only what it touches."""
     policy = policy_in_force(world, head)
     proposed, parent, main = (load(world, id) for id in (commit, world.store.commit(commit).parents[0], head))
     if proposed.problems:
-        return _unreadable(proposed, policy)
+        plan = Plan(commit=commit, problems=proposed.problems, policy=policy.digest)
+        return Planned(plan=plan, desired=proposed, observed={})
     adopting = _adopting(world, commit)
     touched = touches(proposed, parent) | {a for a in proposed.snapshot if a.instance in adopting}
     observed, lost = observe(world, commit)
@@ -89,7 +101,12 @@ def instances(policy: Policy) -> list[Instance]:
 def policy_in_force(world: World, commit: str) -> Policy:
     """The policy of the last applied revision; before the first one, the commit's own."""
     latest = world.log.view(views.Revisions).latest
-    return desired_state.policy(world.store, latest.commit if latest else commit)[0]
+    return policy_of(world, latest.commit if latest else commit)
+
+
+def policy_of(world: World, commit: str) -> Policy:
+    """A commit's own policy; the default one where it cannot be read."""
+    return desired_state.policy(world.store, commit)[0]
 
 
 def observe(world: World, proposal: str = "") -> tuple[dict[str, Observation], dict[str, TargetError]]:
@@ -148,26 +165,37 @@ def _judged(
     main: Desired | None = None,
 ) -> Planned:
     """`main` is given for a proposal: it is judged on the ground of what main wants, applied yet or not."""
-    ground = {name: {**_awaited(main, name), **one.live} for name, one in observed.items()}
+    ground = {name: {**_awaited(main, name), **_ground(world, name, one)} for name, one in observed.items()}
     live = {address: spec for one in observed.values() for address, spec in one.live.items()}
     if main:
         live = {address: spec for address, spec in live.items() if address in base or address in want}
     plan = replace(
-        make_plan(desired.commit, base, want, live, answers=answers(world, policy)),
+        make_plan(desired.commit, base, want, live, answers=answers(world, policy, desired)),
         policy=policy.digest,
         renderers=tuple((name, world.targets[name].renderer) for name in sorted(observed)),
         problems=() if main else tuple(_standing(one) for seen in observed.values() for one in seen.problems),
+        taken_over=tuple(f"{a}: {file}" for seen in observed.values() for a, file in sorted(seen.taken_over.items())),
         notes=tuple(f"{name}: not looked at: {error}" for name, error in lost.items()),
     )
     after = {name: outcome(ground[name], plan.of(name).changes) for name in observed}
     plan = _validated(world, plan, desired, observed, after)
-    plan = _guarded(world, plan, ground, after, policy, is_proposal=main is not None)
+    plan = _guarded(world, plan, observed, ground, after, policy, is_proposal=main is not None)
     return Planned(plan=plan, desired=desired, observed=observed, lost=lost, after=after)
 
 
 def _standing(problem: Problem) -> Problem:
     # What is wrong already is shown beside a plan; only what the plan would make wrong holds it.
     return replace(problem, severity="warning")
+
+
+def _ground(world: World, instance: str, observed: Observation) -> Snapshot:
+    """What a write starts from. Where our own file cannot be read the target still serves what was last applied,
+
+    so that, and not the nothing that is readable, is what people would lose.
+    """
+    if observed.own_file in observed.poison:
+        return last_applied(world, {instance: observed})
+    return observed.live
 
 
 def _awaited(main: Desired | None, instance: str) -> dict[Address, object]:
@@ -205,6 +233,7 @@ def _placed(problem: Problem, desired: Desired) -> Problem:
 def _guarded(
     world: World,
     plan: Plan,
+    observed: Mapping[str, Observation],
     before: Mapping[str, Snapshot],
     after: Mapping[str, Snapshot],
     policy: Policy,
@@ -214,8 +243,11 @@ def _guarded(
     found: list[Loss] = [] if is_proposal else list(_rewritten(world, plan.commit))
     for instance in after:
         if changes := plan.of(instance).changes:
-            was, will_be = (_routes(side[instance], policy) for side in (before, after))
-            found += guard.losses(was, will_be, changes, policy)
+            earlier = world.log.view(views.Lately).before(instance, world.clock.now())
+            sides = (before[instance], after[instance], earlier)
+            was, will_be, had_been = (_routes(side, policy, observed[instance]) for side in sides)
+            needed = exposure.needed(before[instance], policy.protects)
+            found += guard.losses(was, will_be, changes, policy, earlier=had_been, needed=needed)
             found += guard.emptied(instance, before[instance], after[instance])
     grants = world.log.view(Grants)
     refused = guard.refusals(
@@ -230,8 +262,9 @@ def _guarded(
     return replace(plan, losses=tuple(found), refusals=refused)
 
 
-def _routes(snapshot: Snapshot, policy: Policy) -> list[Route]:
-    return exposure.routes(snapshot, policy.guards.authentication)
+def _routes(snapshot: Snapshot, policy: Policy, seen: Observation) -> list[Route]:
+    others = exposure.foreign(seen.served, seen.live)
+    return exposure.routes(snapshot, policy.guards.authentication, others)
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:
@@ -241,15 +274,29 @@ def _rewritten(world: World, commit: str) -> Iterable[Loss]:
         yield Loss(guard="history", address=world.branch, lost=lost, level="consent")
 
 
-def answers(world: World, policy: Policy) -> Answers:
+def answers(world: World, policy: Policy, desired: Desired) -> Answers:
     """What people said about drift and quarantine, as far as it still holds at this moment."""
     drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
+    held = world.log.view(views.Quarantine).held
     return Answers(
         heal=dict(drift.heal),
         heal_instances=frozenset(name for name, part in policy.targets.items() if part.drift == "heal"),
         accepted={a: (one.live_hash, one.until) for a, one in drift.accepted.items() if one.until > now},
-        quarantine=dict(world.log.view(views.Quarantine).held),
+        quarantine=frozenset(held) - mended(world, desired),
     )
+
+
+def mended(world: World, desired: Desired) -> frozenset[Address]:
+    """Quarantined resources whose culprit is no longer wanted as it was: with it comes all of its attempt."""
+    quarantine = world.log.view(views.Quarantine)
+    if desired.problems:
+        return frozenset()
+    attempts = {
+        quarantine.why[address].attempt
+        for address, kept_out in quarantine.held.items()
+        if quarantine.why[address].culprit and side_hash(desired.snapshot.get(address, ABSENT)) != kept_out
+    }
+    return frozenset(address for address in quarantine.held if quarantine.why[address].attempt in attempts)
 
 
 def _overlaps(touched: frozenset[Address], parent: Desired, main: Desired) -> tuple[str, ...]:
@@ -261,8 +308,3 @@ def _overlaps(touched: frozenset[Address], parent: Desired, main: Desired) -> tu
 
 def _of_instances(snapshot: Snapshot, observed: Mapping[str, Observation]) -> dict[Address, object]:
     return {address: spec for address, spec in snapshot.items() if address.instance in observed}
-
-
-def _unreadable(desired: Desired, policy: Policy) -> Planned:
-    plan = Plan(commit=desired.commit, problems=desired.problems, policy=policy.digest)
-    return Planned(plan=plan, desired=desired, observed={})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
 from reconciler.git import proposals
 from reconciler.git.bounds import ROOTS
+from reconciler.git.errors import GitError
 from reconciler.git.ingest import ingest_proposals
 from reconciler.git.proposals import ProposalRefused
 from reconciler.planning import Planned, load, plan_proposal, policy_in_force, touches
@@ -20,29 +22,88 @@ from state.log import Entry
 from state.model import digest
 from state.review import ProposalRecord
 
-
-def take_in(world: World) -> None:
-    """Ingest what the gateway and people wrote to their outboxes, and fetch the commits of new proposals."""
-    if world.gateway_clone and world.gateway_clone.exists():
-        _fetch_proposals(world, world.gateway_clone)
-    if world.gateway_outbox and world.gateway_outbox.exists():
-        outbox.ingest(world.log, world.gateway_outbox, source="gateway", allowed=outbox.GATEWAY_EVENTS)
-    if world.people_outbox and world.people_outbox.exists():
-        outbox.ingest(world.log, world.people_outbox, source="person", allowed=outbox.PEOPLE_EVENTS)
+KEPT = timedelta(days=30)
+"""How long the branch of a settled proposal stays; the log keeps its commit's id for ever."""
 
 
-def _fetch_proposals(world: World, clone: Path) -> None:
-    roots = [part.directory for part in _policy(world).targets.values()]
-    found = ingest_proposals(world.store, clone, branch=world.branch, known=_decided(world), roots=[*ROOTS, *roots])
-    refused = [
-        Entry(
-            stream="gateway",
-            event=events.IntakeRefused(source="gateway", what=f"proposal {id}", reason=reason),
-            key=f"refused:{id}:{digest(reason)[:16]}",
-        )
-        for id, reason in found.refused.items()
+def take_in(world: World) -> tuple[str, ...]:
+    """Ingest what the gateway and people wrote to their outboxes, and fetch the commits of new proposals.
+
+    Answers what stands in the way now, a sentence each; what is refused is recorded, each reason once.
+    """
+    clone = world.gateway_clone
+    troubles = [
+        _fetch_proposals(world, clone) if clone else "",
+        _drain(world, world.gateway_outbox, "gateway", outbox.GATEWAY_EVENTS),
+        _drain(world, world.people_outbox, "person", outbox.PEOPLE_EVENTS),
     ]
-    world.log.append(refused)
+    if world.remote is None:  # elsewhere the branches are people's, and would come back with the next fetch
+        _remove_settled(world)
+    return tuple(filter(None, troubles))
+
+
+def arrived(world: World, record: ProposalRecord) -> bool:
+    """Is a proposal's commit here? While it is open the branch tells: it comes last, after all of the commit."""
+    if world.store.head(record.branch) == record.commit:
+        return True
+    return record.status != "open" and world.store.has(record.commit)
+
+
+def _fetch_proposals(world: World, clone: Path) -> str:
+    try:
+        roots = [part.directory for part in _policy(world).targets.values()]
+    except GitError:
+        return ""  # main cannot be read, and the pass says so; what is proposed stays where it is
+    found = ingest_proposals(world.store, clone, branch=world.branch, known=_decided(world), roots=[*ROOTS, *roots])
+    refused = {f"proposal {id}": reason for id, reason in found.refused.items()}
+    if found.trouble:
+        refused["proposals"] = found.trouble
+    _refuse(world, "gateway", refused)
+    return found.trouble
+
+
+def _drain(world: World, path: Path | None, source: str, allowed: frozenset[type[events.Event]]) -> str:
+    """Take an outbox in; answers why it could not be read on, "" where it could (or can soon, by itself)."""
+    if path is None:
+        return ""
+    before = world.log.cursor(source)
+    intake = outbox.drain(world.log, path, source=source, allowed=allowed)
+    read = before or world.log.cursor(source)
+    refused = dict(row.split(": ", 1) for row in intake.reasons)
+    if intake.refused > len(intake.reasons):
+        refused["further rows"] = "they are refused like these"
+    if intake.restarted:
+        refused["outbox"] = f"{path} is not the file that was read before; what only that one held is not here"
+    problem = "" if intake.passing else intake.problem
+    if problem:
+        refused["outbox"] = problem
+    _refuse(world, source, refused, read.outbox if read else "unread")
+    return problem
+
+
+def _refuse(world: World, source: str, refused: Mapping[str, str], outbox_id: str = "") -> None:
+    """Record what was not taken in: what -> reason. The same reason is news once (for each outbox)."""
+    entries = [
+        Entry(
+            stream=outbox.REFUSALS,
+            event=events.IntakeRefused(source=source, what=what, reason=reason),
+            key=f"refused:{source}:{outbox_id or what}:{digest(reason)[:16]}",
+            actor=ACTOR,
+        )
+        for what, reason in refused.items()
+    ]
+    if entries:
+        world.log.append(entries)
+
+
+def _remove_settled(world: World) -> None:
+    """Take away branches of proposals that were settled long ago, so that their number does not only grow."""
+    items = world.log.view(views.Proposals).items
+    for id, commit in proposals.proposals(world.store).items():
+        record, now = items.get(id), world.clock.now()
+        if record and record.commit == commit and record.settled_at and now - record.settled_at > KEPT:
+            with contextlib.suppress(GitError):  # tried again at the next pass
+                world.store.remove(f"refs/heads/{record.branch}")
 
 
 def _policy(world: World) -> Policy:

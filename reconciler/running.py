@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import structlog
 import uvicorn
 
 from reconciler import app, web
-from reconciler.home import Held, Home, Lock
+from reconciler.home import Held, Home, HomeError, Lock
 from reconciler.serve import Reconciler
 
 Say = Callable[[str], None]
@@ -24,13 +26,13 @@ Say = Callable[[str], None]
 
 def serve_reconciler(home: Home, say: Say) -> None:
     """Reconcile and answer until told to stop. Waits for another reconciler of this home to end, and says so."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
     with _lock(home, say), app.opened(home, write=True) as world:
         if world.log.degraded:
             say(f"notice: {world.log.degraded}")
         reconciler = Reconciler(home, world)
         listen = home.settings.reconciler_listen
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 web.build(reconciler, hosts=_hosts(home)),
                 host=listen.host,
@@ -40,8 +42,22 @@ def serve_reconciler(home: Home, say: Say) -> None:
             )
         )
         say(f"reconciler: {home.path}, asked at http://{listen}")
-        with reconciler.running():
+        with _Stop(lambda: setattr(server, "should_exit", True)), reconciler.running():
             server.run()
+
+
+def log_to_stderr() -> None:
+    """Diagnostic lines for people. A traceback shows lines of code only: local variables may hold secrets."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def serve_gateway(path: Path) -> None:
@@ -59,6 +75,7 @@ def up(home: Home, say: Say) -> int:
         "reconciler": [sys.executable, "-m", "reconciler", "--home", str(home.path), "serve-reconciler"],
         "gateway": _gateway(home.path),
     }
+    _refuse_taken_ports(home)
     with _Stop() as stop:
         processes = {name: subprocess.Popen(command, start_new_session=True) for name, command in commands.items()}
         say(f"gateway: connect an MCP client to http://{home.settings.listen}/mcp   (Ctrl-C stops)")
@@ -72,11 +89,43 @@ def up(home: Home, say: Say) -> int:
     return 1 if ended else 0
 
 
+def _refuse_taken_ports(home: Home) -> None:
+    """Raises HomeError where an address is taken: better before anything runs than in the middle of its log."""
+    settings = home.settings
+    for name, listen in (
+        ("WAYPOST_LISTEN", settings.listen),
+        ("WAYPOST_RECONCILER_LISTEN", settings.reconciler_listen),
+    ):
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((listen.host, listen.port))
+            except OSError as error:
+                raise HomeError(f"{name} is {listen}, and that address is not to be had: {error.strerror}") from None
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us: uvicorn's own way ends the process before a pass could be finished."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class _Stop(threading.Event):
     """Set by Ctrl-C or a polite request to end; handlers are put back afterwards."""
 
+    def __init__(self, also: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._also = also
+
+    def _end(self, *_: Any) -> None:
+        self.set()
+        self._also()
+
     def __enter__(self) -> _Stop:
-        self._old = {number: signal.signal(number, lambda *_: self.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._old = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: Any) -> None:

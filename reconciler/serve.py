@@ -37,7 +37,7 @@ class Reconciler:
     def __init__(self, home: Home, world: World) -> None:
         self._home = home
         self._world = world
-        self._send = sender(home)
+        self._announcer = alerts.Announcer(world, sender(home), logger.warning)
         self._pass = threading.Lock()
         self._due = threading.Event()
         self._stop = threading.Event()
@@ -53,6 +53,7 @@ class Reconciler:
         worker = threading.Thread(target=self._work, name="passes")
         watching = schedule.watched(self._watched_places(), self._interesting, self.wake)
         worker.start()
+        self._announcer.start()
         self.wake()
         try:
             yield
@@ -62,6 +63,7 @@ class Reconciler:
             watching.set()
             self._schedule.stop()
             worker.join()
+            self._announcer.stop()
 
     def wake(self) -> None:
         """A pass is due; several wishes are one pass."""
@@ -92,6 +94,8 @@ class Reconciler:
         except Exception as error:  # the top of this thread: a fault of ours must not end all passes
             logger.exception("a pass failed in a way nobody foresaw")
             self._try_to_say(events.PassFailed(reason=f"unforeseen {type(error).__name__}: {error}"))
+            with contextlib.suppress(LogError, OSError):
+                self._announcer.announce()
 
     def _guarded_pass(self) -> Outcome:
         """A pass whose failure is recorded once and does not end the process: the next one tries again."""
@@ -107,7 +111,7 @@ class Reconciler:
             if failed:
                 self._try_to_say(events.PassRecovered(reason="passes work again"))
         with contextlib.suppress(LogError, OSError):
-            alerts.announce(self._world, self._send)
+            self._announcer.announce()
         return outcome
 
     def _try_to_say(self, event: events.Event) -> None:

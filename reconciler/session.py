@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from reconciler import alerts, app, loop, reviewing
 from reconciler.core.plan import Plan
 from reconciler.git import main as branches
+from reconciler.git.errors import GitError
 from reconciler.git.main import MergeConflict
 from reconciler.home import Held, Home
 from reconciler.planning import Planned, plan_main, plan_proposal
@@ -46,6 +48,8 @@ class Session:
     home: Home
     world: World
     running: int
+    closed: str = ""  # why nothing can be written here, "" where it can
+    stale: str = ""  # why a repository elsewhere could not be asked, "" where it could
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -83,6 +87,7 @@ class Session:
 
     def say(self, event: events.Event, stream: str) -> None:
         """Put a person's word where the reconciler takes it from; durable when it returns."""
+        self._require_open()
         people = Outbox.open(self.home.people_path, self.world.clock.now, create=True)
         try:
             people.put(event, stream=stream, actor=person())
@@ -100,27 +105,40 @@ class Session:
         )
         self.say(given, "main")
 
-    def merge(self, record: ProposalRecord) -> str:
-        """Put a proposal on main by fast-forward or rebase; returns the commit that is there now."""
-        store, branch, head = self.world.store, self.world.branch, self.head()
-        merged = branches.rebased(store, record.commit, onto=head, person=_signature(), at=self.world.clock.now())
+    def prepare(self, record: ProposalRecord) -> str:
+        """The commit that puts a proposal on top of main as it is now; nothing points to it yet."""
+        store = self.world.store
+        merged = branches.rebased(
+            store, record.commit, onto=self.head(), person=_signature(), at=self.world.clock.now()
+        )
         if isinstance(merged, MergeConflict):
             raise CommandError(
                 f"main changed the same lines since this was proposed ({', '.join(merged.paths)}): "
                 f"ask for it again, or merge {record.branch} by hand",
                 exit_code=3,
             )
-        if self.world.remote:  # theirs moves first: ours must never be ahead of what people see
-            self.world.remote.push(store, branch, merged.commit)
-            self.world.remote.fetch(store, branch)
-        elif merged.commit != head:
-            store.move(f"refs/heads/{branch}", merged.commit, was=head)
         return merged.commit
+
+    def land(self, commit: str) -> None:
+        """Point main at a prepared commit; RefMoved where somebody else came first."""
+        store, branch, head = self.world.store, self.world.branch, self.head()
+        if self.world.remote:  # theirs moves first: ours must never be ahead of what people see
+            self.world.remote.push(store, branch, commit)
+            self.world.remote.fetch(store, branch)
+        elif commit != head:
+            store.move(f"refs/heads/{branch}", commit, was=head)
+
+    def merge(self, record: ProposalRecord) -> str:
+        """Put a proposal on main by fast-forward or rebase; returns the commit that is there now."""
+        commit = self.prepare(record)
+        self.land(commit)
+        return commit
 
     # ── doing ────────────────────────────────────────────────────────────────────────────────────
 
     def run_pass(self) -> Said:
         """One pass now: here, or by the reconciler that is running."""
+        self._require_open()
         if not self.running:
             outcome = loop.run_pass(self.world)
             alerts.announce(self.world, app.sender(self.home))
@@ -130,18 +148,40 @@ class Session:
             raise CommandError(f"a reconciler (process {self.running}) holds this home, but: {answer.reason}")
         return Said(str(answer["state"]), str(answer["said"]), int(answer["exit_code"]))
 
+    def _require_open(self) -> None:
+        if self.closed:
+            raise CommandError(f"{self.home.path} cannot be written ({self.closed}): only looking is possible here")
+
 
 @contextmanager
 def opened(home: Home) -> Iterator[Session]:
     """A session; where nothing runs it first takes in what waits in the outboxes, so that it sees all there is."""
-    with app.locked(home) as world:
+    with ExitStack() as stack:
+        closed, held = "", Held(0)
+        try:
+            world = stack.enter_context(app.locked(home))
+        except PermissionError as error:
+            world, closed = held, error.strerror or "not permitted"
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            world, closed = held, "the file system is read-only"
         if isinstance(world, World):
             reviewing.take_in(world)
-            yield Session(home, world, 0)
-            return
-    assert isinstance(world, Held)
-    with app.opened(home, write=False) as reading:
-        yield Session(home, reading, world.pid or 1)
+            yield Session(home, world, 0, stale=_fetched(world))
+        else:
+            reading = stack.enter_context(app.opened(home, write=False))
+            yield Session(home, reading, world.pid, closed)
+
+
+def _fetched(world: World) -> str:
+    """Ask a repository elsewhere for what is new; "" or why that did not work."""
+    try:
+        if world.remote:
+            world.remote.fetch(world.store, world.branch)
+    except GitError as error:
+        return str(error)
+    return ""
 
 
 def _signature() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,7 @@ from state import views
 from state.events import ApplyProven, ApplyStarted, CommitApproved, Event
 from state.model import Address
 from state.record import Anchor, Recorded
+from state.review import ProposalRecord
 
 
 def history(world: World, address: Address | None = None, limit: int = 100) -> list[dict[str, Any]]:
@@ -23,8 +25,17 @@ def history(world: World, address: Address | None = None, limit: int = 100) -> l
     if address is None:
         after = max(0, world.log.head().seq - limit)
         return [told(recorded) for recorded in world.log.read(after)]
-    seqs = world.log.touching(address)[-limit:]
-    return [told(recorded) for recorded in _at(world, seqs)]
+    return [told(recorded) for recorded in _at(world, _about(world, address)[-limit:])]
+
+
+def _about(world: World, address: Address) -> list[int]:
+    """The events that name a resource, and those of the proposals and attempts that were about it."""
+    seqs = set(world.log.touching(address))
+    for recorded in list(_at(world, sorted(seqs))):
+        for kind in ("proposal", "attempt"):
+            if named := getattr(recorded.event, kind, ""):
+                seqs.update(world.log.touching(f"{kind}:{named}"))
+    return sorted(seqs)
 
 
 def told(recorded: Recorded) -> dict[str, Any]:
@@ -44,11 +55,16 @@ def told(recorded: Recorded) -> dict[str, Any]:
 def sentence(event: Event) -> str:
     """The event in a line for people."""
     fields = asdict(event)
-    subject = fields.get("title") or fields.get("subject") or fields.get("address") or fields.get("proposal") or ""
-    words = [_words(type(event).__name__), str(subject)]
+    subject = next((str(fields[name]) for name in _SUBJECTS if fields.get(name)), "")
+    words = [_words(type(event).__name__), subject]
     if reason := fields.get("reason") or fields.get("evidence"):
         words.append(f"– {reason}")
-    return " ".join(word for word in words if word)[:300]
+    line = " ".join(word for word in words if word)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+_SUBJECTS = ("title", "subject", "address", "proposal", "tool", "what", "file", "instance", "number", "source")
+_LONGEST = 240
 
 
 def _words(name: str) -> str:
@@ -62,6 +78,8 @@ def why(world: World, address: Address) -> dict[str, Any]:
     """
     applied = world.log.view(views.Applied)
     happened = list(_at(world, world.log.touching(address)))
+    if not happened:
+        raise ValueError(f"nothing is known of {address}: it was never proposed, applied or found here")
     proven = _last(happened, ApplyProven)
     started = _last(happened, ApplyStarted)
     origin = applied.provenance.get(address)
@@ -136,6 +154,25 @@ def _at(world: World, seqs: Iterable[int]) -> Iterable[Recorded]:
         yield from world.log.read(seq - 1, until=seq)
 
 
+def commit_lines(world: World, record: ProposalRecord, *, diff: bool) -> list[str]:
+    """What a proposal's commit says and which files it changes; with `diff` also how."""
+    commit = world.store.commit(record.commit)
+    changed = world.store.changed(commit.parents[0], commit.id)
+    lines = [f"commit {commit.id[:12]} on {record.branch}, by {commit.author}"]
+    lines += [f"    {line}" for line in commit.message.strip().splitlines()]
+    lines += ["files:", *(f"  {path}" for path in changed)]
+    if diff:
+        for path in changed:
+            before, after = (_text(world, id, path) for id in (commit.parents[0], commit.id))
+            lines += difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm="")
+    return lines
+
+
+def _text(world: World, commit: str, path: str) -> list[str]:
+    entry = world.store.entry(commit, path)
+    return world.store.read(entry.id).decode(errors="replace").splitlines() if entry else []
+
+
 def why_lines(found: dict[str, Any]) -> list[str]:
     """The chain for people's eyes."""
     request, approval, applied = found["request"], found["approval"], found["applied"]
@@ -158,7 +195,7 @@ def _subject(approval: dict[str, Any] | None) -> str:
     return f"  {approval['subject']}" if approval and approval["subject"] else ""
 
 
-def proposal(record: Any) -> dict[str, Any]:
+def proposal(record: ProposalRecord) -> dict[str, Any]:
     """A proposal as JSON-plain data."""
     return {
         "id": record.id,
@@ -203,6 +240,9 @@ def _target_status(health: views.InstanceHealth) -> dict[str, Any]:
         "lost": health.lost,
         "poison": dict(health.poison),
         "restart_losses": list(health.restart_losses),
+        "disabled": dict(health.disabled),
+        "unserved": health.unserved,
+        "write_failed": health.write_failed,
         "failure": health.failure,
     }
 

@@ -94,7 +94,10 @@ def _log_to_stderr() -> None:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *([] if terminal else [structlog.processors.format_exc_info]),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+            # Not the default's tracebacks: they show local variables, which may hold secrets.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            if terminal
+            else structlog.processors.JSONRenderer(),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)

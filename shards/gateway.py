@@ -25,9 +25,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from reconciler.git.store import Store
-from reconciler.ports import Chance, Clock, Disk, SystemClock
+from reconciler.home import Lock
+from reconciler.ports import Chance, Clock, SystemClock
 from reconciler.query_client import QueryClient
+from shards import belongings
 from shards.audit import Audit, Outcome
 from shards.config import GatewaySettings
 from shards.kit import Call, Refused, Shard, Tool
@@ -35,7 +36,6 @@ from shards.own import Own
 from shards.proposing import Desk
 from shards.traefik import Traefik
 from state.errors import LogError
-from state.outbox import Outbox
 
 INSTRUCTIONS = """\
 Waypost keeps a homelab the way its Git repository says it should be. You read freely; every tool that writes \
@@ -70,16 +70,18 @@ def build(settings: GatewaySettings, *, clock: Clock | None = None, chance: Chan
     no reason not to start.
     """
     clock = clock or SystemClock()
-    Disk().make_directory(settings.directory, 0o755)
-    store = Store.create(settings.clone, settings.branch)
-    audit = Audit(Outbox.open(settings.outbox, clock.now, create=True))
+    lock = belongings.hold(settings)
+    alone = isinstance(lock, Lock)
+    store = belongings.clone(settings, alone=alone)
+    audit = Audit(belongings.outbox(settings, clock, alone=alone))
     query = QueryClient(settings.reconciler_url, timeout=settings.answer_within)
     desk = Desk(settings, store, audit, query, clock, chance)
     desk.recover()
     shards: list[Shard] = [Traefik(desk)]
     own = Own(desk, version("waypost"), [shard.name for shard in shards])
     bench = Bench(audit, functools.partial(_request_id, clock, chance))
-    return application(settings, [*shards, own], bench, closing=(query.close, audit.close))
+    letting_go = (lock.close,) if isinstance(lock, Lock) else ()
+    return application(settings, [*shards, own], bench, closing=(query.close, audit.close, *letting_go))
 
 
 def _request_id(clock: Clock, chance: Chance) -> str:

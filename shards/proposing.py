@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,11 @@ from state.model import Address, Problem
 
 MOST_SHOWN = 50
 """Entries of each list in a plan that a model is shown; a person sees them all."""
+
+_PARTS = ("HEAD", "objects", "refs")
+"""What a repository cannot be without."""
+
+_logger = logging.getLogger("waypost.gateway")
 
 REVIEW = "A person reviews it: waypost show {id}, then waypost approve {id}. Nothing is live before that."
 
@@ -87,10 +94,11 @@ class Desk:
         # A libgit2 handle is not to be used from two threads at once.
         self._lock = RLock()
         self._ground: Ground | None = None
+        self._tidied = ""
 
     def ground(self) -> Ground:
         """main as it is now, fetched into the clone. Raises Refused where there is no readable main."""
-        with self._lock, _git_words():
+        with self._at_work():
             commit = proposals.follow(self._store, self.settings.source, self.settings.branch)
             if self._ground and self._ground.commit == commit:
                 return self._ground
@@ -100,13 +108,23 @@ class Desk:
             self._ground = Ground(commit=commit, instances=instances, desired=desired)
             return self._ground
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """The clone to oneself, made anew where somebody deleted it: all that it must hold can be fetched again."""
+        with self._lock, _git_words():
+            if not all((self.settings.clone / part).exists() for part in _PARTS):
+                _logger.warning("the clone %s was gone; it is made anew", self.settings.clone)
+                shutil.rmtree(self.settings.clone, ignore_errors=True)  # what is left of it is no repository
+                self._store, self._ground = Store.create(self.settings.clone, self.settings.branch), None
+            yield
+
     def propose(self, call: Call, intent: Intent, edit: Callable[[Draft], None]) -> Proposed:
         """Let `edit` change files on today's main, check them, and commit them as a proposal.
 
         Durable when it returns: commit, audit and all. Raises Refused, and then nothing was committed.
         """
         self._refuse_read_only()
-        with self._lock, _git_words():
+        with self._at_work():
             ground = self.ground()
             draft = Draft(ground=ground, read=lambda path: self._content(ground.commit, path))
             edit(draft)
@@ -165,6 +183,9 @@ class Desk:
 
     def _proposed(self, made: ProposalMade, files: Sequence[str]) -> Proposed:
         # Asked without the lock: a slow reconciler must not keep others from proposing.
+        plan = self.plan(made.proposal)
+        if plan.state == "shown":
+            self._tidy(made.parent)
         return Proposed(
             proposal=made.proposal,
             branch=made.branch,
@@ -173,9 +194,22 @@ class Desk:
             title=made.title,
             resources=list(made.resources),
             files=list(files),
-            plan=self.plan(made.proposal),
+            plan=plan,
             review=REVIEW.format(id=made.proposal),
         )
+
+    def _tidy(self, main: str) -> None:
+        """Take away the branches of proposals that the reconciler says are settled; once for each state of main."""
+        if main == self._tidied:
+            return
+        told = self.query.proposals()
+        settled = _settled(told)
+        with self._at_work():
+            for id, commit in proposals.proposals(self._store).items():
+                if settled.get(id) == commit:
+                    proposals.withdraw(self._store, id)
+            if not isinstance(told, Away):
+                self._tidied = main
 
     def plan(self, proposal: str) -> Plan:
         """The plan of a proposal; "pending" where the reconciler cannot be asked now."""
@@ -183,7 +217,7 @@ class Desk:
 
     def withdraw(self, call: Call, id: str, reason: str) -> None:
         """Take a proposal back. Raises Refused where this gateway made none of that name."""
-        with self._lock, _git_words():
+        with self._at_work():
             self.commit_of(id)
             # The fact first: a branch that outlives it is harmless, a branch gone without a word is not.
             event = ProposalWithdrawn(proposal=id, reason=reason)
@@ -191,22 +225,25 @@ class Desk:
             proposals.withdraw(self._store, id)
 
     def commit_of(self, id: str) -> Commit:
-        """The commit of a proposal that stands here. Raises Refused."""
-        with self._lock, _git_words():
+        """The commit of a proposal, fetched where it was made elsewhere. Raises Refused where none is known."""
+        with self._at_work():
             commit = proposals.proposals(self._store).get(id)
+            if commit is None:
+                proposals.follow(self._store, self.settings.source, self.settings.branch, proposal=id)
+                commit = proposals.proposals(self._store).get(id)
             if commit is None:
                 raise Refused("unknown-proposal", f"No proposal '{id[:80]}' stands here; see proposals_list.")
             return self._store.commit(commit)
 
     def standing(self) -> list[tuple[str, Commit]]:
         """Id and commit of every proposal of this clone, newest first."""
-        with self._lock, _git_words():
+        with self._at_work():
             found = [(id, self._store.commit(commit)) for id, commit in proposals.proposals(self._store).items()]
         return sorted(found, key=lambda item: (item[1].at, item[0]), reverse=True)
 
     def touched(self, commit: Commit) -> dict[str, tuple[bytes | None, bytes | None]]:
         """Path -> content before and after, for what a proposal's one commit changes."""
-        with self._lock, _git_words():
+        with self._at_work():
             parent = commit.parents[0]
             paths = self._store.changed(parent, commit.id)
             return {path: (self._content(parent, path), self._content(commit.id, path)) for path in paths}
@@ -214,7 +251,7 @@ class Desk:
     def restore(self, call: Call, intent: Intent, revision: str) -> Proposed:
         """Propose the tree of a revision (its number, or a commit of main), policy excepted. As `propose`."""
         self._refuse_read_only()
-        with self._lock, _git_words():
+        with self._at_work():
             ground = self.ground()
             before = self._restorable(ground, revision)
             addresses = ground.desired.snapshot.keys() | before.snapshot.keys()
@@ -285,6 +322,15 @@ def read_plan(answer: Answer) -> Plan:
             "notes": [*map(str, told.get("notes") or ()), *long],
         }
     )
+
+
+SETTLED = frozenset({"approved", "superseded", "rejected", "withdrawn", "closed"})
+
+
+def _settled(answer: Answer) -> dict[str, str]:
+    """Id and commit of the proposals that are surely settled, by the reconciler's own words."""
+    told = [] if isinstance(answer, Away) else _objects(answer.get("proposals"))
+    return {str(one["id"]): str(one.get("commit")) for one in told if "id" in one and one.get("status") in SETTLED}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

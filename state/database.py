@@ -40,6 +40,7 @@ class Format:
     name: str
     application_id: int
     steps: Sequence[Callable[[Database], None]]
+    mending: str = ""  # what a person does where the file is damaged
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def open_database(path: Path, kind: Format, *, create: bool, readonly: bool, mod
     """
     _require_place(path, kind, create=create and not readonly, mode=mode)
     degraded = degradation(sqlite_version())
-    with explained(kind.name, path):
+    with explained(kind, path):
         database = _reader(path, kind) if readonly else _connect(path, "mode=rw")
         try:
             _require_format(database, kind, path, fresh=create and not readonly)
@@ -104,10 +105,11 @@ def _require_place(path: Path, kind: Format, *, create: bool, mode: int) -> None
             raise LogError(f"{path} is not a regular file, so it is not used as {kind.name}")
     except FileNotFoundError:
         if not create:
-            raise LogError(f"there is no {kind.name} at {path}; `waypost init` makes a home") from None
+            raise LogError(f"there is no {kind.name} at {path}; `waypost init` makes what is missing") from None
         _create(path, kind, mode)
     except OSError as problem:
-        raise LogError(f"{kind.name} {path} cannot be reached: {problem.strerror}", retry=True) from problem
+        may_pass = not isinstance(problem, PermissionError)
+        raise LogError(f"{kind.name} {path} cannot be reached: {problem.strerror}", retry=may_pass) from problem
 
 
 def _create(path: Path, kind: Format, mode: int) -> None:
@@ -191,7 +193,7 @@ def _require_format(database: Database, kind: Format, path: Path, *, fresh: bool
     found = pragma(database, "user_version")
     empty = pragma(database, "schema_version") == 0
     if empty and not fresh:
-        raise LogError(f"{path} is empty, it holds no {kind.name}; `waypost init` makes a home")
+        raise LogError(f"{path} is empty, it holds no {kind.name}; `waypost init` makes what is missing")
     if not empty and mark != kind.application_id:
         raise LogError(f"{path} is a database of something else, not {kind.name} of Waypost")
     if found > len(kind.steps):
@@ -262,15 +264,16 @@ def immediately(database: Database) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained(name: str, path: Path) -> Iterator[None]:
+def explained(kind: Format, path: Path) -> Iterator[None]:
     """Turns what SQLite or the system raises into a LogError in words for a person."""
     try:
         yield
     except DatabaseFault as fault:
         family, advice, retry = _explanation(_code(fault))
-        raise family(f"{name} {path}: {fault}{advice}", retry=retry) from fault
+        mending = f"; {kind.mending}" if family is DamagedFile and kind.mending else ""
+        raise family(f"{kind.name} {path}: {fault}{advice}{mending}", retry=retry) from fault
     except OSError as problem:
-        raise LogError(f"{name} {path}: {problem.strerror or problem}", retry=True) from problem
+        raise LogError(f"{kind.name} {path}: {problem.strerror or problem}", retry=True) from problem
 
 
 def _code(fault: DatabaseFault) -> str:
@@ -289,7 +292,7 @@ _EXPLANATIONS: Mapping[tuple[str, ...], tuple[type[LogError], str, bool]] = {
     ("SQLITE_FULL",): (LogError, "; the disk is full: make room, nothing was lost", True),
     ("SQLITE_CORRUPT", "SQLITE_NOTADB"): (
         DamagedFile,
-        "; the file is damaged: restore a backup and run `waypost log verify`",
+        "; the file is damaged",
         False,
     ),
     ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN", "SQLITE_AUTH"): (

@@ -33,6 +33,16 @@ class HomeCreated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryLost(Event):
+    """The log before this one is gone; a person let a new one begin."""
+
+    anchor_seq: int  # how far the lost log reached at least, as Git remembers it; 0 where it does not
+    anchor_hash: str
+    revision: int  # the last one that is kept in the desired repo, 0 where none is
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogDegraded(Event):
     """The log runs in a safer, slower mode because this machine's SQLite has a known fault."""
 
@@ -322,6 +332,7 @@ class ApplyUnknown(Event):
     attempt: str
     commit: str
     reason: str
+    remedy: str = ""  # what a person can do about it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,6 +345,14 @@ class ApplyAbandoned(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WriteGivenUp(Event):
+    """A write that had failed is no longer wanted: nothing is left to write."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyUndone(Event):
     """The last good state was put back after a refuted apply."""
 
@@ -342,6 +361,7 @@ class ApplyUndone(Event):
     proven: bool
     file: str
     reason: str
+    changes: Json = field(default_factory=dict)  # of a proven apply that was taken back: address -> spec that is live
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,6 +417,7 @@ class PoisonFound(Event):
     instance: str
     file: str
     reason: str
+    ours: bool = False  # it is the file that we write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,6 +441,24 @@ class RestartLossFound(Event):
 @dataclass(frozen=True, kw_only=True)
 class RestartLossCleared(Event):
     """A restart of the target would lose nothing any more."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingLost(Event):
+    """The target does not serve what stands in our file, or disabled a part of it."""
+
+    instance: str
+    resources: Json  # address -> what the target says of it
+    unserved: str  # why it does not serve our file as it stands, "" where only single resources are disabled
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingRestored(Event):
+    """The target serves all of our file again."""
 
     instance: str
     reason: str
@@ -474,17 +513,30 @@ class AlertRaised(Event):
     fingerprint: str
     title: str
     body: str
-    delivered: bool
+    delivered: bool  # in the same breath, as older versions did; since then `AlertDelivered` tells
+    reason: str
+    subjects: tuple[str, ...] = ()  # what it is about; something new among them is news again
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertDelivered(Event):
+    """Receivers took the message about an alert, or about its end."""
+
+    fingerprint: str
+    title: str  # of the alert
+    receivers: tuple[str, ...]  # marks that tell addresses apart; the addresses are secrets
+    raised: int  # seq of the `AlertRaised` whose message it was; 0 for one about the end
+    recovery: bool
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertResolved(Event):
-    """The cause of an alert is gone; a recovery message was sent."""
+    """The cause of an alert is gone; whoever was told of it is told of its end."""
 
     fingerprint: str
     title: str
-    delivered: bool
+    delivered: bool  # in the same breath, as older versions did; since then `AlertDelivered` tells
     reason: str
 
 

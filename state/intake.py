@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +11,7 @@ from typing import Protocol
 from state.database import explained, open_database
 from state.errors import LogError, MalformedEvent, NewerLogError
 from state.events import Event
-from state.outbox_file import FORMAT, IDENTITY, LONGEST_NAME, PAGE, ROWS, RawRow, believed, fetch
+from state.outbox_file import FORMAT, LONGEST_NAME, PAGE, RawRow, believed, fetch, intact
 from state.record import Cursor, Entry, Head, Recorded
 
 MOST = 10_000
@@ -20,6 +19,10 @@ MOST = 10_000
 
 MOST_REASONS = 20
 """Refusals that are told in words; the others are only counted."""
+
+
+REFUSALS = "intake"
+"""The stream where it is recorded what was not taken in."""
 
 
 class Log(Protocol):
@@ -38,13 +41,15 @@ class Intake:
 
     `taken`: events that are in the log now and were not before. `refused`: rows passed over, `reasons` the first
     few in words. `problem`: why reading stopped early, "" where it did not; the rows behind it are not lost.
-    `restarted`: the outbox is not the one that was read before, so it was read from its beginning.
+    `passing`: that problem may be gone the next time, by itself. `restarted`: the outbox is not the one that was
+    read before, so it was read from its beginning.
     """
 
     taken: int = 0
     refused: int = 0
     reasons: tuple[str, ...] = ()
     problem: str = ""
+    passing: bool = False
     restarted: bool = False
 
 
@@ -58,32 +63,58 @@ def drain(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[E
 
     Actors and ids are prefixed with `source`. Raises LogError only where the log itself cannot be written.
     """
-    if not os.path.lexists(outbox_path):
+    return _read(outbox_path, log.cursor(source), source, allowed, lambda sifted: _record(log, sifted))
+
+
+def look(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[Event]]) -> Intake:
+    """What `drain` would come to, with nothing recorded: `taken` counts what waits."""
+    return _read(outbox_path, log.cursor(source), source, allowed, lambda sifted: len(sifted.entries))
+
+
+def _read(
+    outbox_path: Path,
+    known: Cursor | None,
+    source: str,
+    allowed: frozenset[type[Event]],
+    record: Callable[[_Sifted], int],
+) -> Intake:
+    if not _is_there(outbox_path):
         return Intake()  # nothing was ever said
     try:
         reader = _Reader(outbox_path)
     except LogError as problem:
-        return Intake(problem=str(problem))
+        return Intake(problem=str(problem), passing=problem.retry)
     try:
-        return _take(log, reader, source, allowed)
+        return _take(reader, known or Cursor(source, "", 0, ""), allowed, record)
     finally:
         reader.close()
 
 
-def _take(log: Log, reader: _Reader, source: str, allowed: frozenset[type[Event]]) -> Intake:
+def _is_there(path: Path) -> bool:
+    """False only where there surely is nothing: what may not be looked at is a problem, and told as one."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _take(reader: _Reader, known: Cursor, allowed: frozenset[type[Event]], record: Callable[[_Sifted], int]) -> Intake:
     intake = Intake()
     try:
-        cursor, restarted = reader.resume(log.cursor(source), source)
-        intake = replace(intake, restarted=restarted)
+        cursor = reader.resume(known)
+        intake = Intake(restarted=known.row > 0 and cursor != known)
         for _ in range(MOST // PAGE):
             found = reader.page(cursor.row)
             if not found or intake.problem:
                 break
             sifted = _sift(found, cursor, allowed)
-            intake = _sum(intake, sifted, _record(log, sifted))
+            intake = _sum(intake, sifted, record(sifted))
             cursor = sifted.cursor
     except _OutboxFault as fault:
-        return replace(intake, problem=str(fault))
+        return replace(intake, problem=str(fault), passing=fault.retry)
     return intake
 
 
@@ -159,21 +190,19 @@ class _Reader:
         with self._outbox_at_fault():
             return fetch(self._database, after_row)
 
-    def resume(self, cursor: Cursor | None, source: str) -> tuple[Cursor, bool]:
-        """Where to go on, and whether that is the beginning because this is not the outbox that was read before.
+    def resume(self, cursor: Cursor) -> Cursor:
+        """Where to go on: at the beginning, where this is not the outbox that was read before.
 
         Reading again what was recorded is harmless: its ids are known.
         """
         with self._outbox_at_fault():
             identity = self._identity()
-            if cursor and cursor.outbox == identity and self._id_at(cursor.row) == cursor.id:
-                return cursor, False
-        return Cursor(source, identity, 0, ""), cursor is not None
+            if cursor.outbox == identity and self._id_at(cursor.row) == cursor.id:
+                return cursor
+        return Cursor(cursor.source, identity, 0, "")
 
     def _identity(self) -> str:
-        tables = dict(self._database.conn.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-        # A view or a virtual table in place of ours would run whatever its maker likes.
-        if tables.get("outbox") != ROWS or tables.get("identity") != IDENTITY:
+        if not intact(self._database):
             raise _OutboxFault(f"{self._path} does not have the tables of an outbox")
         found = self._database.conn.execute("SELECT id FROM identity LIMIT 1").fetchone()
         return str(found[0])[:LONGEST_NAME] if found else ""
@@ -186,7 +215,7 @@ class _Reader:
     @contextlib.contextmanager
     def _outbox_at_fault(self) -> Iterator[None]:
         try:
-            with explained(FORMAT.name, self._path):
+            with explained(FORMAT, self._path):
                 yield
         except LogError as fault:
             raise _OutboxFault(str(fault), retry=fault.retry) from fault

@@ -343,7 +343,7 @@ class EventLog:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._lock, explained(LOG.name, self._path):
+        with self._lock, explained(LOG, self._path):
             self._require_usable()
             yield
 

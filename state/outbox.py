@@ -12,13 +12,23 @@ from typing import Self
 
 from state.codec import WAYPOST
 from state.database import Database, explained, immediately, open_database
-from state.errors import MalformedEvent
+from state.errors import DamagedFile, MalformedEvent
 from state.events import Event
-from state.intake import Intake, drain, ingest
-from state.outbox_file import FORMAT, GATEWAY_EVENTS, INSERT, PEOPLE_EVENTS, OutboxRow, RawRow, believed, fetch
+from state.intake import REFUSALS, Intake, drain, ingest, look
+from state.outbox_file import (
+    FORMAT,
+    GATEWAY_EVENTS,
+    INSERT,
+    PEOPLE_EVENTS,
+    OutboxRow,
+    RawRow,
+    believed,
+    fetch,
+    intact,
+)
 from state.record import Entry
 
-__all__ = ["GATEWAY_EVENTS", "PEOPLE_EVENTS", "Intake", "Outbox", "OutboxRow", "drain", "ingest"]
+__all__ = ["GATEWAY_EVENTS", "PEOPLE_EVENTS", "REFUSALS", "Intake", "Outbox", "OutboxRow", "drain", "ingest", "look"]
 
 
 def _mode(directory: Path) -> int:
@@ -54,12 +64,20 @@ class Outbox:
         create: bool = False,
         readonly: bool = False,
     ) -> Self:
-        """Open the outbox at `path`; `readonly` works while another process writes."""
+        """Open the outbox at `path`; `readonly` works while another process writes.
+
+        Raises DamagedFile where it is no longer what was written, LogError for all else that hinders.
+        """
         # The group may read: the reconciler takes in what another account wrote.
         opened = open_database(path, FORMAT, create=create, readonly=readonly, mode=_mode(path.parent))
         outbox = cls(path, opened.database, now, chance)
-        if not readonly:
-            outbox._name_once()
+        try:
+            if not readonly:
+                outbox._require_intact()
+                outbox._name_once()
+        except BaseException:
+            outbox.close()
+            raise
         return outbox
 
     def close(self) -> None:
@@ -108,6 +126,18 @@ class Outbox:
         with self._using():
             return fetch(self._database, after_row)
 
+    def require_sound(self) -> None:
+        """Read all of the file. Raises DamagedFile where it is no longer what SQLite wrote."""
+        with self._using():
+            (found,) = self._database.conn.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DamagedFile(f"outbox {self._path}: {found}; {FORMAT.mending}")
+
+    def _require_intact(self) -> None:
+        with self._using():
+            if not intact(self._database):
+                raise DamagedFile(f"{self._path} does not have the tables of an outbox; {FORMAT.mending}")
+
     def _name_once(self) -> None:
         """Give the file an identity of its own, so that another file in its place is noticed."""
         with self._using(), immediately(self._database):
@@ -117,7 +147,7 @@ class Outbox:
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[None]:
-        with self._lock, explained(FORMAT.name, self._path):
+        with self._lock, explained(FORMAT, self._path):
             yield
 
 

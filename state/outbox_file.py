@@ -74,7 +74,12 @@ def _create(database: Database) -> None:
     run_script(database, f"{ROWS};\n{IDENTITY};\n")
 
 
-FORMAT = Format(name="outbox", application_id=0x57504F42, steps=(_create,))
+FORMAT = Format(
+    name="outbox",
+    application_id=0x57504F42,
+    steps=(_create,),
+    mending="move it away and keep it, a new one is made in its place (the gateway does so when it starts)",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +107,12 @@ class RawRow(NamedTuple):
     type: Any
     schema: Any
     data: Any
+
+
+def intact(database: Database) -> bool:
+    """Whether the tables are ours: a view or a virtual table in their place would run whatever its maker likes."""
+    tables = dict(database.conn.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    return tables.get("outbox") == ROWS and tables.get("identity") == IDENTITY
 
 
 def fetch(database: Database, after_row: int) -> list[RawRow]:

@@ -27,7 +27,7 @@ class ProposalRecord:
     """A proposal and what became of it.
 
     `status` is "open", "approved", "superseded", "rejected", "withdrawn" or "closed", with its `reason`.
-    `shown`, `refusals` and `losses` are of the plan that was shown last.
+    `shown`, `refusals` and `losses` are of the plan that was shown last; `settled_at` is None while it is open.
     """
 
     id: str
@@ -48,11 +48,14 @@ class ProposalRecord:
     losses: tuple[Json, ...] = ()
     by: str = ""
     seq: int = 0
+    settled_at: datetime | None = None
 
 
 @dataclass
 class Proposals(View):
     """Every proposal that was ever made, by its id."""
+
+    version = 2
 
     items: dict[str, ProposalRecord] = field(default_factory=dict)
 
@@ -82,28 +85,28 @@ class Proposals(View):
     def _approve(self, event: CommitApproved, at: Recorded) -> None:
         # Presence on main is the approval, whatever was said of the proposal before.
         if event.proposal in self.items:
-            self._change(event.proposal, status="approved", reason=event.via, by=event.by)
+            self._change(event.proposal, status="approved", reason=event.via, by=event.by, settled_at=at.at)
 
     @on(ProposalSuperseded)
     def _supersede(self, event: ProposalSuperseded, at: Recorded) -> None:
-        self._settle(event.proposal, "superseded", event.reason, event.by)
+        self._settle(event.proposal, "superseded", event.reason, event.by, at)
 
     @on(ProposalRejected)
     def _reject(self, event: ProposalRejected, at: Recorded) -> None:
-        self._settle(event.proposal, "rejected", event.reason, at.actor)
+        self._settle(event.proposal, "rejected", event.reason, at.actor, at)
 
     @on(ProposalWithdrawn)
     def _withdraw(self, event: ProposalWithdrawn, at: Recorded) -> None:
-        self._settle(event.proposal, "withdrawn", event.reason, at.actor)
+        self._settle(event.proposal, "withdrawn", event.reason, at.actor, at)
 
     @on(ProposalClosed)
     def _close(self, event: ProposalClosed, at: Recorded) -> None:
-        self._settle(event.proposal, "closed", event.reason, at.actor)
+        self._settle(event.proposal, "closed", event.reason, at.actor, at)
 
-    def _settle(self, proposal: str, status: str, reason: str, by: str) -> None:
+    def _settle(self, proposal: str, status: str, reason: str, by: str, at: Recorded) -> None:
         found = self.items.get(proposal)
         if found and found.status == "open":
-            self._change(proposal, status=status, reason=reason, by=by)
+            self._change(proposal, status=status, reason=reason, by=by, settled_at=at.at)
 
     def _change(self, proposal: str, **changes: Any) -> None:
         found = self.items.get(proposal)

@@ -101,7 +101,12 @@ def leave(database: Database) -> None:
     """A step whose work a later one does whole."""
 
 
-LOG = Format(name="event log", application_id=0x57504C47, steps=(create, leave, derive))
+LOG = Format(
+    name="event log",
+    application_id=0x57504C47,
+    steps=(create, leave, derive),
+    mending="`waypost log verify` says where; if you keep copies of it, put the newest sound one in its place",
+)
 """Format 1 is the log alone; 2 added what is derived from it; 3 keeps how far the index of mentions reaches."""
 
 

@@ -30,11 +30,12 @@ from state.events import (
 )
 from state.grants import Grants
 from state.handover import Handover
+from state.lately import Lately
 from state.mentions import address_or_none
 from state.model import Address, Spec
 from state.record import Recorded
 from state.review import Consents, ProposalRecord, Proposals
-from state.standing import Acceptance, Alerts, Drift, Health, InstanceHealth, OpenAlert, OpenDrift
+from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
 from state.view import View, on
 
 __all__ = [
@@ -46,11 +47,13 @@ __all__ = [
     "Cause",
     "Consents",
     "Drift",
+    "EndedAlert",
     "Grants",
     "Handover",
     "Health",
     "HeldPlan",
     "InstanceHealth",
+    "Lately",
     "Main",
     "OpenAlert",
     "OpenAttempt",
@@ -82,6 +85,8 @@ class Provenance:
 class Applied(View):
     """What was last applied and proven, or found already so: the `base` of the comparison."""
 
+    version = 2
+
     bases: dict[str, dict[Address, Spec]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     provenance: dict[Address, Provenance] = field(default_factory=dict)
@@ -102,6 +107,12 @@ class Applied(View):
     def _prove(self, event: ApplyProven, at: Recorded) -> None:
         self.files[event.instance] = event.file
         self._record(event.instance, event.changes, Provenance(event.commit, event.attempt, at.seq))
+
+    @on(ApplyUndone)
+    def _undo(self, event: ApplyUndone, at: Recorded) -> None:
+        if event.changes:  # it had been proven, and was taken back because another target refused its part
+            self.files[event.instance] = event.file
+            self._record(event.instance, event.changes, Provenance("", event.attempt, at.seq))
 
     @on(ResourcesAdopted)
     def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
@@ -130,11 +141,14 @@ class OpenAttempt:
     at: datetime
     seq: int
     reason: str = ""
+    remedy: str = ""
 
 
 @dataclass
 class Attempts(View):
     """Writes that were begun and neither proven, undone nor abandoned: at most one per target."""
+
+    version = 2
 
     open: dict[str, OpenAttempt] = field(default_factory=dict)
 
@@ -147,7 +161,8 @@ class Attempts(View):
         attempt = self._of(event.instance, event.attempt)
         if attempt:
             state = "refuted" if isinstance(event, ApplyRefuted) else "unknown"
-            self.open[event.instance] = replace(attempt, state=state, reason=event.reason)
+            remedy = "" if isinstance(event, ApplyRefuted) else event.remedy
+            self.open[event.instance] = replace(attempt, state=state, reason=event.reason, remedy=remedy)
 
     @on(ApplyProven, ApplyUndone, ApplyAbandoned)
     def _end(self, event: ApplyProven | ApplyUndone | ApplyAbandoned, at: Recorded) -> None:
@@ -251,9 +266,12 @@ class RefusedCommit:
 
 @dataclass
 class Main(View):
-    """Where main is, and what keeps its newest commit from being live."""
+    """Where main is, and what keeps its newest commit from being live. `planned` is commit:digest of the last plan."""
+
+    version = 2
 
     head: str = ""
+    planned: str = ""
     held: HeldPlan | None = None
     refused: RefusedCommit | None = None
     source_lost: str = ""
@@ -263,8 +281,14 @@ class Main(View):
         self.head = event.commit
         self._settle()
 
-    @on(HistoryRewritten, RevisionMade)
-    def _move(self, event: HistoryRewritten | RevisionMade, at: Recorded) -> None:
+    @on(HistoryRewritten)
+    def _rewrite(self, event: HistoryRewritten, at: Recorded) -> None:
+        # Where main went back to an earlier commit nothing new is approved, yet that is where it is.
+        self.head = event.now
+        self._settle()
+
+    @on(RevisionMade)
+    def _revise(self, event: RevisionMade, at: Recorded) -> None:
         self._settle()
 
     def _settle(self) -> None:
@@ -273,6 +297,7 @@ class Main(View):
 
     @on(PlanMade)
     def _plan(self, event: PlanMade, at: Recorded) -> None:
+        self.planned = f"{event.commit}:{event.digest}"
         self.refused = None
         if self.held and self.held.digest != event.digest:
             self.held = None
@@ -312,5 +337,6 @@ ALL: tuple[type[View], ...] = (
     Alerts,
     Handover,
     Grants,
+    Lately,
 )
 """Every view the log keeps checkpoints of."""

@@ -90,8 +90,7 @@ def test_nothing_pure_looks_at_a_clock_or_opens_a_file(name):
 
 READS_THE_ENVIRONMENT = {
     "reconciler/setting.py": "settings",
-    "reconciler/cli.py": "where a process begins",
-    "reconciler/running.py": "where a process begins",
+    "reconciler/cli/group.py": "where a process begins",
     "reconciler/demo.py": "builds the environment of what it starts",
     "reconciler/session.py": "who sits at the terminal",
     "shards/__main__.py": "where a process begins",
@@ -109,9 +108,10 @@ def test_the_environment_is_read_where_settings_are_and_where_a_process_begins()
 
 
 CATCHES_EVERYTHING = {
-    "reconciler/cli.py": "whatever it is, a person reads one line",
+    "reconciler/alerts.py": "the tops of its threads: no plugin and no fault of ours may end all alerts",
+    "reconciler/cli/__init__.py": "whatever it is, a person reads one line",
     "reconciler/serve.py": "a fault of ours must not end all passes",
-    "shards/audit.py": "what went wrong in a tool is recorded, then raised again",
+    "shards/audit.py": "the top of one call: logged, audited as internal, answered as a refusal",
 }
 
 

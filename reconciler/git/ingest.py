@@ -8,6 +8,7 @@ commit at a time, on top of a commit of the branch, within the bounds of a propo
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 import re
 import stat
@@ -26,7 +27,7 @@ from reconciler.git.store import Store
 from reconciler.git.trees import Difference
 
 WAITING_LIMIT = 1000
-"""Proposals that a clone may hold at once."""
+"""Undecided proposals of a clone that are looked at; of more only the newest are, so that a new one never waits."""
 
 CHANGE_LIMIT = 1000
 """Files that one proposal may change."""
@@ -69,9 +70,9 @@ def ingest_proposals(
     """
     found = Ingestion()
     present = proposals(store)
-    waiting, found.trouble = _waiting(Path(clone))
-    for id, commit in waiting.items():
-        if id in known or present.get(id) == commit:
+    names, found.trouble = _undecided(Path(clone), known)
+    for id, commit in _commits(Path(clone), names).items():
+        if present.get(id) == commit:
             continue
         try:
             _take(store, _Clone(Path(clone)), id, commit, branch, roots)
@@ -161,19 +162,45 @@ def _copy_file(store: Store, clone: _Clone, change: Difference) -> None:
 # ── the clone, as plain files ────────────────────────────────────────────────────────────────────
 
 
-def _waiting(clone: Path) -> tuple[dict[str, str], str]:
-    """Name and commit of every branch under proposals/ in the clone, and what hindered us."""
-    directory = clone / "refs" / "heads" / BRANCHES.rstrip("/")
+def trouble(clone: Path | str, known: Collection[str] = ()) -> str:
+    """What is wrong with the gateway's clone as a whole, in a sentence; "" where nothing is."""
+    return _undecided(Path(clone), known)[1]
+
+
+def _undecided(clone: Path, known: Collection[str]) -> tuple[list[str], str]:
+    """The names under proposals/ in the clone that are not `known`, and what hindered us."""
+    directory = _proposals_of(clone)
     try:
-        names = sorted(path.name for path in directory.iterdir() if path.suffix != ".lock")
+        names = [path.name for path in directory.iterdir() if path.suffix != ".lock" and path.name not in known]
     except FileNotFoundError:
-        return {}, ""
+        return [], ""
     except OSError as fault:
-        return {}, f"the gateway's proposals in {directory} cannot be read: {fault.strerror}; see `waypost doctor`"
-    read = {name: _plain_file(directory / name, 64) for name in names[:WAITING_LIMIT]}
+        return [], f"the gateway's proposals in {directory} cannot be read: {fault.strerror}; see `waypost doctor`"
+    if len(names) <= WAITING_LIMIT:
+        return sorted(names), ""
+    newest = heapq.nlargest(WAITING_LIMIT, names, key=lambda name: _changed_at(directory / name))
+    return sorted(newest), (
+        f"{directory} holds more than {WAITING_LIMIT} undecided proposals, so only the newest are looked at; "
+        "reject, withdraw or approve some"
+    )
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0  # it just went away
+
+
+def _commits(clone: Path, names: Sequence[str]) -> dict[str, str]:
+    """Name and commit of those branches that are plain files with an id in them."""
+    read = {name: _plain_file(_proposals_of(clone) / name, 64) for name in names}
     found = {name: (content or b"").decode("ascii", "replace").strip() for name, content in read.items()}
-    many = f"{directory} holds more than {WAITING_LIMIT} proposals; withdraw some" if len(names) > len(read) else ""
-    return {name: commit for name, commit in found.items() if _HEX.fullmatch(commit)}, many
+    return {name: commit for name, commit in found.items() if _HEX.fullmatch(commit)}
+
+
+def _proposals_of(clone: Path) -> Path:
+    return clone / "refs" / "heads" / BRANCHES.rstrip("/")
 
 
 class _Clone:

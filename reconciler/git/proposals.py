@@ -121,10 +121,14 @@ def branch(id: str) -> str:
     return f"{BRANCHES}{id}"
 
 
-def follow(clone: Store, source: Remote | Path | str, branch: str = "main") -> str:
-    """Bring the desired branch, and the revisions that are kept there, into a clone; answer the branch's commit."""
+def follow(clone: Store, source: Remote | Path | str, branch: str = "main", proposal: str = "") -> str:
+    """Bring the desired branch, and the revisions that are kept there, into a clone; answer the branch's commit.
+
+    Of the proposals that stand there only the one that is named comes along: a clone has its own.
+    """
     remote = source if isinstance(source, Remote) else Remote(str(source))
-    return remote.fetch(clone, branch, also=(f"+{REVISIONS}*:{REVISIONS}*",))
+    wanted = proposal if proposal and not id_fault(proposal) else None
+    return remote.fetch(clone, branch, also=(f"+{REVISIONS}*:{REVISIONS}*",), proposals=wanted)
 
 
 def _edit_fault(path: str, content: bytes | None, roots: Sequence[str]) -> str | None:

@@ -60,17 +60,21 @@ class Remote:
             offered = self._connection(store).list_heads(callbacks=self._callbacks())
             return {head.name: str(head.oid) for head in offered if head.name and not head.name.endswith("^{}")}
 
-    def fetch(self, store: Store, branch: str = "main", also: Sequence[str] = ()) -> str:
+    def fetch(
+        self, store: Store, branch: str = "main", also: Sequence[str] = (), *, proposals: str | None = "*"
+    ) -> str:
         """Bring the branch and the proposals here, and answer the branch's commit; it may have been forced.
 
-        `also` takes further refspecs. A proposal that is here already is left as it is. Nothing is
-        transferred where nothing moved. A branch that is not there is a GitError.
+        `proposals` is "*" for all, an id for one, None for none; `also` takes further refspecs. A proposal that is
+        here already is left as it is. Nothing is transferred where nothing moved. A branch that is not there is a
+        GitError.
         """
         heads = self.heads(store)
         tip = heads.get(f"refs/heads/{branch}")
         if tip is None:
             raise GitError(self._without(branch, heads), retry=True)
-        specs = [f"+refs/heads/{branch}:refs/heads/{branch}", _PROPOSALS, *also]
+        wanted = [] if proposals is None else [f"refs/heads/{BRANCHES}{proposals}"]
+        specs = [f"+refs/heads/{branch}:refs/heads/{branch}", *(f"{name}:{name}" for name in wanted), *also]
         if _news(heads, store.references("refs/"), specs):
             with plain_words(f"cannot fetch from {self.url}"):
                 self._connection(store).fetch(specs, callbacks=self._callbacks(), prune=FetchPrune.NO_PRUNE)
@@ -133,9 +137,6 @@ class Remote:
             raise GitError(f"{self.url} offered branch '{branch}' at {tip} but did not send it", retry=True)
         store.commit(head)  # a branch that points to anything else than a sound commit is no use
         return head
-
-
-_PROPOSALS = f"refs/heads/{BRANCHES}*:refs/heads/{BRANCHES}*"
 
 
 class Callbacks(pygit2.RemoteCallbacks):

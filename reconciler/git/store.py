@@ -261,6 +261,14 @@ class Store:
         found = [_anchored(commit, line) for commit, text in noted for line in text.splitlines()]
         return sorted((anchor for anchor in found if anchor), key=lambda anchor: anchor.seq)
 
+    def set_anchors_aside(self, name: str) -> None:
+        """Keep all anchors under `refs/notes/waypost-NAME`: they are of a log that is gone. Fine to repeat."""
+        if noted := self._target(NOTES):
+            aside = f"{NOTES}-{name}"
+            if self._target(aside) is None:
+                self.move(aside, noted, was=None)
+            self.remove(NOTES)
+
     # ── after a crash ────────────────────────────────────────────────────────────────────────────
 
     def sweep_stale_locks(self) -> list[Path]:

@@ -17,7 +17,9 @@ from reconciler.config import ConfigError
 from reconciler.core import policy
 from reconciler.git.store import Store
 from reconciler.home import Held, HomeError
-from state.log import EventLog
+from state.events import HomeCreated, RevisionMade
+from state.log import Entry, EventLog
+from state.record import Anchor
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -58,6 +60,91 @@ def test_making_it_again_changes_nothing(tmp_path):
     assert events_of(again) == ["HomeCreated"]
 
 
+def applied(made, number=1):
+    """A revision as the reconciler makes one."""
+    store = Store.open(made.desired_store_path)
+    commit = store.head(made.settings.desired_branch)
+    store.keep(number, commit)
+    with contextlib.closing(EventLog.open(made.log_path, now=now)) as log:
+        revision = RevisionMade(
+            number=number, commit=commit, tree=store.commit(commit).tree, policy="p", reason="applied and proven"
+        )
+        log.append(Entry(stream="main", event=revision))
+        head = log.head()
+    store.anchor(commit, head.seq, head.hash, number)
+    return head
+
+
+def without_log(made):
+    for path in made.path.glob("log.db*"):
+        path.unlink()
+
+
+def test_a_home_that_lost_its_log_is_not_given_a_new_one_in_silence(tmp_path):
+    made = make(tmp_path / "home")
+    applied(made, 7)
+    without_log(made)
+    with pytest.raises(HomeError, match=r"keeps revision 7.*at least 2 events.*`waypost init --new-log`"):
+        make(tmp_path / "home")
+    assert not made.log_path.exists()
+    made.log_path.touch()
+    with pytest.raises(HomeError, match="keeps revision 7"):
+        make(tmp_path / "home")
+
+
+def test_a_new_log_begins_with_what_was_lost_and_holds(tmp_path):
+    made = make(tmp_path / "home")
+    head = applied(made, 7)
+    without_log(made)
+    for _ in range(2):  # again, in case it was cut short
+        make_anew(tmp_path / "home")
+    with contextlib.closing(EventLog.open(made.log_path, now=now)) as log:
+        first, second = (recorded.event for recorded in log.read())
+        store = Store.open(made.desired_store_path)
+        assert log.verify([Anchor(one.seq, one.hash) for one in store.anchors()]).ok
+    assert isinstance(first, HomeCreated)
+    assert (second.anchor_seq, second.anchor_hash, second.revision) == (head.seq, head.hash, 7)
+    assert second.reason
+    assert set(store.references("refs/notes/")) == {f"refs/notes/waypost-before-{head.hash[:12]}"}
+    assert store.revisions() == {7: store.head()}
+
+
+def make_anew(directory):
+    return founding.create(directory, environ={}, now=now, new_log=True)
+
+
+def test_a_log_that_is_there_is_not_begun_anew(tmp_path):
+    made = make(tmp_path / "home")
+    applied(made)
+    with pytest.raises(HomeError, match="is there, so there is nothing to begin anew"):
+        make_anew(tmp_path / "home")
+    assert events_of(made) == ["HomeCreated", "RevisionMade"]
+    assert Store.open(made.desired_store_path).anchors()
+
+
+def test_a_home_that_never_had_a_log_may_be_asked_for_a_new_one(tmp_path):
+    assert events_of(make_anew(tmp_path / "home")) == ["HomeCreated"]
+
+
+@pytest.mark.parametrize("gone", ["all", "branch", "HEAD"])
+def test_a_desired_repo_that_was_lost_is_not_planted_anew(gone, tmp_path):
+    made = make(tmp_path / "home")
+    applied(made)
+    place = {"all": "", "branch": "refs/heads/main", "HEAD": "HEAD"}[gone]
+    subprocess.run(["rm", "-r", made.desired_store_path / place], check=True)
+    remedy = "update-ref refs/heads/main" if gone == "branch" else "git clone --bare CLONE"
+    with pytest.raises(HomeError, match=rf"has no branch 'main', but the log knows revision 1.*{remedy}"):
+        make(tmp_path / "home")
+    assert made.desired_store_path.exists() == (gone != "all")
+
+
+def test_a_mirror_that_was_lost_is_only_a_mirror(tmp_path):
+    made = make(tmp_path / "home", WAYPOST_DESIRED_REPO="https://git.example/me/desired.git")
+    subprocess.run(["rm", "-r", made.desired_store_path], check=True)
+    make(tmp_path / "home", WAYPOST_DESIRED_REPO="https://git.example/me/desired.git")
+    assert made.desired_store_path.is_dir()
+
+
 @pytest.mark.parametrize("missing", ["log.db", "desired.git", "gateway"])
 def test_a_making_that_was_cut_short_is_finished_by_the_next(missing, tmp_path):
     made = make(tmp_path / "home")
@@ -95,8 +182,9 @@ def test_a_file_is_refused(tmp_path):
 
 
 def test_a_wrong_choice_leaves_nothing_behind_that_refuses_to_open(tmp_path):
-    with pytest.raises(ConfigError, match="WAYPOST_LISTEN is '9100'"):
+    with pytest.raises(ConfigError, match="what you chose: WAYPOST_LISTEN is '9100'"):
         make(tmp_path / "home", WAYPOST_LISTEN="9100")
+    assert not (tmp_path / "home").exists()
     make(tmp_path / "home", WAYPOST_LISTEN="127.0.0.1:9100")
 
 

@@ -25,6 +25,7 @@ from reconciler.git import trees
 from reconciler.git.starter import plant
 from reconciler.git.store import WAYPOST, Store
 from reconciler.loop import Outcome
+from reconciler.ports import Clock
 from reconciler.web import Unknown
 from shards import gateway
 from shards.config import GatewaySettings
@@ -173,11 +174,13 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: nobody answers there
 
 
 @contextlib.contextmanager
-def gateway_over(desired: DesiredRepo, directory: Path, **chosen: Any) -> Iterator[Waypost]:
+def gateway_over(
+    desired: DesiredRepo, directory: Path, *, clock: Clock | None = None, **chosen: Any
+) -> Iterator[Waypost]:
     """A running gateway; its reconciler is away unless another address is chosen."""
     settings = GatewaySettings(directory=directory, source=desired.path, reconciler_url=NOBODY)
     settings = replace(settings, **chosen)
-    with served(gateway.build(settings)) as url:
+    with served(gateway.build(settings, clock=clock)) as url:
         yield Waypost(url, settings, desired)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.git import trees
 from reconciler.git.commits import Identity
-from reconciler.git.ingest import ingest_proposals
+from reconciler.git.ingest import ingest_proposals, trouble
 from reconciler.git.proposals import follow, proposals
 from reconciler.git.store import Store
 from tests.reconciler.git.people import (
@@ -281,12 +281,39 @@ def test_a_clone_that_cannot_be_read_is_a_trouble_and_no_error(store: Store, tmp
     assert "cannot be read" in found.trouble
 
 
-def test_a_flood_of_proposals_is_a_trouble_and_the_first_come_over(
+def aged(gateway: Store, id: str, seconds: int) -> None:
+    os.utime(gateway.path / "refs" / "heads" / "proposals" / id, (seconds, seconds))
+
+
+def test_a_flood_of_proposals_is_a_trouble_and_the_newest_come_over(
     store: Store, gateway: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reconciler.git.ingest.WAITING_LIMIT", 2)
-    for id in ("a", "b", "c"):
+    for number, id in enumerate(("z", "b", "a")):
         proposed(gateway, id, {f"traefik/{id}.yaml": b"x"})
+        aged(gateway, id, number)
     found = ingest_proposals(store, gateway.path)
     assert set(found.taken) == {"a", "b"}
-    assert "holds more than 2 proposals" in found.trouble
+    assert "holds more than 2 undecided proposals" in found.trouble
+    assert trouble(gateway.path) == found.trouble
+
+
+def test_what_was_decided_takes_no_place_from_what_waits(
+    store: Store, gateway: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.git.ingest.WAITING_LIMIT", 2)
+    for id in ("a", "b", "zlast"):
+        proposed(gateway, id, {f"traefik/{id}.yaml": b"x"})
+    found = ingest_proposals(store, gateway.path, known={"a", "b"})
+    assert (set(found.taken), found.trouble) == ({"zlast"}, "")
+
+
+def test_a_new_proposal_comes_over_however_many_stand_before_it(
+    store: Store, gateway: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.git.ingest.WAITING_LIMIT", 3)
+    for number in range(5):
+        point(gateway, f"a{number}", "1" * 40)
+        aged(gateway, f"a{number}", number)
+    commit = proposed(gateway, "zlast", {"traefik/z.yaml": b"z"})
+    assert ingest_proposals(store, gateway.path).taken == {"zlast": commit}

@@ -201,6 +201,19 @@ def test_a_clone_follows_main_and_its_revisions_even_when_forced(store: Store, a
     assert proposals(store) == {}
 
 
+def test_of_the_proposals_elsewhere_a_clone_takes_only_the_one_that_is_named(store: Store, tmp_path: Path) -> None:
+    gateway = Store.create(tmp_path / "clone.git")
+    wanted = proposed(store, "wanted", {"traefik/a.yaml": b"a"})
+    proposed(store, "other", {"traefik/b.yaml": b"b"})
+    follow(gateway, store.path)
+    assert proposals(gateway) == {}
+    for named in ("*", "no/such", "unknown"):
+        follow(gateway, store.path, proposal=named)
+    assert proposals(gateway) == {}
+    follow(gateway, store.path, proposal="wanted")
+    assert proposals(gateway) == {"wanted": wanted}
+
+
 REVERT = {
     "title": "Back",
     "body": "",

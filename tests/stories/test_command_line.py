@@ -1,0 +1,148 @@
+"""The commands as a person types them: what they print, how they end, what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from state import events
+
+ROUTE = {
+    "http": {
+        "routers": {"hello": {"rule": "Host(`hello.lab`)", "service": "hello"}},
+        "services": {"hello": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:9"}]}}},
+    }
+}
+
+
+@pytest.fixture
+def waypost(house):
+    """Run a command in this house's home: exit code, what it printed."""
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", "--home", str(house.home.path), *arguments],
+            env={name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_a_proposal_is_listed_shown_approved_by_digest_and_explained(house, waypost):
+    id = house.propose({"traefik/hello.yaml": ROUTE}, "Add hello")
+    assert id in waypost("proposals")[1]
+    told = json.loads(waypost("show", id, "--json")[1])
+    assert told["plan"]["changes"][0]["address"] == "traefik/http.routers/hello"
+    assert waypost("approve", id, "--plan", "0" * 12)[0] == 3
+    code, said = waypost("approve", id, "--plan", told["plan"]["digest"][:12])
+    assert code == 0, said
+    assert house.status("hello.lab") != 404
+    code, said = waypost("why", "traefik/http.routers/hello")
+    assert "test by test" in said
+    assert "person:" in said
+
+
+def test_approving_without_a_digest_needs_a_terminal(house, waypost):
+    id = house.propose({"traefik/hello.yaml": ROUTE})
+    code, said = waypost("approve", id)
+    assert code == 3
+    assert "--plan" in said
+
+
+def test_a_conflict_at_approval_leaves_no_consent_behind(house, waypost):
+    house.push({"traefik/hello.yaml": ROUTE})
+    house.run()
+    changed = json.dumps(ROUTE, indent=1).replace("hello.lab", "one.lab")
+    id = house.propose({"traefik/hello.yaml": changed})
+    digest = json.loads(waypost("show", id, "--json")[1])["plan"]["digest"]
+    house.push({"traefik/hello.yaml": json.dumps(ROUTE, indent=1).replace("hello.lab", "two.lab")})
+    code, said = waypost("approve", id, "--plan", digest)
+    assert code == 3, said
+    assert not house.events(events.ConsentGiven)
+
+
+def test_adopting_a_hand_edit_makes_a_proposal_but_never_of_a_secret(house, waypost):
+    house.push({"traefik/hello.yaml": ROUTE})
+    house.run()
+    house.edit_live("hello.lab", "edited.lab")
+    code, said = waypost("drift", "--adopt", "traefik/http.routers/hello")
+    assert code == 0, said
+    assert "Adopt traefik/http.routers/hello" in said
+    middleware = {"http": {"middlewares": {"m": {"headers": {"customRequestHeaders": {"X-Test": "one"}}}}}}
+    house.push({"traefik/m.yaml": middleware})
+    house.run()
+    text = json.loads(house.live_file.read_text())
+    text["http"]["middlewares"]["m"] = {"basicAuth": {"users": ["admin:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]}}
+    house.live_file.write_text(json.dumps(text))
+    code, said = waypost("drift", "--adopt", "traefik/http.middlewares/m")
+    assert code == 3
+    assert "secret" in said
+    assert "$apr1$" not in said
+
+
+def test_a_branch_moved_backwards_is_told_once_and_consent_ends_it(house, waypost):
+    house.push({"traefik/hello.yaml": ROUTE})
+    house.run()
+    house.git("push", "--quiet", "--force", "origin", "HEAD~1:main")
+    for _ in range(3):
+        assert house.run().state == "held"
+    assert len(house.events(events.HistoryRewritten)) == 1
+    assert len(house.events(events.PlanHeld)) == 1
+    plan = json.loads(waypost("plan", "--json")[1])
+    code, said = waypost("approve", plan["commit"], "--plan", plan["digest"][:12])
+    assert code == 0, said
+    assert house.status("hello.lab") == 404
+    house.git("push", "--quiet", "origin", "HEAD:main")
+    assert house.run().state == "applied"
+    assert house.status("hello.lab") != 404
+    assert len(house.events(events.HistoryRewritten)) == 1
+
+
+def test_usage_errors_and_unknown_things_are_one_clear_message_with_exit_code_one(waypost):
+    for arguments in (["nope"], ["history", "no-address"], ["why", "traefik/http.routers/none"], ["show", "none"]):
+        code, said = waypost(*arguments)
+        assert code == 1, (arguments, said)
+        assert said.strip()
+
+
+def test_a_home_that_cannot_be_written_can_still_be_looked_at(house, waypost):
+    if os.geteuid() == 0:
+        lock = house.home.path / "reconciler.lock"
+        lock.unlink(missing_ok=True)
+        lock.mkdir()  # even root cannot open that for writing
+        assert waypost("reconcile")[0] == 1
+        return
+    house.home.path.chmod(0o550)
+    try:
+        assert waypost("history")[0] == 0
+        code, said = waypost("reconcile")
+        assert code == 1
+        assert "cannot be written" in said
+    finally:
+        house.home.path.chmod(0o750)
+
+
+def test_json_is_json_everywhere(house, waypost):
+    house.push({"traefik/hello.yaml": ROUTE})
+    house.run()
+    for arguments in (
+        ["plan"], ["proposals", "--all"], ["history"], ["why", "traefik/http.routers/hello"], ["drift"],
+        ["log", "verify"], ["doctor"], ["reconcile"],
+    ):  # fmt: skip
+        code, said = waypost(*arguments, "--json")
+        json.loads(said)
+
+
+def test_the_log_is_exported_line_by_line_and_rebuilt(waypost):
+    code, said = waypost("log", "export")
+    assert [json.loads(line)["seq"] for line in said.splitlines()][0] == 1
+    assert waypost("log", "rebuild")[0] == 0
+    assert waypost("log", "verify")[0] == 0
