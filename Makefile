@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml constraints.txt .ci/install
 demo: $(STAMP) ## the whole story on this machine, with real parts
 	@$(BIN)/waypost demo
 
-test: $(STAMP) ## every test; what a missing tool forbids is skipped loudly
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## every test, two at a time; what a missing tool forbids is skipped loudly
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

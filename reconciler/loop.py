@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler import applying, reviewing, watching
@@ -40,7 +40,7 @@ class Outcome:
 
 def run_pass(world: World) -> Outcome:
     """Make what is live what main says, as far as nothing speaks against it. Looks every time, records only news."""
-    reviewing.take_in(world)
+    troubles = reviewing.take_in(world)
     for instance in world.targets:
         applying.resume(world, instance)
     head = _follow(world)
@@ -62,7 +62,15 @@ def run_pass(world: World) -> Outcome:
     results = _apply(world, planned)
     if any(result.word == "refuted" for result in results.values()):
         reviewing.propose_revert(world, head)
-    return _conclude(world, planned, results)
+    return _troubled(_conclude(world, planned, results), troubles)
+
+
+def _troubled(outcome: Outcome, troubles: tuple[str, ...]) -> Outcome:
+    """The same outcome, with what could not be taken in said beside it: all is not well while that stands."""
+    if not troubles:
+        return outcome
+    state = "waiting" if outcome.state == "nothing" else outcome.state
+    return replace(outcome, state=state, said="; ".join((outcome.said, *troubles)))
 
 
 def _watch_only(world: World) -> Outcome:

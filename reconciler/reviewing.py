@@ -126,6 +126,9 @@ def tend(world: World, head: str, policy: Policy) -> None:
             _age(world, record, policy, world.clock.now())
             if not record.shown:  # the gateway could not wait for its plan
                 show(world, record, head)
+    for record in world.log.view(views.Proposals).open():
+        if not arrived(world, record):
+            _age(world, record, policy, world.clock.now())
 
 
 def show(world: World, record: ProposalRecord, head: str) -> Planned:

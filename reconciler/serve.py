@@ -146,8 +146,10 @@ class Reconciler:
         world = self._own_view()
         reviewing.take_in(world)
         record = world.log.view(views.Proposals).items.get(proposal)
-        if record is None or world.store.head(record.branch) != record.commit:
+        if record is None:
             raise Unknown(f"there is no proposal '{proposal}'; see waypost proposals")
+        if not reviewing.arrived(world, record):
+            raise Unknown(f"the commit of proposal '{proposal}' has not arrived here yet")
         return {"proposal": proposal, "plan": account.as_json(reviewing.show(world, record, self._head(world)).plan)}
 
     def plan_ref(self, ref: str) -> dict[str, Any]:

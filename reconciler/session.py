@@ -63,6 +63,10 @@ class Session:
         """The plan of main, of a proposal by its id, or of any ref."""
         record = self.find(ref) if ref else None
         if record:
+            if not reviewing.arrived(self.world, record):
+                raise CommandError(
+                    f"the commit of proposal {record.id} has not arrived here yet: try again in a moment"
+                )
             return plan_proposal(self.world, record.commit, self.head())
         return plan_main(self.world, self.world.store.resolve(ref) if ref else self.head())
 

@@ -17,6 +17,7 @@ from reconciler.cli.printing import print_json
 @click.option("--traefik-dir", type=click.Path(path_type=Path), help="The directory that your Traefik watches.")
 @click.option("--traefik-api", metavar="URL", help="Your Traefik's API, for example http://127.0.0.1:8080.")
 @click.option("--desired-repo", metavar="REPO", help="A repository elsewhere; default: one inside the home.")
+@click.option("--new-log", is_flag=True, help="Start a new event log although there was one that is lost.")
 @click.pass_context
 def init(
     context: click.Context,
@@ -24,6 +25,7 @@ def init(
     traefik_dir: Path | None,
     traefik_api: str | None,
     desired_repo: str | None,
+    new_log: bool,
 ) -> None:
     """Make a home: desired repo, event log, and a settings file with every setting explained."""
     wanted = {
@@ -33,7 +35,7 @@ def init(
     }
     chosen = {name: value for name, value in wanted.items() if value}
     place = directory or the_place(context)
-    home = founding.create(place, chosen=chosen, now=_now)
+    home = founding.create(place, chosen=chosen, now=_now, new_log=new_log)
     click.echo(f"This is a Waypost home now: {home.path}")
     click.echo(f"  settings, each explained:  {home.settings_path}")
     click.echo(f"  desired state:             git clone {home.desired_source}")

@@ -142,13 +142,14 @@ def test_a_name_in_two_files_is_won_by_the_file_that_traefik_serves(traefik: Any
 
 
 def test_a_change_in_a_folder_that_traefik_did_not_notice_is_found(
-    start_traefik: Start, tmp_path: Path, maybe_shadow: bool
+    start_traefik: Start, tmp_path: Path, maybe_shadow: bool, until: Until
 ) -> None:
     directory = tmp_path / "dynamic"
     (directory / "sub").mkdir(parents=True)
     file = directory / "sub" / "r.yml"
     file.write_text(route("r", "Host(`old.test`)"))
     traefik = start_traefik(directory=directory)
+    until(lambda: traefik.get("old.test")[0] == 418)
     file.write_text(route("r", "Host(`new.test`)"))
     assert set(found(traefik, "unwatched")) == {"sub/"}
     assert "stands in sub/r.yml" in found(traefik, "not-loaded")["http.routers r"]
@@ -156,13 +157,14 @@ def test_a_change_in_a_folder_that_traefik_did_not_notice_is_found(
 
 
 def test_a_router_whose_file_is_gone_would_be_lost_at_a_restart(
-    start_traefik: Start, tmp_path: Path, traefik_binary: Path
+    start_traefik: Start, tmp_path: Path, traefik_binary: Path, until: Until
 ) -> None:
     directory = tmp_path / "dynamic"
     (directory / "sub").mkdir(parents=True)
     file = directory / "sub" / "r.yml"
     file.write_text(route("r", "Host(`old.test`)"))
     traefik = start_traefik(directory=directory)
+    until(lambda: traefik.get("old.test")[0] == 418)
     file.unlink()
     assert set(found(traefik, "restart-loss")) == {"http.routers r@file"}
 

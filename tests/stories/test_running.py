@@ -125,7 +125,9 @@ def test_a_pass_is_not_asked_for_by_a_web_page(house, start):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(form, timeout=5)
     assert refused.value.code == 415
+    refused.value.close()
     rebound = urllib.request.Request(f"{start.url}/query/status", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(rebound, timeout=5)
     assert refused.value.code == 400
+    refused.value.close()
