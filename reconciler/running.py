@@ -20,6 +20,9 @@ import uvicorn
 from reconciler import app, web
 from reconciler.home import Held, Home, HomeError, Lock
 from reconciler.serve import Reconciler
+from state.database import sqlite_version
+from state.events import LogDegraded
+from state.record import Entry
 
 Say = Callable[[str], None]
 
@@ -30,6 +33,8 @@ def serve_reconciler(home: Home, say: Say) -> None:
     with _lock(home, say), app.opened(home, write=True) as world:
         if world.log.degraded:
             say(f"notice: {world.log.degraded}")
+            degraded = LogDegraded(sqlite=".".join(map(str, sqlite_version())), mode="DELETE", reason=world.log.degraded)
+            world.log.append(Entry(stream="log", event=degraded, key=f"degraded:{degraded.sqlite}"))
         reconciler = Reconciler(home, world)
         listen = home.settings.reconciler_listen
         server = _Server(

@@ -1,4 +1,4 @@
-"""Views of what was asked for and what people said to it: proposals and consents."""
+"""The view of what was asked for, and what became of it: proposals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from state.events import (
     CommitApproved,
-    ConsentGiven,
     Json,
     PlanShown,
     ProposalClosed,
@@ -112,27 +111,3 @@ class Proposals(View):
         found = self.items.get(proposal)
         if found:
             self.items[proposal] = replace(found, **changes)
-
-
-@dataclass
-class Consents(View):
-    """Which exact plans people consented to, and what they were shown.
-
-    `digests`: commit -> digests consented to. `shown`: commit -> digest of a plan shown -> its losses.
-    """
-
-    digests: dict[str, frozenset[str]] = field(default_factory=dict)
-    shown: dict[str, dict[str, tuple[Json, ...]]] = field(default_factory=dict)
-
-    @property
-    def shown_losses(self) -> dict[str, tuple[Json, ...]]:
-        """Commit -> the losses of every plan that was shown for it, one after the other."""
-        return {commit: sum(plans.values(), ()) for commit, plans in self.shown.items()}
-
-    @on(ConsentGiven)
-    def _consent(self, event: ConsentGiven, at: Recorded) -> None:
-        self.digests[event.commit] = self.digests.get(event.commit, frozenset()) | {event.digest}
-
-    @on(PlanShown)
-    def _show(self, event: PlanShown, at: Recorded) -> None:
-        self.shown[event.commit] = {**self.shown.get(event.commit, {}), event.digest: event.losses}

@@ -34,7 +34,7 @@ from state.lately import Lately
 from state.mentions import address_or_none
 from state.model import Address, Spec
 from state.record import Recorded
-from state.review import Consents, ProposalRecord, Proposals
+from state.review import ProposalRecord, Proposals
 from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
 from state.view import View, on
 
@@ -45,7 +45,6 @@ __all__ = [
     "Applied",
     "Attempts",
     "Cause",
-    "Consents",
     "Drift",
     "EndedAlert",
     "Grants",
@@ -329,7 +328,6 @@ ALL: tuple[type[View], ...] = (
     Attempts,
     Quarantine,
     Proposals,
-    Consents,
     Revisions,
     Main,
     Drift,

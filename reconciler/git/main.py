@@ -12,11 +12,9 @@ from typing import Literal
 import pygit2
 from pygit2.enums import MergeFlag, SortMode
 
-from reconciler.git import message, trees
-from reconciler.git.bounds import POLICY
+from reconciler.git import message
 from reconciler.git.errors import GitError, plain_words
-from reconciler.git.proposals import commit_proposal
-from reconciler.git.store import WAYPOST, Commit, Identity, Store
+from reconciler.git.store import Commit, Identity, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +64,6 @@ def rebased(store: Store, proposal_commit: str, *, onto: str, person: str, at: d
     if tree == store.commit(onto).tree:
         return Merged(onto, "already")
     return Merged(_replayed(store, proposal, tree, onto, Identity.parse(person).signed(at)), "rebase")
-
-
-def propose_revert(
-    store: Store, commit: str, *, branch: str, id: str, reason: str, trailers: Mapping[str, str], at: datetime
-) -> str | MergeConflict:
-    """Propose the undoing of one commit of the branch, the policy left as it is; answer the proposal's commit.
-
-    What a merge commit brought is undone as a whole. Raises ProposalRefused where nothing is left to undo.
-    """
-    undone, head = store.commit(commit), _head(store, branch)
-    if not undone.parents:
-        raise GitError(f"{commit} is the first commit; there is nothing before it to go back to")
-    tree = merged_tree(store, base=commit, ours=head, theirs=undone.parents[0])
-    if isinstance(tree, MergeConflict):
-        return tree
-    with plain_words(f"cannot revert {commit} in {store.path}"):
-        policy = trees.at(store.repository, store.commit(head).tree, POLICY)
-        tree = trees.rooted(store.repository, tree, {POLICY: policy})
-    body = f"This reverts commit {commit}.\n\n{reason}"
-    text = message.compose(f'Revert "{undone.subject}"', body, trailers)
-    return commit_proposal(store, id=id, parent=head, tree=tree, text=text, author=str(WAYPOST), at=at)
 
 
 def merged_tree(store: Store, *, base: str, ours: str, theirs: str) -> str | MergeConflict:

@@ -22,7 +22,6 @@ from state.events import (
     ApplyUndone,
     ApplyUnknown,
     CommitApproved,
-    ConsentGiven,
     DesiredRefused,
     DriftAccepted,
     DriftCleared,
@@ -63,7 +62,6 @@ from state.views import (
     Alerts,
     Applied,
     Attempts,
-    Consents,
     Drift,
     Health,
     Main,
@@ -364,17 +362,6 @@ def test_a_proposal_ends_once_and_approval_has_the_last_word(events, status, rea
 
 def test_what_is_said_of_an_unknown_proposal_is_passed_over():
     assert after(Proposals, SHOWN, APPROVED, REJECTED).items == {}
-
-
-def test_consents_and_what_was_shown_are_kept_by_commit():
-    again = PlanShown(proposal="p", commit="c", digest="e", changes=(), losses=({"lost": "y"},))
-    state = after(Consents, SHOWN, SHOWN, again, ConsentGiven(commit="c", digest="d"))
-    assert state.digests == {"c": {"d"}}
-    assert state.shown_losses == {"c": ({"lost": "x"}, {"lost": "y"})}
-    assert state.shown["c"]["e"] == ({"lost": "y"},)
-
-
-# ── main ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def revision(number, commit):

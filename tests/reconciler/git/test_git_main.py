@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.git.main import MergeConflict, Merged, merge_proposal, propose_revert, rebased
-from reconciler.git.proposals import ProposalRefused, proposals
+from reconciler.git.main import MergeConflict, Merged, merge_proposal, rebased
+from reconciler.git.proposals import proposals
 from reconciler.git.store import GitError, RefMoved, Store
 from tests.reconciler.git.people import ADA, AT, FILES, Person, content, files_of, main_of, proposed
 
@@ -130,56 +130,3 @@ def test_a_person_can_plainly_revert_what_was_merged(store: Store, ada: Person) 
     ada.git("revert", "--no-edit", first)
     ada.push()
     assert files_of(store, main_of(store)) == FILES
-
-
-def revert(store: Store, commit: str) -> str | MergeConflict:
-    return propose_revert(store, commit, branch="main", id="undo", reason="it was refuted", trailers={}, at=AT)
-
-
-def test_a_revert_is_proposed_without_touching_what_came_after(store: Store, ada: Person) -> None:
-    bad = proposed(store, "a", {"traefik/first.yaml": LINES.replace(b"one", b"ONE"), "traefik/a.yaml": b"a"})
-    merge(store, bad)
-    ada.update()
-    ada.write("traefik/first.yaml", LINES.replace(b"one", b"ONE").replace(b"seven", b"SEVEN"))
-    ada.push()
-    commit = revert(store, bad)
-    assert isinstance(commit, str)
-    assert files_of(store, commit) == FILES | {"traefik/first.yaml": LINES.replace(b"seven", b"SEVEN")}
-    assert proposals(store)["undo"] == commit
-    assert store.commit(commit).subject == 'Revert "Propose a"'
-    assert f"This reverts commit {bad}." in store.commit(commit).message
-
-
-def test_a_proposed_revert_leaves_the_policy_alone(store: Store, ada: Person) -> None:
-    ada.write("waypost.yaml", b"schema: 2\n", "half")
-    (ada.work / "traefik" / "a.yaml").write_text("a")
-    ada.git("add", "--all")
-    ada.git("commit", "--quiet", "--amend", "--no-edit")
-    bad = ada.push()
-    commit = revert(store, bad)
-    assert isinstance(commit, str)
-    assert files_of(store, commit) == FILES | {"waypost.yaml": b"schema: 2\n"}
-
-
-def test_a_revert_that_later_work_stands_on_is_a_conflict(store: Store, ada: Person) -> None:
-    bad = proposed(store, "a", {"traefik/a.yaml": b"a"})
-    merge(store, bad)
-    ada.update()
-    ada.write("traefik/a.yaml", b"b")
-    ada.push()
-    assert revert(store, bad) == MergeConflict(("traefik/a.yaml",))
-
-
-def test_what_was_reverted_already_needs_no_second_revert(store: Store, ada: Person) -> None:
-    bad = proposed(store, "a", {"traefik/a.yaml": b"a"})
-    merge(store, bad)
-    ada.update()
-    ada.git("revert", "--no-edit", "HEAD")
-    ada.push()
-    with pytest.raises(ProposalRefused, match="changes nothing"):
-        revert(store, bad)
-
-
-def test_the_first_commit_cannot_be_reverted(store: Store) -> None:
-    with pytest.raises(GitError, match="is the first commit"):
-        revert(store, main_of(store))
