@@ -33,7 +33,9 @@ def serve_reconciler(home: Home, say: Say) -> None:
     with _lock(home, say), app.opened(home, write=True) as world:
         if world.log.degraded:
             say(f"notice: {world.log.degraded}")
-            degraded = LogDegraded(sqlite=".".join(map(str, sqlite_version())), mode="DELETE", reason=world.log.degraded)
+            degraded = LogDegraded(
+                sqlite=".".join(map(str, sqlite_version())), mode="DELETE", reason=world.log.degraded
+            )
             world.log.append(Entry(stream="log", event=degraded, key=f"degraded:{degraded.sqlite}"))
         reconciler = Reconciler(home, world)
         listen = home.settings.reconciler_listen

@@ -55,12 +55,16 @@ def told(recorded: Recorded) -> dict[str, Any]:
 def sentence(event: Event) -> str:
     """The event in a line for people."""
     fields = asdict(event)
-    subject = next((str(fields[name]) for name in _SUBJECTS if fields.get(name)), "")
+    subject = next((str(fields[name]) for name in _SUBJECTS if fields.get(name) and not _is_digest(fields[name])), "")
     words = [_words(type(event).__name__), subject]
     if reason := fields.get("reason") or fields.get("evidence"):
         words.append(f"– {reason}")
     line = " ".join(word for word in words if word)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
 
 
 _SUBJECTS = ("title", "subject", "address", "proposal", "tool", "what", "file", "instance", "number", "source")
