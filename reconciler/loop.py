@@ -251,8 +251,7 @@ def _make_revision(world: World, plan: Plan) -> int:
     latest = world.log.view(views.Revisions).latest
     if latest and latest.commit == plan.commit:
         return latest.number
-    # A home whose log was lost goes on counting after the revisions that Git still keeps.
-    number = max(latest.number if latest else 0, *world.store.revisions(), 0) + 1
+    number = _next_number(world, latest.number if latest else 0, plan.commit)
     own_policy = policy_of(world, plan.commit)
     # The ref first: a revision that the log knows of can always be found again.
     world.store.keep(number, plan.commit)
@@ -269,6 +268,13 @@ def _make_revision(world: World, plan: Plan) -> int:
     if world.remote:
         world.remote.push_own(world.store)
     return number
+
+
+def _next_number(world: World, last: int, commit: str) -> int:
+    """A home whose log was lost goes on after what Git still keeps; a crash after `keep` goes on with that number."""
+    kept = world.store.revisions()
+    highest = max((last, *kept))
+    return highest if highest > last and kept[highest] == commit else highest + 1
 
 
 def _say(world: World, stream: str, event: events.Event, key: str = "") -> None:

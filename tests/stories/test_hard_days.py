@@ -239,3 +239,20 @@ def test_a_write_that_cannot_be_made_is_told_once_and_made_when_it_can(house):
     house.live_file.rmdir()
     assert house.run().state == "applied"
     assert wire(house, "r2") == [True]
+
+
+def test_a_crash_between_keeping_and_recording_a_revision_leaves_no_gap(house):
+    last = house.events(events.RevisionMade)[-1].number
+    commit = house.push({"traefik/r.yaml": routes("r1")})
+    with house.world() as world:
+        world.store.keep(last + 1, commit)
+    house.run()
+    assert [made.number for made in house.events(events.RevisionMade)] == [*range(1, last + 2)]
+
+
+def test_a_home_whose_log_is_new_counts_on_after_what_git_keeps(house):
+    with house.world() as world:
+        world.store.keep(41, world.store.head())
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    assert house.events(events.RevisionMade)[-1].number == 42
