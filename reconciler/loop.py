@@ -250,6 +250,8 @@ def _said(plan: Plan, applied: bool) -> tuple[str, str]:
 def _make_revision(world: World, plan: Plan) -> int:
     latest = world.log.view(views.Revisions).latest
     if latest and latest.commit == plan.commit:
+        if not world.store.anchored(plan.commit):  # a crash came between the revision and its anchor
+            _anchor(world, plan.commit, latest.number)
         return latest.number
     number = _next_number(world, latest.number if latest else 0, plan.commit)
     own_policy = policy_of(world, plan.commit)
@@ -263,11 +265,16 @@ def _make_revision(world: World, plan: Plan) -> int:
         reason="applied and proven" if plan.changes else "live already was as this commit says",
     )
     _say(world, "main", made, key=f"revision:{number}")
+    _anchor(world, plan.commit, number)
+    return number
+
+
+def _anchor(world: World, commit: str, revision: int) -> None:
+    """Note the log's head in Git: a chain alone cannot show that its tail is gone."""
     head = world.log.head()
-    world.store.anchor(plan.commit, head.seq, head.hash)
+    world.store.anchor(commit, head.seq, head.hash, revision)
     if world.remote:
         world.remote.push_own(world.store)
-    return number
 
 
 def _next_number(world: World, last: int, commit: str) -> int:

@@ -255,6 +255,10 @@ class Store:
         with plain_words(f"cannot note the log's head beside {commit} in {self.path}"):
             self.repository.create_note(f"{standing}{line}\n", signature, signature, commit, NOTES, True)
 
+    def anchored(self, commit: str) -> bool:
+        """Whether the head of the log was ever noted beside a commit."""
+        return bool(self._note(commit))
+
     def anchors(self) -> list[Anchored]:
         """Every noted head of the log, lowest first. Lines that are not of this form are passed over."""
         noted = [(entry.path.replace("/", ""), self.read(entry.id)) for entry in self._notes()]

@@ -256,3 +256,13 @@ def test_a_home_whose_log_is_new_counts_on_after_what_git_keeps(house):
     house.push({"traefik/r.yaml": routes("r1")})
     house.run()
     assert house.events(events.RevisionMade)[-1].number == 42
+
+
+def test_a_crash_between_a_revision_and_its_anchor_is_made_good_by_the_next_pass(house):
+    with house.world() as world:
+        world.store.remove("refs/notes/waypost")
+        assert not world.store.anchors()
+    assert house.run().state == "nothing"
+    with house.world() as world:
+        (anchor,) = world.store.anchors()
+        assert (anchor.seq, anchor.hash) == (world.log.head().seq, world.log.head().hash)
