@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test lint types contracts constraints clean
+.PHONY: help demo test soak lint types contracts constraints clean
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -20,6 +20,9 @@ demo: $(STAMP) ## the whole story on this machine, with real parts
 
 test: $(STAMP) ## every test, two at a time; what a missing tool forbids is skipped loudly
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+soak: $(STAMP) ## the long tests that `make test` leaves out
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -330,6 +330,7 @@ def test_a_step_that_was_cut_short_between_move_and_event_is_done_again(wild, co
     assert sorted(moved) == sorted(ADOPTABLE)
 
 
+@pytest.mark.soak
 def test_a_hand_over_that_is_killed_again_and_again_goes_on_and_nobody_notices(wild):
     adopted(wild)
     before = picture(wild)
@@ -418,6 +419,7 @@ def test_an_eject_that_was_cut_short_goes_on(wild):
     assert sorted(event.file for event in wild.events(events.OriginalPutBack)) == sorted(ADOPTABLE)
 
 
+@pytest.mark.soak
 def test_an_eject_that_is_killed_again_and_again_goes_on_and_nobody_notices(wild):
     adopted(wild)
     hand_over(wild)
