@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from reconciler.traefik import rules
+from reconciler.routing import rules
 from shards.kit import Refused
 from state.model import Address, Snapshot, Spec
 

@@ -158,7 +158,7 @@ def drift(
 @click.pass_context
 def adopt_traefik(context: click.Context, directory: Path, now: bool, as_json: bool) -> None:
     """Take over a directory of hand-written files: first a proposal of them all, then, approved, the hand-over."""
-    from reconciler import handing_over
+    from reconciler.handover import handing_over
 
     with session(context) as one:
         if now:
@@ -175,7 +175,7 @@ def adopt_traefik(context: click.Context, directory: Path, now: bool, as_json: b
 @click.pass_context
 def eject(context: click.Context, target: str, as_json: bool) -> None:
     """Give native files back and step out of a TARGET; nothing changes on the wire."""
-    from reconciler import ejecting
+    from reconciler.handover import ejecting
 
     with session(context) as one:
         files = ejecting.eject(one, target, on_the_way(as_json))

@@ -88,8 +88,7 @@ def serve_gateway(context: click.Context) -> None:
 @click.pass_context
 def doctor(context: click.Context, probe: bool, as_json: bool) -> None:
     """Test every part of this deployment as it is, and say what to do about each failure."""
-    from reconciler import doctor as check_up
-    from reconciler import examining
+    from reconciler.doctor import check_up, examining
 
     found = []
     with examining.deployment(the_home(context), probe=probe) as deployment:

@@ -44,7 +44,7 @@ def reconcile(context: click.Context, once: bool, as_json: bool) -> None:
 @as_json
 def check(url: str, dynamic: Path | None, auth: str, ca: Path | None, as_json: bool) -> None:
     """Audit any running Traefik by its API's URL; needs no home, changes nothing. Exit code 2: look at something."""
-    from reconciler import checking
+    from reconciler.audit import checking
 
     report = checking.check(url, dynamic=dynamic, auth=auth, ca_file=ca)
     if as_json:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.traefik import rules
+from reconciler.routing import rules
 from reconciler.traefik.references import Path, at, listed
 from state.model import Spec
 

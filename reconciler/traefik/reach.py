@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 
 from reconciler.core.route import ALL, NOTHING, UNKNOWN, Part, Stretch
-from reconciler.traefik import rules
-from reconciler.traefik.matchers import And, Host, HostRegexp, Node, Not, Or, Path, PathPrefix
+from reconciler.routing import rules
+from reconciler.routing.matchers import And, Host, HostRegexp, Node, Not, Or, Path, PathPrefix
 
 _NAME = re.compile(r"[a-z0-9_.:\[\]-]+\Z")
 

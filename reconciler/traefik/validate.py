@@ -10,7 +10,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from reconciler.traefik import insides, rules
+from reconciler.routing import rules
+from reconciler.traefik import insides
 from reconciler.traefik.kinds import Named, dotted
 from reconciler.traefik.references import Path, Reference, at, listed, references
 from reconciler.traefik.rivals import copies, rival

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from reconciler import document
-from reconciler.traefik import rules
+from reconciler.routing import rules
 from state.events import ProposalMade, ProposalWithdrawn, ToolCalled
 from tests.shards.serving import HAND_WRITTEN, ROUTE, Answers, DesiredRepo, Waypost
 

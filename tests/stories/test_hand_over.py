@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from reconciler import ejecting, handing_over
+from reconciler.handover import ejecting, handing_over
 from reconciler.session import CommandError
 from state import events, views
 from state.model import Address

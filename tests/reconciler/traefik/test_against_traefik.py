@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from reconciler import desired, document
-from reconciler.traefik import decoder, fields, kinds, render, rules, validate
+from reconciler.routing import rules
+from reconciler.traefik import decoder, fields, kinds, render, validate
 from reconciler.traefik.api import TraefikApi
 from reconciler.traefik.fields import Free, Many, Record, Scalar, Shape, Table
 from state.model import Address

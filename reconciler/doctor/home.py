@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reconciler.config import ConfigError, Secret, Settings
-from reconciler.doctor_machine import port
-from reconciler.finding import Finding, fail, ok, warn
+from reconciler.doctor.finding import Finding, fail, ok, warn
+from reconciler.doctor.machine import port
 from reconciler.git.store import GitError, Store
 from reconciler.home import NETWORK_FILE_SYSTEMS, Held, Home, file_system
 from reconciler.ports import Clock

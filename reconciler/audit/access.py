@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from reconciler.evidence import Evidence, Finding, entry_points, provider, qualified, together, where
+from reconciler.audit.evidence import Evidence, Finding, entry_points, provider, qualified, together, where
 from reconciler.traefik.api import Item
 from reconciler.traefik.exposure import AUTHENTICATING
 from reconciler.traefik.references import at, listed

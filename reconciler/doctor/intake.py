@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from reconciler.finding import Finding, fail, ok, warn
+from reconciler.doctor.finding import Finding, fail, ok, warn
 from reconciler.git import ingest
 from reconciler.home import Home
 from reconciler.ports import Clock

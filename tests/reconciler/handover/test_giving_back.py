@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import desired
-from reconciler.giving_back import REST, Kept, choose
+from reconciler.handover.giving_back import REST, Kept, choose
 
 NOTHING = frozenset()
 

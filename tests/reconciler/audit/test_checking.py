@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from reconciler import checking, cli
+from reconciler import cli
+from reconciler.audit import checking
 from reconciler.core.target import TargetError
 
 Start = Callable[..., Any]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from reconciler.auditing_access import asks
-from reconciler.evidence import Evidence, entry_points, provider, together
-from reconciler.traefik import rules
+from reconciler.audit.access import asks
+from reconciler.audit.evidence import Evidence, entry_points, provider, together
+from reconciler.routing import rules
+from reconciler.routing.rules import And, Host, HostRegexp, HostSNI, Node, Not, Or, Path, PathPrefix
 from reconciler.traefik.api import Item
-from reconciler.traefik.rules import And, Host, HostRegexp, HostSNI, Node, Not, Or, Path, PathPrefix
 
 _NAMED: Final = re.compile(r"Host(?:SNI)?\(\s*[`\"]([^`\"]+)")
 _EVERYTHING: Final = frozenset({"^.+$", ".+", "^.*$", ".*"})

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urldefrag
 
-from reconciler.auditing import audit
+from reconciler.audit.evidence import SEVERITIES, Directory, Evidence, Finding, together
+from reconciler.audit.findings import audit
 from reconciler.core.target import TargetError
-from reconciler.evidence import SEVERITIES, Directory, Evidence, Finding, together
 from reconciler.ports import Disk, SystemClock
 from reconciler.setting import ENVIRON, REFERENCE, WEB_ADDRESS, Setting
 from reconciler.targets.owned import NAME

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
-from reconciler import doctor, doctor_home, doctor_machine, doctor_target, founding
+from reconciler import founding
 from reconciler.config import Listen
 from reconciler.core.target import TargetError, Verdict
-from reconciler.doctor import Binary, Deployment
+from reconciler.doctor import check_up
+from reconciler.doctor import home as doctor_home
+from reconciler.doctor import machine as doctor_machine
+from reconciler.doctor import target as doctor_target
+from reconciler.doctor.check_up import Binary, Deployment
 from reconciler.ports import Disk, SystemClock
 from reconciler.targets.traefik import TraefikTarget
 from reconciler.traefik.api import TraefikApi
@@ -77,7 +81,7 @@ def made(tmp_path, dynamic):
 
 def findings(home, witness, **more):
     deployment = Deployment(home=home, clock=Clock(), witnesses={"traefik": witness}, environ={}, **more)
-    return {finding.check: finding for finding in doctor.examine(deployment)}
+    return {finding.check: finding for finding in check_up.examine(deployment)}
 
 
 def snapshot(directory: Path):
@@ -280,9 +284,9 @@ def test_permissions_are_read_as_the_kernel_reads_them(mode, account, groups, ex
 
 def test_the_worst_finding_is_the_level_of_the_whole(made, dynamic):
     found = list(findings(made, watching(dynamic)).values())
-    assert doctor.worst(found) in ("ok", "warn")
-    assert doctor.worst([]) == "ok"
-    assert doctor.worst([*found, doctor_machine.space("x", Path("/absent"))]) == "fail"
+    assert check_up.worst(found) in ("ok", "warn")
+    assert check_up.worst([]) == "ok"
+    assert check_up.worst([*found, doctor_machine.space("x", Path("/absent"))]) == "fail"
 
 
 def test_a_real_traefik_says_that_it_watches_the_directory_and_sees_the_marker(traefik, tmp_path):

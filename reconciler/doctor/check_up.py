@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler import doctor_home, doctor_intake, doctor_machine, doctor_target
 from reconciler.config import ENVIRON, Place
 from reconciler.core.target import Verdict
-from reconciler.doctor_target import Binary, Witness
-from reconciler.finding import Finding
+from reconciler.doctor import home as doctor_home
+from reconciler.doctor import intake as doctor_intake
+from reconciler.doctor import machine as doctor_machine
+from reconciler.doctor import target as doctor_target
+from reconciler.doctor.finding import Finding
+from reconciler.doctor.target import Binary, Witness
 from reconciler.home import Home
 from reconciler.ports import Clock
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import re2
 
-from reconciler.traefik.grammar import ParseError, parse
-from reconciler.traefik.matchers import (
+from reconciler.routing.grammar import ParseError, parse
+from reconciler.routing.matchers import (
     ALPN,
     HTTP,
     TCP,

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from reconciler import doctor, doctor_intake, founding, reviewing
-from reconciler.doctor import Deployment
+from reconciler import founding, reviewing
+from reconciler.doctor import check_up
+from reconciler.doctor import intake as doctor_intake
+from reconciler.doctor.check_up import Deployment
 from reconciler.git import proposals
 from reconciler.git.store import Store
 from reconciler.home import Home
@@ -256,4 +258,4 @@ def test_what_the_gateway_set_aside_is_pointed_out_by_the_doctor(house: House) -
 
 def test_all_of_it_is_part_of_the_doctors_examination(house: House) -> None:
     deployment = Deployment(home=house.home, clock=house.clock, environ={})
-    assert house.findings().keys() <= {finding.check for finding in doctor.examine(deployment)}
+    assert house.findings().keys() <= {finding.check for finding in check_up.examine(deployment)}

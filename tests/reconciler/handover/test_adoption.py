@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import adoption, desired
-from reconciler.adoption import Ground
-from reconciler.ground import neighbours
+from reconciler import desired
+from reconciler.handover import adoption
+from reconciler.handover.adoption import Ground
+from reconciler.handover.ground import neighbours
 from reconciler.ports import Disk
 from state.model import Address
 

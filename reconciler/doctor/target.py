@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from reconciler.config import Place
 from reconciler.core.target import TargetError, Verdict
-from reconciler.doctor_machine import space
-from reconciler.finding import Finding, fail, ok, warn
+from reconciler.doctor.finding import Finding, fail, ok, warn
+from reconciler.doctor.machine import space
 from reconciler.home import NETWORK_FILE_SYSTEMS, file_system
 from reconciler.ports import Disk
 from reconciler.targets.owned import FOLDER

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.auditing import Evidence, Finding, audit
-from reconciler.evidence import Directory
+from reconciler.audit.evidence import Directory
+from reconciler.audit.findings import Evidence, Finding, audit
 from reconciler.traefik.api import EntryPoint, Runtime, Version, item
 
 WEB = EntryPoint(name="web")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.traefik.rules import (
+from reconciler.routing.rules import (
     ALPN,
     And,
     ClientIP,

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import adoption, desired, ground, making, planning
-from reconciler.adoption import Adoption, Staying
+from reconciler import desired, making, planning
 from reconciler.core.target import Observation
 from reconciler.git import proposals
-from reconciler.ground import Ground
+from reconciler.handover import adoption, ground
+from reconciler.handover.adoption import Adoption, Staying
+from reconciler.handover.ground import Ground
 from reconciler.session import CommandError, Session, person
 from reconciler.traefik.kinds import Named
 from state import events, views

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from reconciler import adoption
+from reconciler.handover import adoption
 from reconciler.traefik.kinds import Named
 from state.model import Spec, canonical
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from reconciler.evidence import ROUTERS, Directory, Evidence, Finding, Severity, entry_points, together
+from reconciler.audit.evidence import ROUTERS, Directory, Evidence, Finding, Severity, entry_points, together
 from reconciler.targets import proof
 from reconciler.targets.owned import NAME
 from reconciler.traefik import kinds

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Final
 
-from reconciler.auditing_access import access
-from reconciler.auditing_falls import Falls
-from reconciler.auditing_files import files
-from reconciler.evidence import ROUTERS, SEVERITIES, Evidence, Finding, provider, qualified, together, where
+from reconciler.audit.access import access
+from reconciler.audit.evidence import ROUTERS, SEVERITIES, Evidence, Finding, provider, qualified, together, where
+from reconciler.audit.falls import Falls
+from reconciler.audit.files import files
 from reconciler.traefik import validate
 from reconciler.traefik.api import Item
 from reconciler.traefik.references import Reference, at, references

@@ -11,7 +11,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.finding import Finding, fail, ok, warn
+from reconciler.doctor.finding import Finding, fail, ok, warn
 from reconciler.ports import Clock
 from reconciler.setting import Listen
 from state.database import degradation, sqlite_version

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from reconciler.ground import Ground
+from reconciler.handover.ground import Ground
 from reconciler.ports import Disk
 from reconciler.session import CommandError
 

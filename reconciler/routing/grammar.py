@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from reconciler.traefik.matchers import HTTP, TCP, And, Matcher, Node, Not, Or
+from reconciler.routing.matchers import HTTP, TCP, And, Matcher, Node, Not, Or
 
 
 class ParseError(ValueError):

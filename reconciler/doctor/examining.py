@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from reconciler import app
 from reconciler.config import ConfigError, Place
 from reconciler.core.target import TargetError, Verdict
-from reconciler.doctor import Binary, Deployment, Witness
+from reconciler.doctor.check_up import Binary, Deployment, Witness
 from reconciler.home import Home
 from reconciler.ports import SystemClock
 from reconciler.targets.shadow import find_binary, version_of

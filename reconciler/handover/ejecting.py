@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import desired, giving_back, ground, planning
+from reconciler import desired, planning
 from reconciler.core.target import Attempt, Observation, TargetError
-from reconciler.giving_back import Given, Kept
-from reconciler.ground import Ground
+from reconciler.handover import giving_back, ground
+from reconciler.handover.giving_back import Given, Kept
+from reconciler.handover.ground import Ground
 from reconciler.session import CommandError, Session
 from reconciler.targets.owned import FOLDER, NAME, OwnedFile
 from reconciler.traefik import wire

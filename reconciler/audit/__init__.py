@@ -1,0 +1,1 @@
+"""`waypost check`: evidence from any running Traefik in, findings out."""

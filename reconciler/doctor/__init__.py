@@ -1,0 +1,1 @@
+"""`waypost doctor`: every part of a deployment, tried as it is."""

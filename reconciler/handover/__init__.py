@@ -1,0 +1,1 @@
+"""A hand-written directory becomes ours, and theirs again, without a change on the wire."""
