@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from reconciler.blaming import Blame, blame
 from reconciler.core import redact
 from reconciler.core.plan import ABSENT, Change, side_hash
 from reconciler.core.target import Attempt, Target, TargetError, Verdict
@@ -120,6 +121,9 @@ def compensate(world: World, planned: Planned, results: dict[str, Result], refut
         if result.word != "proven" or result.attempt is None or cause is None:
             continue
         changes = planned.plan.of(instance).changes
+        companions = _companions(world, result.attempt, changes, cause.id, reason)
+        if not companions.resources:
+            continue
         undone = world.targets[instance].undo(result.attempt, planned.observed[instance].live)
         taken_back = events.ApplyUndone(
             instance=instance,
@@ -130,19 +134,34 @@ def compensate(world: World, planned: Planned, results: dict[str, Result], refut
             changes={str(change.address): None if change.live is ABSENT else change.live for change in changes},
         )
         _record(world, instance, taken_back)
-        _record(world, instance, _companions(world, result.attempt, changes, cause.id, reason))
+        _record(world, instance, companions)
 
 
 def _companions(
     world: World, attempt: Attempt, changes: Iterable[Change], cause: str, reason: str
 ) -> events.ResourcesQuarantined:
     why = world.log.view(views.Quarantine).why
+    culprits = frozenset(address for address, one in why.items() if one.attempt == cause and one.culprit)
+    at_fault = blame(world, attempt.commit, changes, culprits)
+    return _quarantined(attempt, at_fault, changes, culprits, cause=cause, reason=reason)
+
+
+def _quarantined(
+    attempt: Attempt,
+    at_fault: Blame,
+    changes: Iterable[Change],
+    culprits: Iterable[Address],
+    *,
+    cause: str,
+    reason: str,
+) -> events.ResourcesQuarantined:
     return events.ResourcesQuarantined(
         instance=attempt.instance,
         attempt=cause,
         commit=attempt.commit,
-        resources={str(change.address): side_hash(change.want) for change in changes},
-        culprits=tuple(sorted(str(a) for a, one in why.items() if one.attempt == cause and one.culprit)),
+        resources={str(one.address): side_hash(one.want) for one in changes if one.address in at_fault.addresses},
+        culprits=tuple(sorted(map(str, culprits))),
+        commits=at_fault.commits,
         reason=reason,
     )
 
@@ -248,13 +267,9 @@ def _refuted(
     refuted = events.ApplyRefuted(
         **common, reason=verdict.evidence, faults={str(address): fault for address, fault in verdict.faults.items()}
     )
-    changed = {str(change.address) for change in changes}
-    quarantined = events.ResourcesQuarantined(
-        **common,
-        resources={str(change.address): side_hash(change.want) for change in changes},
-        culprits=tuple(sorted(str(address) for address in verdict.faults if str(address) in changed)),
-        reason=verdict.evidence,
-    )
+    culprits = (verdict.suspects | verdict.faults.keys()) & {change.address for change in changes}
+    at_fault = blame(world, attempt.commit, changes, culprits)
+    quarantined = _quarantined(attempt, at_fault, changes, culprits, cause=attempt.id, reason=verdict.evidence)
     stream = f"target/{attempt.instance}"
     world.log.append(
         [

@@ -60,7 +60,7 @@ def run_pass(world: World) -> Outcome:
     if world.read_only:
         return Outcome(state="waiting", said="read-only: nothing is applied", plan=planned.plan)
     results = _apply(world, planned)
-    if any(result.word == "refuted" for result in results.values()):
+    if any(cause.commit == head for cause in world.log.view(views.Quarantine).why.values()):
         reviewing.propose_revert(world, head)
     return _troubled(_conclude(world, planned, results), troubles)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from reconciler.core import policy as policies
 from reconciler.core.plan import Plan
@@ -21,6 +22,7 @@ from state import events, outbox, views
 from state.log import Entry
 from state.model import digest
 from state.review import ProposalRecord
+from state.views import Revision
 
 KEPT = timedelta(days=30)
 """How long the branch of a settled proposal stays; the log keeps its commit's id for ever."""
@@ -150,26 +152,19 @@ def publish(world: World) -> None:
 
 
 def propose_revert(world: World, head: str) -> None:
-    """Propose that main say again what is true: the state of the last revision, after what followed was refuted."""
+    """Propose that main say again what is true, after some of it was refuted and undone."""
     latest = world.log.view(views.Revisions).latest
-    if latest is None or latest.commit == head:
-        return
     id = f"revert-{head[:12]}"
-    title = f"Revert {head[:12]}: Traefik refused what it asks for"
+    if latest is None or latest.commit == head or id in world.log.view(views.Proposals).items:
+        return
+    causes = world.log.view(views.Quarantine).why.values()
+    blamed = max((cause.commits for cause in causes if cause.commit == head), key=len, default=())
+    title = f"Revert {', '.join(commit[:12] for commit in blamed or (head,))}: Traefik refused what it asks for"
     try:
-        commit = proposals.revert_to(
-            world.store,
-            latest.commit,
-            parent=head,
-            id=id,
-            title=title,
-            body=f"It was undone; revision {latest.number} is live. This makes main say so.",
-            trailers={"Waypost-Request": id, "Waypost-Tool": "reconciler", "Waypost-Client": ACTOR},
-            author=f"Waypost <{ACTOR}@localhost>",
-            at=world.clock.now(),
-        )
+        commit = _reverted(world, latest, head, blamed, id, title)
     except ProposalRefused:
-        return  # proposed before
+        return  # main says so already
+    resources = touches(load(world, commit), load(world, head))
     made = events.ProposalMade(
         proposal=id,
         branch=proposals.branch(id),
@@ -178,13 +173,31 @@ def propose_revert(world: World, head: str) -> None:
         tool="reconciler",
         client=ACTOR,
         title=title,
-        resources=tuple(sorted(map(str, touches(load(world, latest.commit), load(world, head))))),
+        resources=tuple(sorted(map(str, resources))),
     )
     proposed = events.ProposedRevert(commit=head, proposal=id, reason="its apply was refuted and undone")
     stream = f"proposal/{id}"
     world.log.append(
         [Entry(stream=stream, event=made, key=f"made:{id}"), Entry(stream=stream, event=proposed, key=f"revert:{id}")]
     )
+
+
+def _reverted(world: World, latest: Revision, head: str, blamed: Sequence[str], id: str, title: str) -> str:
+    """The commit of a proposal without the commits to blame, or, where they cannot be told apart, of the revision."""
+    common: dict[str, Any] = {
+        "parent": head,
+        "id": id,
+        "title": title,
+        "trailers": {"Waypost-Request": id, "Waypost-Tool": "reconciler", "Waypost-Client": ACTOR},
+        "author": f"Waypost <{ACTOR}@localhost>",
+        "at": world.clock.now(),
+    }
+    if blamed:
+        with contextlib.suppress(ProposalRefused):
+            body = "They were undone; what came with them on main is live. This makes main say so."
+            return proposals.take_back(world.store, blamed, body=body, **common)
+    body = f"It was undone; revision {latest.number} is live. This makes main say so."
+    return proposals.revert_to(world.store, latest.commit, body=body, **common)
 
 
 def open_proposals(world: World) -> list[ProposalRecord]:

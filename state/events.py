@@ -374,6 +374,7 @@ class ResourcesQuarantined(Event):
     resources: Json  # address -> hash of the want that is kept out ("" for a delete)
     reason: str
     culprits: tuple[str, ...] = ()  # those the target complained of; empty where it named none
+    commits: tuple[str, ...] = ()  # those of main that brought them, oldest first; empty where nobody can say
 
 
 @dataclass(frozen=True, kw_only=True)

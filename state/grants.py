@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from state.events import (
     ApplyProven,
-    ApplyRefuted,
     CommitApproved,
     ConsentGiven,
     HistoryRewritten,
@@ -58,7 +57,7 @@ class Grants(View):
     consent to a commit of main that was not taken notice of yet.
     """
 
-    version = 2
+    version = 3
 
     proposed: dict[str, Grant] = field(default_factory=dict)  # proposal -> grant, until it is approved
     early: dict[str, Grant] = field(default_factory=dict)  # commit that is not known to be on main yet -> grant
@@ -128,13 +127,18 @@ class Grants(View):
         self.line.clear()
         self.line[event.now] = kept
 
-    @on(ApplyProven, ApplyRefuted, ResourcesQuarantined)
-    def _happen(self, event: ApplyProven | ApplyRefuted | ResourcesQuarantined, at: Recorded) -> None:
-        """The losses of one instance have happened, or were undone: either way the agreement is used up."""
-        refuted = not isinstance(event, ApplyProven)
+    @on(ApplyProven, ResourcesQuarantined)
+    def _happen(self, event: ApplyProven | ResourcesQuarantined, at: Recorded) -> None:
+        """The losses of one instance have happened, or were undone: either way the agreement is used up.
+
+        Commits that are not to blame for what was undone are tried again, as they were agreed to.
+        """
+        refuted = isinstance(event, ResourcesQuarantined)
+        blamed = event.commits if isinstance(event, ResourcesQuarantined) else ()
         for commit in self._up_to(event.commit):
-            grant = self.line[commit].without(event.instance)
-            self.line[commit] = replace(grant, seen=False) if refuted else grant
+            if not blamed or commit in blamed:
+                grant = self.line[commit].without(event.instance)
+                self.line[commit] = replace(grant, seen=False) if refuted else grant
 
     @on(RevisionMade)
     def _revise(self, event: RevisionMade, at: Recorded) -> None:

@@ -182,11 +182,14 @@ class Cause:
     reason: str
     seq: int
     culprit: bool = True
+    commits: tuple[str, ...] = ()  # those of main that brought it; empty where nobody can say
 
 
 @dataclass
 class Quarantine(View):
     """Resources that stay out: address -> hash of the want that was refuted, and why."""
+
+    version = 2
 
     held: dict[Address, str] = field(default_factory=dict)
     why: dict[Address, Cause] = field(default_factory=dict)
@@ -198,7 +201,7 @@ class Quarantine(View):
             if address:
                 self.held[address] = want_hash
                 culprit = not event.culprits or text in event.culprits
-                self.why[address] = Cause(event.commit, event.attempt, event.reason, at.seq, culprit)
+                self.why[address] = Cause(event.commit, event.attempt, event.reason, at.seq, culprit, event.commits)
 
     @on(QuarantineLifted)
     def _lift(self, event: QuarantineLifted, at: Recorded) -> None:

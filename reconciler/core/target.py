@@ -65,12 +65,14 @@ class Attempt:
 class Verdict:
     """What came of a write. Only "refuted" undoes and quarantines; an outage of the witness is "unknown".
 
-    `faults` names, per resource, what the target says; `evidence` is a sentence for the log.
+    `faults` names, per resource, what the target says; `suspects` is what may have caused that: these resources
+    and all they need. `evidence` is a sentence for the log.
     """
 
     outcome: Literal["proven", "refuted", "unknown"]
     evidence: str
     faults: Mapping[Address, str] = field(default_factory=dict)
+    suspects: frozenset[Address] = frozenset()
     file: str = ""  # digest of the file that this verdict is about
     seconds: float = 0.0
     remedy: str = ""

@@ -80,6 +80,43 @@ def revert_to(
     return commit_proposal(store, id=id, parent=parent, tree=restored, text=text, author=author, at=at)
 
 
+def take_back(
+    store: Store,
+    commits: Sequence[str],
+    *,
+    parent: str,
+    id: str,
+    title: str,
+    body: str,
+    trailers: Mapping[str, str],
+    author: str,
+    at: datetime,
+) -> str:
+    """Propose `parent` without what these commits of its history changed, newest first; answer the commit.
+
+    The policy stays as it is. Raises as `propose` does, also where later commits build on what would go.
+    """
+    now = store.commit(parent).tree
+    with plain_words(f"cannot take back {', '.join(commits)} in {store.path}"):
+        without = now
+        for commit in reversed(commits):
+            without = _without(store, without, commit)
+        without = _with_paths_of(store, without, now, (POLICY,))
+    text = message.compose(title, body, trailers)
+    return commit_proposal(store, id=id, parent=parent, tree=without, text=text, author=author, at=at)
+
+
+def _without(store: Store, tree: str, commit: str) -> str:
+    """A tree without what one commit changed, merged as `git revert` does."""
+    done = store.commit(commit)
+    if not done.parents:
+        raise ProposalRefused([f"{commit[:12]} is the first commit"])
+    merged = store.repository.merge_trees(done.tree, tree, store.commit(done.parents[0]).tree)
+    if merged.conflicts:
+        raise ProposalRefused([f"later commits build on {commit[:12]}"])
+    return str(merged.write_tree(store.repository))
+
+
 def commit_proposal(store: Store, *, id: str, parent: str, tree: str, text: str, author: str, at: datetime) -> str:
     """Commit a finished tree as the proposal `id`. Raises ProposalRefused where it equals its parent's."""
     if fault := id_fault(id):

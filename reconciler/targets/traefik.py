@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
 from reconciler.core.target import Attempt, Observation, TargetError, Validation, Verdict
 from reconciler.ports import Chance, Clock, Files
+from reconciler.targets import proof
 from reconciler.targets.owned import NAME, Lock, OwnedFile
 from reconciler.targets.shadow import Shadow
 from reconciler.targets.surroundings import Surroundings
@@ -145,7 +147,8 @@ class TraefikTarget:
             return self._verdict("unknown", evidence, started, file=on_disk, remedy=remedy)
         if sight.faults:
             named = "; ".join(f"{address}: {fault}" for address, fault in sorted(sight.faults.items())[:10])
-            return self._verdict("refuted", named, started, faults=sight.faults, file=after)
+            refuted = self._verdict("refuted", named, started, faults=sight.faults, file=after)
+            return replace(refuted, suspects=frozenset(proof.needs(sight.faults, attempt.live)))
         if sight.seen:
             return self._verdict("proven", _evidence(attempt, sight), started, file=after)
         if sight.outage:

@@ -176,6 +176,33 @@ def test_what_one_instance_refuses_is_taken_back_from_the_other(two):
     assert two.status("a.lab") != 404
 
 
+def test_commits_that_came_with_a_refused_one_are_applied_without_it(two):
+    with two.world() as world:
+        first = two.push({"traefik/a.yaml": routes("a")}, "good")
+        bad = two.push({"edge/e.yaml": routes("e1", "e2"), "traefik/b.yaml": routes("b")}, "bad")
+        last = two.push({"traefik/c.yaml": routes("c"), "edge/f.yaml": routes("f")}, "good, too")
+        refuse(world, "zedge")
+    assert two.run().state == "waiting"
+    assert [two.status(f"{name}.lab") == 404 for name in "abc"] == [False, True, False]
+    assert two.edge.get("f.lab")[0] != 404
+    assert two.edge.get("e2.lab")[0] == 404
+    assert {one.commits for one in two.events(events.ResourcesQuarantined)} == {(bad,)}
+    with two.world() as world:
+        (proposed,) = world.log.view(views.Proposals).open()
+        assert world.store.changed(proposed.commit, last) == ["edge/e.yaml", "traefik/b.yaml"]
+        assert first and world.store.is_ancestor(first, proposed.commit)
+
+
+def test_a_refused_commit_takes_those_with_it_that_touch_the_same_resource(two):
+    with two.world() as world:
+        two.push({"traefik/a.yaml": routes("a"), "edge/e.yaml": routes("e1", "e2")})
+        two.push({"edge/e.yaml": routes("e1", "e2", priority=3)})
+        two.push({"traefik/b.yaml": routes("b")})
+        refuse(world, "zedge")
+    assert two.run().state == "waiting"
+    assert [two.status(f"{name}.lab") == 404 for name in "ab"] == [True, False]
+
+
 def refuse(world, instance):
     """A pass in which one instance's Traefik refuses what it is given."""
     from reconciler import loop
