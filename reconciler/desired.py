@@ -19,7 +19,6 @@ from reconciler.traefik import kinds
 from state.model import Address, Problem, Snapshot, Spec
 
 NOTES = "x-waypost"
-_SUFFIXES = (".yaml", ".yml", ".toml")
 _FILE, _EXECUTABLE, _LINK, _SUBMODULE = 0o100644, 0o100755, 0o120000, 0o160000
 _MODES = {
     _LINK: "a symbolic link, which is never followed; commit the file itself",
@@ -221,7 +220,7 @@ class _Gathered:
         instance = self._owner(entry.path)
         if fault := _mode_fault(entry, bool(instance) or entry.path == policies.FILE):
             self._found[entry.path] = (Problem(message=fault, file=entry.path),)
-        elif instance and entry.path.lower().endswith(_SUFFIXES):
+        elif instance and kinds.is_loaded(entry.path):
             try:
                 self._add(instance, entry.path, cache.content(store, entry))
             except GitError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.desired import Desired, Instance, read_file
 from reconciler.edit import EditError, remove_resource, set_resource
 from reconciler.secrets import find_secrets
-from reconciler.traefik import validate
+from reconciler.traefik import kinds, validate
 from reconciler.traefik.references import references
 from shards.kit import Refused
 from state.model import Address, Problem, Snapshot, Spec
@@ -33,7 +33,7 @@ class Ground:
     def owner(self, path: str) -> Instance | None:
         """The instance that reads this file, if any does."""
         inside = [one for one in self.instances if path.startswith(f"{one.directory}/")]
-        reads = path.lower().endswith((".yaml", ".yml", ".toml"))
+        reads = kinds.is_loaded(path)
         return max(inside, key=lambda one: len(one.directory), default=None) if reads else None
 
 
@@ -143,7 +143,7 @@ def _errors(snapshot: Snapshot, judged: Collection[Address]) -> list[Problem]:
             name[:2]: "a neighbour's file" for name in named if name[2] and Address(instance, *name[:2]) not in others
         }
         live = validate.LiveNames(foreign_files=trusted)
-        problems = validate.check({**others, **mine}, desired_places={}, live=live)
+        problems = validate.check({**others, **mine}, live=live)
         told = {str(address) for address in mine}
         found += [one for one in problems if one.severity == "error" and one.address in told]
     return found

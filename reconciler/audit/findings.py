@@ -111,7 +111,7 @@ def _shape_faults(kind: str, name: str, item: Item) -> Iterator[str]:
     trusted = {(one.kind, one.name.removesuffix("@file")): "elsewhere" for one in references(kind, spec)}
     trusted.pop((kind, plain), None)
     live = validate.LiveNames(foreign_files=trusted)
-    for problem in validate.check({Address("", kind, plain): spec}, desired_places={}, live=live):
+    for problem in validate.check({Address("", kind, plain): spec}, live=live):
         if problem.severity == "error":
             yield problem.message
 

@@ -15,8 +15,7 @@ from reconciler.doctor.machine import space
 from reconciler.home import NETWORK_FILE_SYSTEMS, file_system
 from reconciler.ports import Disk
 from reconciler.targets.owned import FOLDER
-
-LOADED = (".yml", ".yaml", ".toml")
+from reconciler.traefik import kinds
 
 
 class Answer(Protocol):
@@ -147,7 +146,7 @@ def everything_readable(name: str, directory: Path) -> Finding:
 def _readable(path: Path) -> bool:
     if path.is_dir():
         return path.is_symlink() or os.access(path, os.R_OK | os.X_OK)  # Traefik passes over a linked directory
-    return path.suffix.lower() not in LOADED or os.access(path, os.R_OK)
+    return not kinds.is_loaded(path.name) or os.access(path, os.R_OK)
 
 
 def api_answers(name: str, witness: Witness) -> tuple[Finding, str]:

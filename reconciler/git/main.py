@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Literal
 
 import pygit2
-from pygit2.enums import MergeFlag, SortMode
+from pygit2.enums import SortMode
 
-from reconciler.git import message
+from reconciler.git import message, trees
 from reconciler.git.errors import GitError, plain_words
 from reconciler.git.store import Commit, Identity, Store
 
@@ -32,23 +32,12 @@ class MergeConflict:
     paths: tuple[str, ...]
 
 
-def merge_proposal(
-    store: Store, proposal_commit: str, *, branch: str, person: str, at: datetime
-) -> Merged | MergeConflict:
-    """Put the one commit of a proposal on the branch: fast-forward where it can be, else rebased.
-
-    Author, message and trailers stay; `person` becomes the committer of a rebased commit. Never a merge
-    commit, so that plain `git revert` undoes it. Raises RefMoved where somebody moved the branch meanwhile.
-    """
-    head = _head(store, branch)
-    outcome = rebased(store, proposal_commit, onto=head, person=person, at=at)
-    if isinstance(outcome, Merged) and outcome.commit != head:
-        store.move(f"refs/heads/{branch}", outcome.commit, was=head)
-    return outcome
-
-
 def rebased(store: Store, proposal_commit: str, *, onto: str, person: str, at: datetime) -> Merged | MergeConflict:
-    """The commit that would put a proposal on top of `onto`, written but not yet pointed to by anything."""
+    """The commit that would put a proposal on top of `onto`, written but not yet pointed to by anything.
+
+    Author, message and trailers stay; `person` becomes the committer of a rebased commit. Never a merge commit, so
+    that plain `git revert` undoes it.
+    """
     proposal = store.commit(proposal_commit)
     if len(proposal.parents) != 1:
         raise GitError(
@@ -58,42 +47,19 @@ def rebased(store: Store, proposal_commit: str, *, onto: str, person: str, at: d
         return Merged(onto, "already")
     if proposal.parents[0] == onto:
         return Merged(proposal.id, "fast-forward")
-    tree = merged_tree(store, base=proposal.parents[0], ours=onto, theirs=proposal.id)
-    if isinstance(tree, MergeConflict):
-        return tree
+    base, ours, theirs = (store.commit(side).tree for side in (proposal.parents[0], onto, proposal.id))
+    with plain_words(f"cannot merge {proposal.id} with {onto} in {store.path}"):
+        tree = trees.merged(store.repository, base=base, ours=ours, theirs=theirs)
+    if not isinstance(tree, str):
+        return MergeConflict(tree)
     if tree == store.commit(onto).tree:
         return Merged(onto, "already")
     return Merged(_replayed(store, proposal, tree, onto, Identity.parse(person).signed(at)), "rebase")
 
 
-def merged_tree(store: Store, *, base: str, ours: str, theirs: str) -> str | MergeConflict:
-    """The tree in which both sides' changes since `base` are made, line by line as Git merges.
-
-    Renames are not guessed: a file that moved away under an edit is a conflict for a person.
-    """
-    ancestor, left, right = (pygit2.Oid(hex=store.commit(side).tree) for side in (base, ours, theirs))
-    with plain_words(f"cannot merge {theirs} with {ours} in {store.path}"):
-        index = store.repository.merge_trees(ancestor, left, right, flags=MergeFlag(0))
-        if index.conflicts is not None:
-            return MergeConflict(_conflicting(index))
-        return str(index.write_tree(store.repository))
-
-
-def _conflicting(index: pygit2.Index) -> tuple[str, ...]:
-    sides = [side for conflict in index.conflicts or () for side in conflict if side is not None]
-    return tuple(sorted({side.path for side in sides}))
-
-
 def _replayed(store: Store, proposal: Commit, tree: str, onto: str, committer: pygit2.Signature) -> str:
     author = store.repository[proposal.id].author
     return store.write_commit(tree=tree, parents=(onto,), author=author, committer=committer, text=proposal.message)
-
-
-def _head(store: Store, branch: str) -> str:
-    head = store.head(branch)
-    if head is None:
-        raise GitError(f"{store.path} has no branch '{branch}'; create it, or name another in WAYPOST_DESIRED_BRANCH")
-    return head
 
 
 # ── how commits came to main ─────────────────────────────────────────────────────────────────────

@@ -111,10 +111,10 @@ def _without(store: Store, tree: str, commit: str) -> str:
     done = store.commit(commit)
     if not done.parents:
         raise ProposalRefused([f"{commit[:12]} is the first commit"])
-    merged = store.repository.merge_trees(done.tree, tree, store.commit(done.parents[0]).tree)
-    if merged.conflicts:
-        raise ProposalRefused([f"later commits build on {commit[:12]}"])
-    return str(merged.write_tree(store.repository))
+    merged = trees.merged(store.repository, base=done.tree, ours=tree, theirs=store.commit(done.parents[0]).tree)
+    if not isinstance(merged, str):
+        raise ProposalRefused([f"later commits build on what {commit[:12]} did to {', '.join(merged)}"])
+    return merged
 
 
 def commit_proposal(store: Store, *, id: str, parent: str, tree: str, text: str, author: str, at: datetime) -> str:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode, ObjectType
+from pygit2.enums import FileMode, MergeFlag, ObjectType
 
 from reconciler.git.errors import GitError
 
@@ -52,6 +52,19 @@ def differences(repository: pygit2.Repository, old: str, new: str) -> Iterator[D
                 pending.append((path, directory(was), directory(now), depth + 1))
             if _file(was) != _file(now):
                 yield Difference(path, _file(was), _file(now))
+
+
+def merged(repository: pygit2.Repository, *, base: str, ours: str, theirs: str) -> str | tuple[str, ...]:
+    """The tree in which the changes of both sides since `base` are made; or the paths at which they conflict.
+
+    Renames are not guessed: a file that moved away under an edit is a conflict for a person.
+    """
+    ancestor, left, right = (pygit2.Oid(hex=tree) for tree in (base, ours, theirs))
+    index = repository.merge_trees(ancestor, left, right, flags=MergeFlag(0))
+    if index.conflicts is None:
+        return str(index.write_tree(repository))
+    sides = [side for conflict in index.conflicts for side in conflict if side is not None]
+    return tuple(sorted({side.path for side in sides}))
 
 
 def refuse_endless(path: str, seen: int, depth: int) -> None:

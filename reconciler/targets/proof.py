@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from reconciler.traefik import mentions
 from reconciler.traefik.api import EntryPoint, Item, Runtime
 from state.model import Address, Snapshot, Spec
 
@@ -81,52 +82,12 @@ def caused(
 
     A resource that is as before, and so is all it refers to, was broken by somebody else.
     """
-    touched = dependents(changed(live, previous) | set(gone), live)
+    touched = mentions.users(changed(live, previous) | set(gone), live)
     return {address: fault for address, fault in found.items() if address in touched}
 
 
 def changed(live: Snapshot, previous: Snapshot) -> set[Address]:
     return {address for address, spec in live.items() if address not in previous or previous[address] != spec}
-
-
-def dependents(of: Collection[Address], live: Snapshot) -> set[Address]:
-    """These and all that refers to them, directly or not."""
-    users: dict[Address, list[Address]] = {}
-    names = _by_name({*live, *of})
-    for address, spec in live.items():
-        for referred in _references(spec, names):
-            users.setdefault(referred, []).append(address)
-    return _closure(of, lambda address: users.get(address, ()))
-
-
-def needs(starts: Iterable[Address], live: Snapshot) -> set[Address]:
-    """These and all that they refer to, directly or not."""
-    names = _by_name(live)
-    return _closure(starts, lambda address: _references(live.get(address), names))
-
-
-def _closure(starts: Iterable[Address], following: Callable[[Address], Iterable[Address]]) -> set[Address]:
-    found = set(starts)
-    ahead = list(found)
-    while ahead:
-        for address in following(ahead.pop()):
-            if address not in found:
-                found.add(address)
-                ahead.append(address)
-    return found
-
-
-def _by_name(addresses: Iterable[Address]) -> dict[str, list[Address]]:
-    names: dict[str, list[Address]] = {}
-    for address in addresses:
-        names.setdefault(address.name, []).append(address)
-    return names
-
-
-def _references(spec: Spec, names: Mapping[str, list[Address]]) -> Iterator[Address]:
-    """Any text that is the name of a known resource counts as a reference: rather one too many."""
-    for text in _texts(spec):
-        yield from names.get(text.removesuffix("@file"), ())
 
 
 def variants(name: str, doors: Iterable[str]) -> Iterator[str]:
@@ -212,14 +173,3 @@ def _troubled(item: Item) -> str:
 
 def _words(item: Item) -> str:
     return f"{item.status}: {'; '.join(item.errors) or 'Traefik gives no reason'}"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)

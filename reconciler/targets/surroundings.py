@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.core.target import TargetError
 from reconciler.ports import Files, Kind
 from reconciler.targets.owned import FOLDER, NAME
-from reconciler.traefik import foreign
+from reconciler.traefik import foreign, kinds
 from reconciler.traefik.rivals import Rival, rival
 from state.model import Address, Problem, Snapshot, digest, digest_bytes
 
@@ -113,5 +113,5 @@ class Surroundings:
 
     def _loaded(self, listed: Callable[[Path], Iterator[Path]]) -> Iterator[tuple[str, Path]]:
         for path in listed(self._directory):
-            if foreign.is_loaded(path.name):
+            if kinds.is_loaded(path.name):
                 yield str(path.relative_to(self._directory)), path

@@ -10,13 +10,13 @@ from typing import Final, Literal
 
 from reconciler.core.target import Attempt, Observation, TargetError, Validation, Verdict
 from reconciler.ports import Chance, Clock, Files
-from reconciler.targets import proof
 from reconciler.targets.owned import NAME, Lock, OwnedFile
 from reconciler.targets.shadow import Shadow
 from reconciler.targets.surroundings import Surroundings
 from reconciler.targets.survey import Survey
 from reconciler.targets.trial import Trial
 from reconciler.targets.waiting import Sight, Waiting
+from reconciler.traefik import mentions
 from reconciler.traefik import render as rendering
 from reconciler.traefik.api import TraefikApi
 from state.model import Address, Snapshot, digest_bytes
@@ -148,7 +148,7 @@ class TraefikTarget:
         if sight.faults:
             named = "; ".join(f"{address}: {fault}" for address, fault in sorted(sight.faults.items())[:10])
             refuted = self._verdict("refuted", named, started, faults=sight.faults, file=after)
-            return replace(refuted, suspects=frozenset(proof.needs(sight.faults, attempt.live)))
+            return replace(refuted, suspects=frozenset(mentions.used(sight.faults, attempt.live)))
         if sight.seen:
             return self._verdict("proven", _evidence(attempt, sight), started, file=after)
         if sight.outage:

@@ -13,7 +13,7 @@ from reconciler.targets.owned import FOLDER, NAME
 from reconciler.targets.shadow import Shadow, ShadowVerdict
 from reconciler.targets.surroundings import Listing, Surroundings
 from reconciler.targets.survey import Survey, Witness
-from reconciler.traefik import render, validate
+from reconciler.traefik import mentions, render, validate
 from reconciler.traefik.api import EntryPoint
 from reconciler.traefik.foreign import Neighbours
 from state.model import Address, Problem, Snapshot, Spec
@@ -114,8 +114,8 @@ class Trial:
 
 def _affected(wanted: Snapshot, touched: Collection[Address]) -> Snapshot:
     """What a change can break, and all that needs: the rest was decoded and built when it was applied."""
-    users = proof.dependents(touched, wanted) & wanted.keys()
-    return {address: wanted[address] for address in proof.needs(users, wanted)}
+    users = mentions.users(touched, wanted) & wanted.keys()
+    return {address: wanted[address] for address in mentions.used(users, wanted)}
 
 
 def _unused(wanted: Snapshot, new: Collection[Address]) -> list[Address]:
@@ -123,7 +123,7 @@ def _unused(wanted: Snapshot, new: Collection[Address]) -> list[Address]:
     candidates = sorted(a for a in new if a.kind in ("http.services", "http.middlewares"))
     if not candidates:
         return []
-    used = proof.needs((address for address in wanted if address.kind == "http.routers"), wanted)
+    used = mentions.used((address for address in wanted if address.kind == "http.routers"), wanted)
     return [address for address in candidates if address not in used]
 
 

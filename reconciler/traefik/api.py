@@ -72,12 +72,16 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryPoint:
-    """A door of Traefik. `http` holds its options, `address` its port (masked where the API masks it)."""
+    """A door of Traefik. `http` holds its options, `address` its port (masked where the API masks it).
+
+    `options` is all that the API says of it.
+    """
 
     name: str
     address: str = ""
     as_default: bool = False
     http: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def udp(self) -> bool:
@@ -316,6 +320,7 @@ def _entry_point(answer: Json) -> EntryPoint:
         address=str(answer.get("address", "")),
         as_default=answer.get("asDefault") is True,
         http=http if isinstance(http, dict) else {},
+        options=answer,
     )
 
 

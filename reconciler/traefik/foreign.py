@@ -13,8 +13,6 @@ from reconciler.traefik import decoder, kinds
 from reconciler.traefik.kinds import Named
 from state.model import Problem, Spec
 
-SUFFIXES = (".yml", ".yaml", ".toml")
-
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -38,17 +36,12 @@ class Neighbours:
         return found
 
 
-def is_loaded(name: str) -> bool:
-    """Does Traefik load a file of this name? Hidden ones too."""
-    return name.lower().endswith(SUFFIXES)
-
-
 def read_neighbours(files: Files, directory: Path, ours: Path) -> Neighbours:
     """Every file below `directory` that Traefik loads, except ours. Never raises; what cannot be read is a problem."""
     contents, unread, problems = dict[str, bytes](), dict[str, str](), list[Problem]()
     try:
         for path in files.walk(directory):
-            if path != ours and is_loaded(path.name):
+            if path != ours and kinds.is_loaded(path.name):
                 read_into(files, path, str(path.relative_to(directory)), contents, unread)
     except OSError as error:
         place = str(error.filename or directory)
@@ -68,17 +61,20 @@ def read_into(files: Files, path: Path, name: str, contents: dict[str, bytes], u
         contents[name] = content
 
 
-def neighbours(contents: Mapping[str, bytes], unread: Mapping[str, str]) -> Neighbours:
+def neighbours(
+    contents: Mapping[str, bytes], unread: Mapping[str, str], *, largest: int = document.LARGEST
+) -> Neighbours:
     """What these files define, in the order in which Traefik reads them; `unread` says why some have no content.
 
     Where two files define a name the first wins: files are read depth first, entries in the order of their bytes.
+    A file of more than `largest` bytes is not read.
     """
     problems = [
         Problem(message=f"cannot be read: {reason}", file=name, severity="warning") for name, reason in unread.items()
     ]
     names, found = dict[Named, str](), dict[str, Mapping[Named, Spec]]()
     for name, content in contents.items():
-        found[name] = _resources(content, name, problems)
+        found[name] = _resources(content, name, problems, largest)
         for key in found[name]:
             first = names.setdefault(key, name)
             if first != name and key[0] != kinds.CERTIFICATES:
@@ -87,12 +83,12 @@ def neighbours(contents: Mapping[str, bytes], unread: Mapping[str, str]) -> Neig
     return Neighbours(names, problems, found)
 
 
-def _resources(content: bytes, name: str, problems: list[Problem]) -> Mapping[Named, Spec]:
+def _resources(content: bytes, name: str, problems: list[Problem], largest: int) -> Mapping[Named, Spec]:
     if b"{{" in content:
         message = "holds Go templates, which only Traefik can execute; what it defines is not known here"
         problems.append(Problem(message=message, file=name, severity="warning"))
         return {}
-    read = document.read(name, content, trusting=True)
+    read = document.read(name, content, trusting=True, largest=largest)
     shaped = kinds.examine(read.value)
     problems.extend(read.problems)
     severity = "error" if decoder.rejects(read.value) else "warning"

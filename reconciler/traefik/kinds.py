@@ -344,3 +344,11 @@ def _nearest(key: str, names: Iterable[str]) -> str | None:
     folded = {name.casefold(): name for name in names}
     near = get_close_matches(key.casefold(), folded, n=1)
     return folded[near[0]] if near else None
+
+
+_SUFFIXES = (".yml", ".yaml", ".toml")
+
+
+def is_loaded(name: str) -> bool:
+    """Does Traefik load a file of this name? Hidden ones too."""
+    return name.lower().endswith(_SUFFIXES)

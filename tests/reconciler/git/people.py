@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.git.main import Merged, merge_proposal
+from reconciler.git.main import MergeConflict, Merged, rebased
 from reconciler.git.proposals import proposals, propose
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
@@ -118,6 +118,15 @@ def files_of(store: Store, commit: str) -> dict[str, bytes]:
     return {entry.path: store.read(entry.id) for entry in store.entries(commit)}
 
 
+def merge(store: Store, commit: str) -> Merged | MergeConflict:
+    """Ada puts a proposal on main, the way the command line does."""
+    head = main_of(store)
+    outcome = rebased(store, commit, onto=head, person=ADA, at=AT)
+    if isinstance(outcome, Merged) and outcome.commit != head:
+        store.move("refs/heads/main", outcome.commit, was=head)
+    return outcome
+
+
 def object_file(store: Store, id: str) -> Path:
     return store.path / "objects" / id[:2] / id[2:]
 
@@ -136,7 +145,7 @@ def the_road(place: Path | str) -> None:
     store = Store.open(place)
     proposal = proposals(store).get("a") or proposed(store, "a", {"traefik/a.yaml": b"a"})
     print("proposed", proposal, flush=True)  # noqa: T201 - the parent process reads it
-    merged = merge_proposal(store, proposal, branch="main", person=ADA, at=AT)
+    merged = merge(store, proposal)
     assert isinstance(merged, Merged)
     print("merged", merged.commit, flush=True)  # noqa: T201
     store.keep(1, merged.commit)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.git.main import Approval, approvals, merge_proposal
+from reconciler.git.main import Approval, approvals
 from reconciler.git.proposals import proposals
 from reconciler.git.store import Store
-from tests.reconciler.git.people import ADA, AT, FILES, Person, clone, main_of, proposed
+from tests.reconciler.git.people import ADA, FILES, Person, clone, main_of, merge, proposed
 
 LINES = FILES["traefik/first.yaml"]
 
@@ -90,7 +90,7 @@ def test_a_rebase_is_read_by_its_trailers(store: Store, start: str, fetched: Per
 def test_our_own_merge_is_read_just_the_same(store: Store, start: str, proposal: str) -> None:
     other = proposed(store, "b", {"traefik/b.yaml": b"b"})
     for commit in (proposal, other):
-        merge_proposal(store, commit, branch="main", person=ADA, at=AT)
+        merge(store, commit)
     assert read(store, start) == [("fast-forward", "a", "unknown"), ("rebase", "b", ADA)]
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.git.main import MergeConflict, Merged, merge_proposal, rebased
+from reconciler.git.main import MergeConflict, Merged, rebased
 from reconciler.git.proposals import proposals
 from reconciler.git.store import GitError, RefMoved, Store
-from tests.reconciler.git.people import ADA, AT, FILES, Person, content, files_of, main_of, proposed
+from tests.reconciler.git.people import ADA, AT, FILES, Person, content, files_of, main_of, merge, proposed
 
 LINES = FILES["traefik/first.yaml"]
-
-
-def merge(store: Store, commit: str) -> Merged | MergeConflict:
-    return merge_proposal(store, commit, branch="main", person=ADA, at=AT)
 
 
 def test_a_proposal_on_top_of_main_is_fast_forwarded(store: Store) -> None:
@@ -112,12 +108,6 @@ def test_what_has_two_parents_is_no_proposal(store: Store, ada: Person) -> None:
     ada.push("origin", "HEAD:refs/heads/proposals/odd")
     with pytest.raises(GitError, match="it has 2 parents, a proposal has one"):
         merge(store, proposals(store)["odd"])
-
-
-def test_a_missing_branch_is_named(store: Store) -> None:
-    commit = proposed(store, "a", {"traefik/a.yaml": b"a"})
-    with pytest.raises(GitError, match="has no branch 'trunk'"):
-        merge_proposal(store, commit, branch="trunk", person=ADA, at=AT)
 
 
 def test_a_person_can_plainly_revert_what_was_merged(store: Store, ada: Person) -> None:

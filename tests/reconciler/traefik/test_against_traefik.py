@@ -323,7 +323,7 @@ def test_parts_that_disable_their_router_are_named_beforehand(judge: Judge, grou
     assert not judge.rejects(orjson.dumps(content))
     real = judge.faults("http.routers", list(section["routers"]))
     snapshot = {Address("t", *name): spec for name, spec in kinds.split(content).items()}
-    problems = validate.check(snapshot, desired_places={}, live=validate.LiveNames())
+    problems = validate.check(snapshot, live=validate.LiveNames())
     named = {problem.address for problem in problems if problem.severity == "error"}
     assert [f"t/http.{group}/part-{number}" in named for number in range(len(parts))] == real
 

@@ -10,7 +10,7 @@ SPEC = {"rule": "Host(`a.test`)", "service": "noop@internal"}
 
 def severities(*there):
     live = LiveNames(foreign_files={NAMED: "theirs.yml"}, foreign_specs={NAMED: there})
-    found = validate.check({Address("traefik", *NAMED): SPEC}, desired_places={}, live=live)
+    found = validate.check({Address("traefik", *NAMED): SPEC}, live=live)
     return [problem.severity for problem in found if "theirs.yml" in problem.message]
 
 

@@ -25,7 +25,7 @@ def at(kind: str, name: str) -> Address:
 
 
 def found(wanted: dict[Address, Any], live: LiveNames = LIVE, severity: str = "error") -> list[Problem]:
-    return [one for one in validate.check(wanted, desired_places={}, live=live) if one.severity == severity]
+    return [one for one in validate.check(wanted, live=live) if one.severity == severity]
 
 
 def router(**fields: Any) -> dict[Address, Any]:
