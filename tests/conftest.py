@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import http.server
 import json
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from reconciler.targets.shadow import find_binary
 from reconciler.traefik.api import ApiError, TraefikApi
@@ -128,16 +136,71 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+@dataclass(frozen=True)
+class SelfSigned:
+    """A certificate for localhost by nobody whom the machine trusts, and its key, as PEM text and as files."""
+
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key(), serial_number=1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    place = tmp_path_factory.mktemp("certificate")
+    one = SelfSigned(place / "cert.pem", place / "key.pem")
+    one.certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    one.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return one
+
+
+@pytest.fixture(scope="session")
+def certificates(self_signed: SelfSigned) -> Iterator[str]:
+    """Where a Traefik gets its default certificate: making a key of its own costs it 60 ms at every reload."""
+    pair = {"certFile": str(self_signed.certificate), "keyFile": str(self_signed.key)}
+    body = json.dumps({"tls": {"stores": {"default": {"defaultCertificate": pair}}}}).encode()
+
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
-def start_traefik(tmp_path: Path, traefik_binary: Path) -> Iterator[Callable[..., RunningTraefik]]:
+def start_traefik(tmp_path: Path, traefik_binary: Path, certificates: str) -> Iterator[Callable[..., RunningTraefik]]:
     """A factory: `start_traefik(static={...}, throttle="100ms", directory=…)` -> a Traefik whose API answers.
 
-    `static` is merged over the static configuration, section by section.
+    `static` is merged over the static configuration, section by section. `certified=False` leaves it without a
+    default certificate, for tests that bring one: it may have only one.
     """
     running: list[RunningTraefik] = []
 
     def start(
-        *, static: Mapping[str, Any] | None = None, throttle: str = "100ms", directory: Path | None = None
+        *,
+        static: Mapping[str, Any] | None = None,
+        throttle: str = "100ms",
+        directory: Path | None = None,
+        certified: bool = True,
     ) -> RunningTraefik:
         home = tmp_path / f"traefik-{len(running)}"
         home.mkdir()
@@ -146,6 +209,8 @@ def start_traefik(tmp_path: Path, traefik_binary: Path) -> Iterator[Callable[...
         for _ in range(5):  # a free port may be taken by somebody else before Traefik binds it
             ports = dict(zip(("web", "websecure", "traefik"), free_ports(3), strict=True))
             configuration = _static(watched, home, ports, throttle)
+            if certified:
+                configuration["providers"]["http"] = {"endpoint": certificates, "pollInterval": "1h"}
             for section, value in (static or {}).items():
                 configuration[section] = _merged(configuration.get(section), value)
             one = RunningTraefik(binary=traefik_binary, directory=watched, home=home, ports=ports, static=configuration)

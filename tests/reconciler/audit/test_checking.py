@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -287,25 +284,20 @@ def test_credentials_come_as_a_reference_and_reach_the_api(
     assert "NO_SUCH_NAME, which is not set" in run(traefik.url, "--auth", "env:NO_SUCH_NAME").output
 
 
-def test_https_needs_the_authority_and_works_with_it(start_traefik: Start, tmp_path: Path, until: Until) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl program to make a certificate with")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True, env={"PATH": os.defpath},
-    )  # fmt: skip
-    traefik = start_traefik()
+def test_https_needs_the_authority_and_works_with_it(
+    start_traefik: Start, self_signed: Any, tmp_path: Path, until: Until
+) -> None:
+    traefik = start_traefik(certified=False)
     router = {"rule": "Host(`localhost`)", "service": "api@internal", "entryPoints": ["websecure"], "tls": {}}
-    stores = {"default": {"defaultCertificate": {"certFile": str(certificate), "keyFile": str(key)}}}
+    stores = {
+        "default": {"defaultCertificate": {"certFile": str(self_signed.certificate), "keyFile": str(self_signed.key)}}
+    }
     traefik.drop("api.yml", json.dumps({"http": {"routers": {"controls": router}}, "tls": {"stores": stores}}))
     until(listed(traefik, "controls"))
     url = f"https://localhost:{traefik.ports['websecure']}"
     refused = run(url)
     assert refused.exit_code == 1 and "--ca" in refused.output
-    told = run(url, "--ca", str(certificate))
+    told = run(url, "--ca", str(self_signed.certificate))
     assert told.exit_code == 2 and "open-controls: http.routers controls@file" in told.output
     assert "cannot be read" in run(url, "--ca", str(tmp_path / "absent.pem")).output
 

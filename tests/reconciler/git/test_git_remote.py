@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pygit2
 import pytest
@@ -400,26 +401,13 @@ class GitServer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost by nobody whom the machine trusts, and its key, in one file."""
-    place = tmp_path_factory.mktemp("certificate")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost"
-    extra = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
-    try:
-        subprocess.run([*command.split(), *extra], cwd=place, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs the `openssl` command, to make a certificate")
-    return place
-
-
 @pytest.fixture
-def https(store: Store, certificate: Path) -> Iterator[str]:
+def https(store: Store, self_signed: Any) -> Iterator[str]:
     """The address of the desired repo behind a real https server."""
     handler = type("Handler", (GitServer,), {"root": store.path.parent})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    context.load_cert_chain(self_signed.certificate, self_signed.key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -430,11 +418,11 @@ def https(store: Store, certificate: Path) -> Iterator[str]:
 
 
 def test_the_whole_way_over_https_with_a_token_and_a_ca_of_our_own(
-    https: str, store: Store, mirror: Store, ada: Person, certificate: Path
+    https: str, store: Store, mirror: Store, ada: Person, self_signed: Any
 ) -> None:
     with pytest.raises(GitError, match="WAYPOST_CA_FILE"):
         Remote(https, token=TOKEN).fetch(mirror)
-    ca_file = certificate / "cert.pem"
+    ca_file = self_signed.certificate
     with pytest.raises(GitError, match="set WAYPOST_GIT_TOKEN"):
         Remote(https, ca_file=ca_file).fetch(mirror)
     with pytest.raises(GitError, match="did not accept our credentials"):
@@ -453,9 +441,9 @@ def test_the_whole_way_over_https_with_a_token_and_a_ca_of_our_own(
 
 
 def test_a_push_that_a_forge_declines_is_an_error_with_its_words(
-    https: str, store: Store, mirror: Store, certificate: Path
+    https: str, store: Store, mirror: Store, self_signed: Any
 ) -> None:
-    origin = Remote(https, token=TOKEN, ca_file=certificate / "cert.pem")
+    origin = Remote(https, token=TOKEN, ca_file=self_signed.certificate)
     origin.fetch(mirror)
     hook = store.path / "hooks" / "update"
     hook.parent.mkdir(exist_ok=True)
