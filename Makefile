@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test soak lint types contracts constraints clean
+.PHONY: help demo test soak bench lint types contracts constraints clean
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -23,6 +23,9 @@ test: $(STAMP) ## every test, two at a time; what a missing tool forbids is skip
 
 soak: $(STAMP) ## the long tests that `make test` leaves out
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak
+
+bench: $(STAMP) ## what decisions, explanations and plans cost, as ratios within one run
+	@for each in tests/bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

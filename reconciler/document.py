@@ -49,14 +49,22 @@ class Document:
         return Problem(message=message, file=self.file, line=line, column=column, **more)
 
 
-def read(file: str, content: bytes, *, templates: bool = True, trusting: bool = False, ends: bool = False) -> Document:
+def read(
+    file: str,
+    content: bytes,
+    *,
+    templates: bool = True,
+    trusting: bool = False,
+    ends: bool = False,
+    most: int = LARGEST,
+) -> Document:
     """Read one YAML file (JSON is YAML; TOML by its suffix). Never raises; what is wrong is in `problems`.
 
     `templates=False` also refuses Go templates, comments included. `trusting` is for files that are not ours to
     refuse: aliases and merges are resolved, tags passed over, and what Traefik would not stumble over is a warning.
-    `ends=True` also says where everything ends.
+    `ends=True` also says where everything ends. A file of more than `most` bytes is not read.
     """
-    text, problem = _decode(file, content)
+    text, problem = _decode(file, content, most)
     if problem:
         return Document(file, problems=(problem,))
     found = [] if templates else list(_templates(file, text))
@@ -78,14 +86,14 @@ def comments(text: str) -> list[str]:
     return found
 
 
-def too_large(file: str, size: int) -> Problem:
+def too_large(file: str, size: int, most: int = LARGEST) -> Problem:
     """What to say of a file that is not even read."""
-    return Problem(message=f"the file is {size:,} bytes, more than {LARGEST:,}; split it", file=file)
+    return Problem(message=f"the file is {size:,} bytes, more than {most:,}; split it", file=file)
 
 
-def _decode(file: str, content: bytes) -> tuple[str, Problem | None]:
-    if len(content) > LARGEST:
-        return "", too_large(file, len(content))
+def _decode(file: str, content: bytes, most: int) -> tuple[str, Problem | None]:
+    if len(content) > most:
+        return "", too_large(file, len(content), most)
     try:
         return content.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:

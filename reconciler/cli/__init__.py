@@ -14,6 +14,7 @@ from reconciler.cli.group import waypost
 from reconciler.cli import deploying  # noqa: F401
 from reconciler.cli import answering  # noqa: F401
 from reconciler.cli import looking  # noqa: F401
+from reconciler.cli import explaining  # noqa: F401
 # isort: on
 
 __all__ = ["main", "waypost"]

@@ -28,6 +28,13 @@ def parse(text: str, protocol: str = "http") -> Node:
     return _Parser(text, TCP if protocol == "tcp" else HTTP).rule()
 
 
+def places(text: str, protocol: str = "http") -> list[tuple[Matcher, int]]:
+    """Every matcher of a rule in reading order, and the column where it stands. Raises ParseError."""
+    parser = _Parser(text, TCP if protocol == "tcp" else HTTP)
+    parser.rule()
+    return parser.places
+
+
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\ufeff]+) | (?P<line>\n) | (?P<comment>//[^\n]*|/\*.*?\*/)
       | (?P<raw>`[^`]*`) | (?P<text>"(?:[^"\\\n]|\\.)*") | (?P<name>[^\W\d]\w*)
@@ -79,6 +86,7 @@ class _Parser:
         self._at = 0
         self._depth = 0
         self._known = _spelled(known)
+        self.places: list[tuple[Matcher, int]] = []
 
     def rule(self) -> Node:
         node = self._either()
@@ -145,7 +153,9 @@ class _Parser:
         if len(arguments) not in kind.arity:
             wanted = " or ".join(map(str, kind.arity))
             raise ParseError(f"{name.text} takes {wanted} value(s), not {len(arguments)}", name.column)
-        return kind(*arguments)
+        matcher = kind(*arguments)
+        self.places.append((matcher, name.column))
+        return matcher
 
     def _names(self) -> str:
         return ", ".join(dict.fromkeys(kind.__name__ for kind in self._known.values()))
@@ -185,7 +195,11 @@ _SIMPLE = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 
 
 def _interpreted(token: _Token) -> str:
-    """The value of a Go string in double quotes. Octal and \\x escapes are bytes, so text is put together as bytes."""
+    """The value of a Go string in double quotes.
+
+    Octal and \\x escapes are bytes, so text is put together as bytes; those that are no UTF-8 stay, as lone
+    surrogates (`surrogateescape`).
+    """
 
     def value(match: re.Match[str]) -> str:
         simple, octal, byte, short, long, wrong = match.groups()
@@ -197,8 +211,4 @@ def _interpreted(token: _Token) -> str:
             raise ParseError(f"unknown escape {match[0]}", token.column + 1 + match.start())
         return chr(number) if number < 128 or not (octal or byte) else chr(0xDC00 + number)
 
-    text = _ESCAPE.sub(value, token.text[1:-1])
-    try:
-        return text.encode("utf-8", "surrogateescape").decode()
-    except UnicodeDecodeError:
-        raise ParseError("the escapes in this string make no text", token.column) from None
+    return _ESCAPE.sub(value, token.text[1:-1]).encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")

@@ -6,8 +6,6 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
-import re2
-
 from reconciler.routing.grammar import ParseError, parse
 from reconciler.routing.matchers import (
     ALPN,
@@ -32,12 +30,14 @@ from reconciler.routing.matchers import (
     Query,
     QueryRegexp,
 )  # fmt: skip
+from reconciler.routing.patterns import NEWEST, may_find, pattern_fault
+from reconciler.routing.urls import Release
 
 __all__ = [
     "ALPN", "HTTP", "TCP", "And", "ClientIP", "Header", "HeaderRegexp", "Host", "HostRegexp", "HostSNI",
     "HostSNIRegexp", "Matcher", "Method", "Node", "Not", "Or", "ParseError", "Path", "PathPrefix", "PathRegexp",
-    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matchers", "may_find",
-    "parse", "pattern_fault",
+    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matcher_faults", "matchers",
+    "may_find", "parse", "pattern_fault",
 ]  # fmt: skip
 
 
@@ -65,6 +65,8 @@ def _escaped(character: str) -> str:
         return "\\" + character
     if character.isprintable():
         return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"  # a byte that is no text
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
@@ -147,12 +149,13 @@ def matchers(node: Node) -> Iterator[Matcher]:
             yield node
 
 
-def faults(node: Node) -> list[str]:
+def faults(node: Node, release: Release = NEWEST) -> list[str]:
     """What Traefik would not take in the arguments of a rule; it disables such a router."""
-    return [fault for matcher in matchers(node) for fault in _matcher_faults(matcher)]
+    return [fault for matcher in matchers(node) for fault in matcher_faults(matcher, release)]
 
 
-def _matcher_faults(matcher: Matcher) -> Iterator[str]:
+def matcher_faults(matcher: Matcher, release: Release = NEWEST) -> Iterator[str]:
+    """The same of one matcher."""
     first = matcher.arguments[0]
     if "" in matcher.arguments:
         yield f"{matcher.name} has an empty value"
@@ -163,16 +166,23 @@ def _matcher_faults(matcher: Matcher) -> Iterator[str]:
             yield f"{matcher.name}(`{first}`) does not start with '/'"
         case ClientIP() if not is_range(first):
             yield f"ClientIP(`{first}`) is neither an address nor a range like 192.168.1.0/24"
-        case HostSNI() if first != "*" and not _SERVER_NAME.match(first):
+        case HostSNI() if first != "*" and not _server_name(release).match(first):
             yield f"HostSNI(`{first}`) is no host name"
         case ALPN("acme-tls/1"):
             yield "ALPN(`acme-tls/1`) is Traefik's own, for certificates"
     pattern = _pattern(matcher)
-    if pattern is not None and (fault := pattern_fault(pattern)):
+    if pattern is not None and (fault := pattern_fault(pattern, release)):
         yield f"{matcher.name}(`{pattern}`): {fault}"
 
 
-_SERVER_NAME = re.compile(r"(?:\*\.)?[\w.:-]+\Z", re.ASCII)
+def _server_name(release: Release) -> re.Pattern[str]:
+    return _WILDCARD_NAME if release >= WILDCARDS else _PLAIN_NAME
+
+
+_PLAIN_NAME = re.compile(r"[\w.:-]+\Z", re.ASCII)
+_WILDCARD_NAME = re.compile(r"(?:\*\.)?[\w.:-]+\Z", re.ASCII)
+WILDCARDS: Release = (3, 7, 0)
+"""Since here `*.example.org` in Host and HostSNI stands for one label; before, Host took it at its word."""
 
 
 def _pattern(matcher: Matcher) -> str | None:
@@ -194,30 +204,3 @@ def is_range(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-_QUIET = re2.Options()
-_QUIET.log_errors = False
-
-
-def may_find(pattern: str, text: str) -> bool:
-    """Whether a regular expression finds something in the text, as Traefik searches; True where nobody can tell."""
-    try:
-        return bool(re2.search(pattern, text, _QUIET))  # type: ignore[no-untyped-call]
-    except re2.error:
-        return True
-
-
-_ONLY_IN_RE2 = re.compile(r"(?<!\\)(?:\\\\)*\\C")
-
-
-def pattern_fault(pattern: str) -> str:
-    """What is wrong with a regular expression; "" where Traefik takes it."""
-    if _ONLY_IN_RE2.search(pattern):
-        return "no regular expression: \\C is not known to Traefik"
-    try:
-        re2.compile(pattern, _QUIET)  # type: ignore[no-untyped-call]
-    except re2.error as error:
-        words = error.args[0]
-        return f"no regular expression: {words.decode() if isinstance(words, bytes) else words}"
-    return ""

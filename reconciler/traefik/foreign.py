@@ -88,7 +88,7 @@ def _resources(content: bytes, name: str, problems: list[Problem], largest: int)
         message = "holds Go templates, which only Traefik can execute; what it defines is not known here"
         problems.append(Problem(message=message, file=name, severity="warning"))
         return {}
-    read = document.read(name, content, trusting=True, largest=largest)
+    read = document.read(name, content, trusting=True, most=largest)
     shaped = kinds.examine(read.value)
     problems.extend(read.problems)
     severity = "error" if decoder.rejects(read.value) else "warning"

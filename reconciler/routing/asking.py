@@ -1,0 +1,223 @@
+"""Requests and entry points as people and programs write them down: JSON lines, addresses, `web=:80`."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from reconciler.routing.request import NEWEST, Request
+from reconciler.routing.routers import EntryPoint, Router
+from reconciler.routing.urls import Release
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class BadRequest(ValueError):
+    """What is wrong with a request as it is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and the server name of its TLS handshake where that is said (None: the host that it asks for)."""
+
+    request: Request
+    server_name: str | None = None
+
+
+def asked(line: bytes) -> Asked:
+    """One request of a JSON line. Raises BadRequest. Fields that are not known are passed over."""
+    fields = _decoded(line)
+    if not isinstance(fields, dict):
+        raise BadRequest("this is no JSON object")
+    headers = _headers(fields.get("headers"))
+    method = _text(fields, "method", "GET")
+    client = _client(_text(fields, "client_ip", "127.0.0.1"))
+    door = _text(fields, "entrypoint", _text(fields, "entry_point", ""))
+    server_name = fields.get("sni")
+    if server_name is not None and not isinstance(server_name, str):
+        raise BadRequest("'sni' must be text")
+    if "target" in fields:
+        if "url" in fields:
+            raise BadRequest("there are both 'url' and 'target'; write one of them")
+        return Asked(_raw(fields, method, headers, client, door), server_name)
+    if "url" not in fields:
+        raise BadRequest("there is neither 'url' nor 'target'")
+    return Asked(of_url(method, _text(fields, "url", ""), headers, client, door), server_name)
+
+
+def of_url(method: str, url: str, headers: Sequence[tuple[str, str]], client_ip: str, entry_point: str) -> Request:
+    """The request that a client makes for a URL. Raises BadRequest."""
+    hosts = [(name, value) for name, value in headers if name.lower() == "host"]
+    try:
+        made = Request.of_url(_wire(method), url, headers, _client(client_ip), entry_point)
+    except (ValueError, UnicodeError) as error:
+        raise BadRequest(str(error)) from None
+    return replace(made, headers=made.headers + tuple(hosts[1:])) if len(hosts) > 1 else made
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        words = str(error)
+    try:
+        return json.loads(line)  # it takes lone surrogates, by which some write bytes that are no UTF-8
+    except (ValueError, RecursionError):
+        raise BadRequest(f"this is not JSON: {words}") from None
+
+
+def _raw(fields: Mapping[str, Any], method: str, headers: Pairs, client_ip: str, entry_point: str) -> Request:
+    host = fields.get("host")
+    if host is None and "host" not in fields:
+        own = [value for name, value in headers if name.lower() == "host"]
+        first = next((index for index, (name, _) in enumerate(headers) if name.lower() == "host"), None)
+        host, headers = (own[0], headers[:first] + headers[first + 1 :]) if first is not None else (None, headers)
+    if host is not None and not isinstance(host, str):
+        raise BadRequest("'host' must be text, or null where there is no Host header")
+    tls = fields.get("tls", False)
+    if not isinstance(tls, bool):
+        raise BadRequest("'tls' must be true or false")
+    return Request(
+        method=_wire(method),
+        target=_wire(_text(fields, "target", "/")),
+        host=None if host is None else _wire(host),
+        headers=tuple((_wire(name), _wire(value)) for name, value in headers),
+        client_ip=client_ip,
+        entry_point=entry_point,
+        tls=tls,
+    )
+
+
+def _wire(text: str) -> str:
+    """Text as bytes in UTF-8, a character each; a lone surrogate U+DC80 to U+DCFF is the byte it escapes."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    except UnicodeEncodeError:
+        raise BadRequest("a character that no request can carry (a lone surrogate)") from None
+
+
+def _text(fields: Mapping[str, Any], name: str, default: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise BadRequest(f"'{name}' must be text")
+    return value
+
+
+def _client(address: str) -> str:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise BadRequest(f"'{address}' is no IP address") from None
+    return address
+
+
+_WRONG_HEADERS: Final = '\'headers\' must be {"Name": "value"} or [["Name", "value"], …]'
+
+
+def _headers(value: Any) -> Pairs:
+    if value is None:
+        return ()
+    if isinstance(value, dict):
+        pairs = [(name, one) for name, held in value.items() for one in (held if isinstance(held, list) else [held])]
+    elif isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        pairs = [(name, one) for name, one in value]
+    else:
+        raise BadRequest(_WRONG_HEADERS)
+    if not all(isinstance(name, str) and isinstance(one, str) for name, one in pairs):
+        raise BadRequest(_WRONG_HEADERS)
+    return tuple(pairs)
+
+
+# ── entry points ─────────────────────────────────────────────────────────────────────────────────
+
+_ENTRY_POINT: Final = re.compile(
+    r"(?:\[[^\]]*\]|[^:,\[\]]*):(?P<port>[0-9]{1,5})(?P<udp>/udp|/tcp)?(?P<options>(?::[^:]+)*)\Z"
+)
+
+
+def entry_points(text: str) -> list[EntryPoint]:
+    """`web=:80,websecure=:443:tls`. Raises ValueError, in words for a person.
+
+    After the port may follow `tls`, `default`, `redirect=NAME`, `middleware=NAME` (several in order), `insecure`
+    (it believes forwarded headers of everybody), `trusted=RANGE` and `unsanitized` (paths stay as they come).
+    """
+    found = [_entry_point(part.strip()) for part in text.split(",") if part.strip()]
+    names = [door.name for door in found]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"the entry point '{twice}' is there twice")
+    if not found:
+        raise ValueError("there is no entry point; write them like web=:80,websecure=:443:tls")
+    return found
+
+
+def _entry_point(text: str) -> EntryPoint:
+    name, equals, rest = text.partition("=")
+    match = _ENTRY_POINT.match(rest)
+    if not name or not equals or match is None or int(match["port"]) > 65535:
+        raise ValueError(f"'{text}' is no entry point; write one like web=:80 or websecure=:443:tls")
+    door = EntryPoint(name=name, port=int(match["port"]), udp=match["udp"] == "/udp")
+    for option in filter(None, match["options"].split(":")):
+        door = _with_option(door, option)
+    return door
+
+
+def _with_option(door: EntryPoint, option: str) -> EntryPoint:
+    key, _, value = option.partition("=")
+    match key.lower(), bool(value):
+        case "tls", False:
+            return replace(door, tls=True, special=True)
+        case "default", False:
+            return replace(door, as_default=True)
+        case "redirect", True:
+            return replace(door, redirects=value)
+        case "middleware", True:
+            name = value if "@" in value else f"{value}@file"
+            return replace(door, middlewares=(*door.middlewares, name), special=True)
+        case "insecure", False:
+            return replace(door, door=replace(door.door, trust_all=True))
+        case "trusted", True:
+            return replace(door, door=replace(door.door, trusted=(*door.door.trusted, value)))
+        case "unsanitized", False:
+            return replace(door, door=replace(door.door, sanitize_path=False))
+    options = "tls, default, redirect=NAME, middleware=NAME, insecure, trusted=RANGE, unsanitized"
+    raise ValueError(f"'{option}' is nothing that an entry point can have here; there are {options}")
+
+
+PLAIN_NAMES: Final = ("web", "http")
+TLS_NAMES: Final = ("websecure", "https")
+
+
+def inferred(routers: Iterable[Router]) -> list[EntryPoint]:
+    """The entry points that routers name. web and http are taken to be at port 80, websecure and https at 443.
+
+    Those at 443 are taken to give TLS to every router. Where no router names any, there are web and websecure.
+    """
+    named = dict.fromkeys(name for router in routers for name in router.entry_points)
+    return [_usual(name) for name in named or (PLAIN_NAMES[0], TLS_NAMES[0])]
+
+
+def _usual(name: str) -> EntryPoint:
+    if name.lower() in TLS_NAMES:
+        return EntryPoint(name=name, port=443, tls=True, special=True)
+    return EntryPoint(name=name, port=80 if name.lower() in PLAIN_NAMES else None)
+
+
+def release(text: str) -> Release:
+    """A version of Traefik; without its last number the newest of its line. Raises ValueError."""
+    match = re.fullmatch(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,5}))?(?:[-+].*)?", text.strip())
+    if match is None or int(match[1]) != 3:
+        raise ValueError(f"'{text}' is no version of Traefik 3; write one like 3.7 or 3.7.15")
+    line = (int(match[1]), int(match[2]))
+    if match[3] is not None:
+        return (*line, int(match[3]))
+    return NEWEST if line == NEWEST[:2] else (*line, 999)

@@ -1,0 +1,292 @@
+"""What is wrong, or worth a look, with routers that serve side by side: of a whole Traefik, and of a change to it.
+
+Errors refuse a change. There is one: a random tie between routers that treat requests differently, which the change
+itself brings about. All else is shown. What leads to nothing (services, middlewares, entry points, TLS options and
+certificate resolvers that do not exist) and names that are taken twice are found where definitions are checked, and
+are not repeated here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+from reconciler.routing.asking import PLAIN_NAMES, TLS_NAMES
+from reconciler.routing.certificates import Certificates, uncovered
+from reconciler.routing.changes import Changes, diff
+from reconciler.routing.choosing import Ranked, plain_name
+from reconciler.routing.findings import Finding, Findings, Severity, gathered
+from reconciler.routing.grammar import ParseError, parse
+from reconciler.routing.lints import never
+from reconciler.routing.planes import planes
+from reconciler.routing.reaching import Unreached, falls, unreached
+from reconciler.routing.request import Request
+from reconciler.routing.revising import named
+from reconciler.routing.routers import EntryPoint, Router
+from reconciler.routing.table import Table
+from reconciler.routing.ties import Tie, Ties, is_tie, resolution
+from reconciler.routing.treatments import Serving
+
+__all__ = ["Certificates", "Finding", "Findings", "check", "check_change"]
+
+MOST_WITH_ONE: Final = 10
+"""How many findings of one kind about one router are looked for; the rest is counted."""
+_MOST_NAMED: Final = 5
+
+
+def check(serving: Serving | Table, *, certificates: Certificates | None = None) -> Findings:
+    """Everything about a whole running Traefik."""
+    serving = serving if isinstance(serving, Serving) else Serving(serving)
+    table, more = serving.table, Counter[str]()
+    disabled = table.disabled
+    found = [
+        *_standing_ties(serving, more),
+        *(_unreached(one) for one in unreached(serving)),
+        *_fallen(serving, None),
+        *_own(table, [router for router in table.routers if router.name not in disabled]),
+        *uncovered(table, certificates or Certificates()),
+    ]
+    return gathered(found, more)
+
+
+def check_change(
+    before: Serving | Table,
+    after: Serving | Table,
+    changed: Collection[str],
+    *,
+    changes: Changes | None = None,
+    certificates: Certificates | None = None,
+) -> Findings:
+    """What a change to these routers (qualified names) brings about; cost follows them.
+
+    `changes` is the witness diff of the same change, where it has been made already.
+    """
+    one, other = (side if isinstance(side, Serving) else Serving(side) for side in (before, after))
+    names = frozenset(name if "@" in name else f"{name}@file" for name in changed)
+    more = Counter[str]()
+    disabled = other.table.disabled
+    routers = [router for router in named(other.table, sorted(names)) if router.name not in disabled]
+    found = [
+        *_new_ties(one, other, names, more),
+        *_takeovers(one, other, names, changes or diff(one, other, names), more),
+        *(_unreached(each) for each in unreached(other, [router.name for router in routers])),
+        *_fallen(other, names),
+        *_own(other.table, routers),
+        *uncovered(other.table, certificates or Certificates(), sorted(names)),
+    ]
+    return gathered(found, more)
+
+
+# ── ties ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _standing_ties(serving: Serving, more: Counter[str]) -> Iterator[Finding]:
+    known: set[tuple[str, str]] = set()
+    for plane in planes(serving.table).values():
+        ties = Ties(serving, plane, MOST_WITH_ONE)
+        for tie in ties.all(known):
+            known.add(tie.names)
+            yield _tie(serving, tie, "warning", ())
+        more["tie"] += ties.more
+
+
+def _new_ties(before: Serving, after: Serving, names: Collection[str], more: Counter[str]) -> Iterator[Finding]:
+    known: set[tuple[str, str]] = set()
+    for plane in planes(after.table).values():
+        ties = Ties(after, plane, MOST_WITH_ONE)
+        roots = {id(one.root): one.root for name in sorted(names) for one in plane.named(name)}
+        for tie in (tie for root in roots.values() for tie in ties.of(root)):
+            if tie.names not in known:
+                known.add(tie.names)
+                yield _tie(after, tie, _severity(before, after, tie), names)
+        more["tie"] += ties.more
+
+
+def _severity(before: Serving, after: Serving, tie: Tie) -> Severity:
+    if tie.reach.request is None or _alike(after, tie) or _stood(before, tie):
+        return "warning"
+    return "error"
+
+
+def _alike(serving: Serving, tie: Tie) -> bool:
+    """Whether it does not matter which of the two gets a request."""
+    one, other = (serving.of_claimant(each, tie.plane.place) for each in (tie.one, tie.other))
+    return (one.service, one.middlewares, dict(one.parts)) == (other.service, other.middlewares, dict(other.parts))
+
+
+def _stood(before: Serving, tie: Tie) -> bool:
+    """Whether the two tied before the change too."""
+    plane = planes(before.table).get(tie.plane.place)
+    if plane is None:
+        return False
+    roots = [next((one.root for one in plane.named(each.root.router.name)), None) for each in (tie.one, tie.other)]
+    one, other = roots
+    if one is None or other is None:
+        return False
+    return one is other or is_tie(before, plane, one, other)
+
+
+def _tie(serving: Serving, tie: Tie, severity: Severity, preferred: Collection[str]) -> Finding:
+    first, second = tie.names
+    if tie.reach.request is None:
+        message = f"Nobody can tell whether `{first}` and `{second}`, of one priority, get the same requests"
+        message += f": {tie.reach.doubt}"
+        return Finding(severity="info", kind="undecided", subject=first, others=(second,), message=message)
+    message = (
+        f"`{first}` and `{second}` match the same requests with the same priority {tie.one.last.priority}, "
+        "and Traefik picks one of them at random at every reload"
+    )
+    if _alike(serving, tie):
+        message += "; both treat requests alike"
+    return Finding(
+        severity=severity,
+        kind="tie",
+        subject=first,
+        others=(second,),
+        message=message,
+        witness=tie.reach.request,
+        suggestion=resolution(tie, preferred),
+    )
+
+
+# ── routers without requests ─────────────────────────────────────────────────────────────────────
+
+
+def _unreached(one: Unreached) -> Finding:
+    shown = plain_name(one.router.name)
+    if one.doubt:
+        message = f"Nobody can tell whether any request reaches `{shown}`: {one.doubt}"
+        return Finding(severity="info", kind="undecided", subject=shown, message=message)
+    if one.never:
+        words = "; ".join(_never(one.router)) or "what it asks for contradicts itself"
+        message = f"`{shown}` can never match a request: {words}"
+        return Finding(severity="warning", kind="never", subject=shown, message=message, suggestion="Correct the rule")
+    return Finding(
+        severity="warning",
+        kind="unreachable",
+        subject=shown,
+        others=tuple(thief.shown for thief in one.thieves),
+        message=f"No request reaches `{shown}`: all that it matches goes to {_first(one.thieves)} before",
+        suggestion=f"Give `{shown}` a higher priority, or take it out",
+    )
+
+
+def _first(some: Sequence[Ranked]) -> str:
+    names = [f"`{one.shown}`" for one in some[:_MOST_NAMED]]
+    left = len(some) - len(names)
+    return ", ".join(names) + (f" and {left} more" if left else "")
+
+
+def _fallen(serving: Serving, names: Collection[str] | None) -> Iterator[Finding]:
+    for fall in falls(serving, names):
+        shown = plain_name(fall.router.name)
+        to = " or ".join(f"`{one.router}`" for one in fall.treatment.chances)
+        lost = serving.asks(tuple(map(plain_name, fall.router.middlewares))) and serving.is_open(fall.treatment)
+        yield Finding(
+            severity="warning",
+            kind="falls-through",
+            subject=shown,
+            others=tuple(one.router for one in fall.treatment.chances),
+            message=f"`{shown}` is disabled ({fall.why}), and what it should get goes to {to}"
+            + (", where nobody is asked who they are" if lost else ""),
+            witness=fall.request,
+            suggestion=f"Correct `{shown}`, or take it out",
+        )
+
+
+# ── routers taken over ───────────────────────────────────────────────────────────────────────────
+
+
+def _takeovers(
+    before: Serving, after: Serving, names: Collection[str], changes: Changes, more: Counter[str]
+) -> Iterator[Finding]:
+    """Routers that the change does not touch, and whose requests go to one that it does."""
+    taken: dict[tuple[str, str], Request] = {}
+    counted = Counter[str]()
+    for victim, thief, witness in _handed_over(changes, {plain_name(name) for name in names}):
+        if (victim, thief) not in taken:
+            counted[thief] += 1
+            if counted[thief] > MOST_WITH_ONE:
+                more["takeover"] += 1
+            else:
+                taken[victim, thief] = witness
+    victims = {_qualified(victim) for victim, _ in taken}
+    left = {one.router.name for one in unreached(after, victims)}
+    whole = left - {one.router.name for one in unreached(before, left)}
+    for (victim, thief), witness in taken.items():
+        yield _takeover(victim, thief, witness, whole=_qualified(victim) in whole)
+
+
+def _handed_over(changes: Changes, ours: Collection[str]) -> Iterator[tuple[str, str, Request]]:
+    """A router that did not change, one that did and gets requests of it, and such a request."""
+    for change in changes.known:
+        if change.before is not None and change.after is not None and change.witness is not None:
+            for victim in (one.router for one in change.before.chances if one.router not in ours):
+                for thief in (one.router for one in change.after.chances if one.router in ours):
+                    if victim and thief:
+                        yield victim, thief, change.witness
+
+
+def _takeover(victim: str, thief: str, witness: Request, *, whole: bool) -> Finding:
+    foreign = "@" in victim
+    whose = f" of the provider {victim.rpartition('@')[2]}" if foreign else ""
+    return Finding(
+        severity="warning" if whole or foreign else "info",
+        kind="takeover",
+        subject=thief,
+        others=(victim,),
+        message=f"`{thief}` takes requests from `{victim}`{whose}" + (", and none is left for it" if whole else ""),
+        witness=witness,
+        suggestion=f"If that is not meant, give `{thief}` a lower priority or a narrower rule",
+    )
+
+
+def _qualified(name: str) -> str:
+    return name if "@" in name else f"{name}@file"
+
+
+# ── one router by itself ─────────────────────────────────────────────────────────────────────────
+
+
+def _own(table: Table, routers: Iterable[Router]) -> Iterator[Finding]:
+    for router in routers:
+        if router.protocol == "http" and router.provider != "internal":
+            yield from _dead_parts(router)
+            yield from _misplaced(table, router)
+
+
+def _dead_parts(router: Router) -> Iterator[Finding]:
+    shown = plain_name(router.name)
+    for words in _never(router):
+        message = f"A part of the rule of `{shown}` can never match: {words}"
+        yield Finding(severity="warning", kind="never", subject=shown, message=message, suggestion="Correct the rule")
+
+
+def _never(router: Router) -> list[str]:
+    try:
+        return never(parse(router.rule)) if router.syntax.casefold() != "v2" else []
+    except ParseError:
+        return []
+
+
+def _misplaced(table: Table, router: Router) -> Iterator[Finding]:
+    """A router that listens for TLS where clients speak none, or the reverse, and nowhere else."""
+    doors = table.doors_of(router)
+    if not doors or any(_usual(door) in (None, router.tls or door.tls) for door in doors):
+        return
+    shown, names = plain_name(router.name), ", ".join(f"`{door.name}`" for door in doors)
+    if router.tls:
+        message = f"`{shown}` has `tls`, and listens only at {names}, where clients come without: they get 404"
+        suggestion = "Take `tls` out, or let it listen at an entry point for HTTPS"
+    else:
+        message = f"`{shown}` has no `tls`, and listens only at {names}, where clients come with TLS: they get 404"
+        suggestion = "Add `tls`, or let it listen at an entry point for plain HTTP"
+    yield Finding(severity="warning", kind="tls", subject=shown, message=message, suggestion=suggestion)
+
+
+def _usual(door: EntryPoint) -> bool | None:
+    """Whether clients come with TLS to an entry point, as its port or name tells; None where they do not tell."""
+    if door.port in (443, 8443) or door.name.lower() in TLS_NAMES:
+        return True
+    return False if door.port in (80, 8080) or door.name.lower() in PLAIN_NAMES else None

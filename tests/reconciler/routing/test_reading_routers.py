@@ -1,0 +1,156 @@
+"""Routers read from files and from the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.routing.reading import entry_point, from_api, from_files
+from reconciler.routing.routers import EntryPoint
+
+SERVICES = {"s": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}}
+
+
+def one(spec: dict[str, Any], **more: Any) -> Any:
+    specs = {"http.routers": {"r": {"rule": "Host(`a.test`)", "service": "s", **spec}}, "http.services": SERVICES}
+    return from_files({**specs, **more})[0]
+
+
+def test_keys_are_read_in_any_case_and_lists_from_text() -> None:
+    found = one(
+        {"ENTRYPOINTS": "web, websecure", "Priority": "7", "TLS": {"Options": "strict"}, "MiddleWares": ["x@docker"]},
+        **{"tls.options": {"strict": {}}},
+    )
+    assert (found.entry_points, found.priority) == (("web", "websecure"), 7)
+    assert (found.tls, found.tls_options, found.middlewares) == (True, "strict@file", ("x@docker",))
+    assert found.disabled == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "why"),
+    [
+        ({"middlewares": ["auth"]}, {}, "there is no middleware 'auth'"),
+        ({"middlewares": ["c"]}, {"http.middlewares": {"c": {"chain": {"middlewares": ["auth"]}}}}, "'auth'"),
+        (
+            {"middlewares": ["c"]},
+            {"http.middlewares": {"c": {"chain": {"middlewares": ["c"]}}}},
+            "comes back to itself",
+        ),
+        ({"middlewares": ["e"]}, {"http.middlewares": {"e": {"errors": {"service": "x"}}}}, "there is no service 'x'"),
+        ({"tls": {"options": "strict"}}, {}, "no TLS options"),
+    ],
+)
+def test_what_is_missing_disables(spec: dict[str, Any], more: dict[str, Any], why: str) -> None:
+    assert why in one(spec, **more).disabled
+
+
+@pytest.mark.parametrize(
+    ("services", "why"),
+    [
+        ({}, "there is no service 's'"),
+        ({"s": {"weighted": {"services": [{"name": "t"}]}}}, "there is no service 't'"),
+        ({"s": {"weighted": {"services": [{"name": "s"}]}}}, "comes back to itself"),
+        ({"s": {"failover": {"service": "t", "fallback": "s"}}, "t": {"loadBalancer": {"servers": []}}}, "comes back"),
+        ({"s": {"loadBalancer": {"serversTransport": "nope"}}}, "no servers transport 'nope'"),
+    ],
+)
+def test_what_its_service_lacks_is_told_apart(services: dict[str, Any], why: str) -> None:
+    found = one({}, **{"http.services": services})
+    assert why in found.unserved and not found.disabled
+
+
+def test_what_other_providers_have_is_trusted_until_it_is_known() -> None:
+    spec = {"http.routers": {"r": {"rule": "Host(`a`)", "service": "s@docker", "middlewares": ["m@docker"]}}}
+    assert from_files(spec)[0].disabled == ""
+    assert "m@docker" in from_files(spec, others=[])[0].disabled
+    assert from_files(spec, others=[("http.middlewares", "m@docker"), ("http.services", "s@docker")])[0].unserved == ""
+
+
+def test_faults_inside_a_middleware_disable_its_routers() -> None:
+    specs = {
+        "http.routers": {"r": {"rule": "Host(`a`)", "service": "noop@internal", "middlewares": ["m"]}},
+        "http.middlewares": {"m": {}},
+    }
+    found = from_files(specs, faults=lambda kind, spec: ["no type"])[0]
+    assert "no type" in found.disabled
+
+
+@pytest.mark.parametrize(
+    ("middleware", "changes"),
+    [
+        ({"stripPrefix": {}}, ("headers", "path")),
+        ({"headers": {"customResponseHeaders": {"a": "b"}}}, ()),
+        ({"headers": {"customRequestHeaders": {"Host": "b"}}}, ("headers", "host")),
+        ({"forwardAuth": {}}, ("headers",)),
+        ({"ipAllowList": {}}, ()),
+        ({"plugin": {"x": {}}}, ("everything",)),
+        ({"CHAIN": {"middlewares": ["inner"]}}, ("headers", "path")),
+        ({"chain": {"middlewares": ["x@docker"]}}, ("everything",)),
+    ],
+)
+def test_what_its_middlewares_may_rewrite_is_known(middleware: dict[str, Any], changes: tuple[str, ...]) -> None:
+    middlewares = {"m": middleware, "inner": {"addPrefix": {"prefix": "/x"}}}
+    assert one({"middlewares": ["m"]}, **{"http.middlewares": middlewares}).changes == changes
+
+
+# ── the API ──
+
+DOORS = (
+    EntryPoint(name="web"),
+    EntryPoint(name="websecure", tls=True, special=True, middlewares=("entry@file",)),
+)
+
+
+def listed(**more: Any) -> dict[str, Any]:
+    return {"rule": "Host(`a.test`)", "service": "s", "status": "enabled", "using": ["web"], "priority": 14, **more}
+
+
+def test_the_copies_of_a_router_are_one_again() -> None:
+    copy = listed(using=["websecure"], tls={}, middlewares=["entry@file", "m@file"])
+    routers = {"both@file": listed(middlewares=["m@file"]), "websecure-both@file": copy}
+    found = from_api({"http.routers": routers}, DOORS)
+    assert {one.name for one in found} == {"both@file"}
+    assert {door for one in found for door in one.entry_points} == {"web", "websecure"}
+    assert {one.middlewares for one in found} == {("m@file",)}
+
+
+def test_a_router_in_conflict_about_tls_options_has_its_own_name() -> None:
+    conflicted = listed(
+        using=["websecure"], tls={"options": "strict"}, middlewares=["entry@file"], status="warning", error=["…"]
+    )
+    (found,) = from_api({"http.routers": {"websecure-conflicted-a@file": conflicted}}, DOORS)
+    assert (found.name, found.tls_options, found.disabled) == ("a@file", "strict@file", "")
+
+
+def test_a_name_that_only_looks_like_a_copy_stays() -> None:
+    alone = listed(using=["websecure"], tls={}, middlewares=["entry@file"])
+    (found,) = from_api({"http.routers": {"websecure-alone@file": alone}}, DOORS)
+    assert found.name == "websecure-alone@file"
+
+
+def test_disabled_is_what_serves_nothing() -> None:
+    both = "router has both a service and is referenced as a parent by other routers"
+    routers = {
+        "bad@file": listed(status="disabled", error=['middleware "x@file" does not exist']),
+        "parent@file": listed(status="disabled", error=[both]),
+        "child@file": listed(status="disabled", error=[both], parentRefs=["parent@file"]),
+    }
+    found = {one.name: one.disabled for one in from_api({"http.routers": routers}, DOORS)}
+    assert "does not exist" in found["bad@file"] and found["parent@file"] == "" and found["child@file"] == both
+
+
+def test_an_entry_point_is_read_with_what_changes_what_rules_see() -> None:
+    found = entry_point(
+        {
+            "name": "web",
+            "address": ":8080/tcp",
+            "asDefault": True,
+            "http": {"sanitizePath": False, "middlewares": ["m@file"], "tls": {"options": "strict@file"}},
+            "forwardedHeaders": {"trustedIPs": ["10.0.0.0/8"], "insecure": True},
+        }
+    )
+    assert (found.port, found.tls, found.tls_options, found.middlewares) == (8080, True, "strict@file", ("m@file",))
+    assert found.as_default and not found.door.sanitize_path and found.door.trust_all
+    assert found.door.trusted == ("10.0.0.0/8",)
+    assert entry_point({"name": "u", "address": "xxxx/udp"}).udp
