@@ -21,6 +21,9 @@ from state.log import Entry
 from state.model import digest_bytes
 
 REMINDER = timedelta(hours=24)
+GONE_FOR_GOOD = timedelta(hours=24)
+"""How long an address may be missing from the settings, which another command may have been started with."""
+
 _LOOK_AGAIN = 10.0
 """Seconds after which the announcer looks whether a receiver that failed is due again."""
 
@@ -212,13 +215,14 @@ def _news(cause: Cause, known: views.OpenAlert | None, now: datetime) -> str:
         return "new"
     if set(cause.subjects) - set(known.subjects):
         return "it grew"
-    return "still so" if now - known.raised >= REMINDER else ""
+    return "still so" if not cause.once and now - known.raised >= REMINDER else ""
 
 
 def deliver(world: World, receivers: Receivers) -> bool:
     """Tell each receiver what it was not told yet, as far as it is due. Says whether everybody knows everything."""
     for message, took in receivers.came_through_late():
         _record_taken(world, message, took)
+    _forget_ends(world, receivers.names)
     complete = True
     for message, told in _messages(world.log.view(views.Alerts), receivers.names):
         missing = receivers.names - told
@@ -226,6 +230,16 @@ def deliver(world: World, receivers: Receivers) -> bool:
         _record_taken(world, message, took)
         complete = complete and took == missing
     return complete
+
+
+def _forget_ends(world: World, names: frozenset[str]) -> None:
+    """Of an end that only addresses are owed which are gone for good, nobody has to be told any more."""
+    for fingerprint, ended in world.log.view(views.Alerts).ended.items():
+        if not ended.owed & names and world.clock.now() - ended.at >= GONE_FOR_GOOD:
+            reason = "whoever was told of it and not of its end has no address any more"
+            _record(
+                world, events.AlertResolved(fingerprint=fingerprint, title=ended.title, delivered=True, reason=reason)
+            )
 
 
 def _messages(alerts: views.Alerts, names: frozenset[str]) -> Iterator[tuple[Message, frozenset[str]]]:

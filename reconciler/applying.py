@@ -2,87 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.blaming import Blame, blame
+from reconciler.blaming import blame
 from reconciler.core import redact
-from reconciler.core.plan import ABSENT, Change, side_hash
+from reconciler.core.plan import ABSENT, Change
 from reconciler.core.target import Attempt, Target, TargetError, Verdict
 from reconciler.planning import Planned
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
-from state.model import Address, Snapshot, digest_bytes
+from state.model import Address, Snapshot, digest, digest_bytes
 
 
-@dataclass(frozen=True)
-class Result:
-    """What came of one instance's apply: proven, refuted, unknown, or waiting (then nothing was written)."""
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """One write and what it was for. `fallback` is put back where the target kept no copy of what stood there.
 
-    word: str
-    attempt: Attempt | None = None
+    `undoes` are refuted attempts: what went with them is put back as it was at the last revision.
+    """
+
+    attempt: Attempt
+    changes: tuple[Change, ...]
+    fallback: Snapshot
+    undoes: tuple[str, ...] = ()
 
 
-def apply(world: World, instance: str, planned: Planned) -> Result:
-    """Carry out one instance's changes.
+def apply(world: World, instance: str, planned: Planned, undoes: tuple[str, ...] = ()) -> str:
+    """Carry out one instance's changes: proven, refuted, unknown, or waiting (then nothing was written).
 
     It waits where the target cannot be asked at the moment, or moved since the plan was made; the next pass
     plans again.
     """
     target, observed = world.targets[instance], planned.observed[instance]
     if observed.witness or observed.poison.keys() - {observed.own_file}:
-        return Result("waiting")  # a write that nobody could confirm is not begun; over our own broken file it mends
-    if world.log.view(views.Health).of(instance).write_failed and target.blocked():
-        return Result("waiting")  # it failed before, that was told, and it would fail again
+        return "waiting"  # a write that nobody could confirm is not begun; over our own broken file it mends
+    changes, attempt = planned.plan.of(instance).changes, _attempt(world, instance, planned)
+    if world.log.view(views.Health).of(instance).write_failed and target.blocked(attempt):
+        return "waiting"  # it failed before, that was told, and it would fail again
+    if not _seen(world, target):
+        return "waiting"
+    write = Write(attempt=attempt, changes=changes, fallback=observed.live, undoes=undoes)
+    _record(world, instance, _started(write, planned.plan.digest), key=f"started:{attempt.id}")
     try:
-        if not _seen(world, target):
-            return Result("waiting")
-        attempt = _attempt(world, instance, planned)
-        changes = planned.plan.of(instance).changes
-        _record(world, instance, _started(planned, attempt, changes), key=f"started:{attempt.id}")
         target.write(attempt)
     except TargetError as error:
-        return _not_written(world, instance, f"{error} {error.remedy}".strip())
-    return Result(_proved(world, target, attempt, changes, observed.live), attempt)
+        _abandon(world, attempt, f"{error} {error.remedy}".strip())
+        return "waiting"
+    return _proved(world, target, write)
 
 
-def _not_written(world: World, instance: str, reason: str) -> Result:
-    attempt = world.log.view(views.Attempts).open.get(instance)
-    if attempt:
-        abandoned = events.ApplyAbandoned(instance=instance, attempt=attempt.started.attempt, reason=reason)
-        _record(world, instance, abandoned)
-    return Result("waiting")
+def _abandon(world: World, attempt: Attempt, reason: str, *, failed: bool = True) -> None:
+    abandoned = events.ApplyAbandoned(instance=attempt.instance, attempt=attempt.id, reason=reason, failed=failed)
+    _record(world, attempt.instance, abandoned)
 
 
-def _proved(world: World, target: Target, attempt: Attempt, changes: Iterable[Change], fallback: Snapshot) -> str:
+def _proved(world: World, target: Target, write: Write) -> str:
     try:
-        return settle(world, target, attempt, changes, target.prove(attempt), fallback)
+        verdict = target.prove(write.attempt)
     except TargetError as error:
         # It was written, and nobody could say how it went: the attempt stays open for the next pass.
         verdict = Verdict(outcome="unknown", evidence=str(error), remedy=error.remedy)
-        return settle(world, target, attempt, changes, verdict, fallback)
+    return settle(world, target, write, verdict)
 
 
-def settle(
-    world: World, target: Target, attempt: Attempt, changes: Iterable[Change], verdict: Verdict, fallback: Snapshot
-) -> str:
+def settle(world: World, target: Target, write: Write, verdict: Verdict) -> str:
     """Record the verdict. Only "refuted" puts the last good state back and quarantines."""
-    verdict = _covered(verdict, attempt.live)
+    attempt, verdict = write.attempt, _covered(verdict, write.attempt.live)
     if verdict.outcome == "proven":
-        _record(world, attempt.instance, _proven(attempt, changes, verdict), key=f"proven:{attempt.id}")
+        _record(world, attempt.instance, _proven(write, verdict), key=f"proven:{attempt.id}")
     elif verdict.outcome == "refuted":
-        _refuted(world, target, attempt, tuple(changes), verdict, fallback)
+        refuted = _put_back(write, verdict) if write.undoes else _quarantined(world, write, verdict)
+        # One fact: a crash between its parts would let the next pass try the same again.
+        world.log.append([Entry(stream=f"target/{event.instance}", event=event, key=key) for key, event in refuted])
+        _undo(world, target, write)
     else:
-        unknown = events.ApplyUnknown(
-            instance=attempt.instance,
-            attempt=attempt.id,
-            commit=attempt.commit,
-            reason=verdict.evidence,
-            remedy=verdict.remedy,
-        )
-        _record(world, attempt.instance, unknown, key=f"unknown:{attempt.id}:{verdict.evidence}")
+        _doubt(world, attempt, verdict)
     return verdict.outcome
+
+
+def _doubt(world: World, attempt: Attempt, verdict: Verdict) -> None:
+    unknown = events.ApplyUnknown(
+        instance=attempt.instance,
+        attempt=attempt.id,
+        commit=attempt.commit,
+        reason=verdict.evidence,
+        remedy=verdict.remedy,
+    )
+    _record(world, attempt.instance, unknown, key=f"unknown:{attempt.id}:{verdict.evidence}")
 
 
 def _covered(verdict: Verdict, live: Snapshot) -> Verdict:
@@ -98,72 +106,20 @@ def resume(world: World, instance: str) -> None:
     if open_attempt is None:
         return
     target, started = world.targets[instance], open_attempt.started
+    base = world.log.view(views.Applied).base(instance)
+    if open_attempt.state == "refuted":
+        _undo(world, target, _again(started, base, base))
+        return
     try:
         observed = target.observe()
     except TargetError:
         return  # the plan that follows looks again, and records what it does not see
+    write = _again(started, observed.live, base)
     if observed.file != started.after:
         what = "was never carried out" if observed.file == started.before else "was overwritten by somebody"
-        abandoned = events.ApplyAbandoned(
-            instance=instance, attempt=started.attempt, reason=f"the write {what} before it was proven"
-        )
-        _record(world, instance, abandoned)
+        _abandon(world, write.attempt, f"the write {what} before it was proven", failed=False)
     elif not observed.witness:
-        base = world.log.view(views.Applied).base(instance)
-        _proved(world, target, _again(started, observed.live), _changes(started, base), base)
-
-
-def compensate(world: World, planned: Planned, results: dict[str, Result], refuted: str) -> None:
-    """Take back, newest first, what other instances were given of a commit that one of them refused."""
-    reason = f"{refuted} refused its part of the same commit"
-    cause = results[refuted].attempt
-    for instance, result in reversed(results.items()):
-        if result.word != "proven" or result.attempt is None or cause is None:
-            continue
-        changes = planned.plan.of(instance).changes
-        companions = _companions(world, result.attempt, changes, cause.id, reason)
-        if not companions.resources:
-            continue
-        undone = world.targets[instance].undo(result.attempt, planned.observed[instance].live)
-        taken_back = events.ApplyUndone(
-            instance=instance,
-            attempt=result.attempt.id,
-            proven=undone.outcome == "proven",
-            file=undone.file,
-            reason=f"{reason}: {undone.evidence}",
-            changes={str(change.address): None if change.live is ABSENT else change.live for change in changes},
-        )
-        _record(world, instance, taken_back)
-        _record(world, instance, companions)
-
-
-def _companions(
-    world: World, attempt: Attempt, changes: Iterable[Change], cause: str, reason: str
-) -> events.ResourcesQuarantined:
-    why = world.log.view(views.Quarantine).why
-    culprits = frozenset(address for address, one in why.items() if one.attempt == cause and one.culprit)
-    at_fault = blame(world, attempt.commit, changes, culprits)
-    return _quarantined(attempt, at_fault, changes, culprits, cause=cause, reason=reason)
-
-
-def _quarantined(
-    attempt: Attempt,
-    at_fault: Blame,
-    changes: Iterable[Change],
-    culprits: Iterable[Address],
-    *,
-    cause: str,
-    reason: str,
-) -> events.ResourcesQuarantined:
-    return events.ResourcesQuarantined(
-        instance=attempt.instance,
-        attempt=cause,
-        commit=attempt.commit,
-        resources={str(one.address): side_hash(one.want) for one in changes if one.address in at_fault.addresses},
-        culprits=tuple(sorted(map(str, culprits))),
-        commits=at_fault.commits,
-        reason=reason,
-    )
+        _proved(world, target, write)
 
 
 def _seen(world: World, target: Target) -> bool:
@@ -172,7 +128,10 @@ def _seen(world: World, target: Target) -> bool:
     if health.probed(target.place):
         return True
     attempt = world.chance(8).hex()
-    verdict = target.probe(attempt)
+    try:
+        verdict = target.probe(attempt)
+    except TargetError as error:
+        verdict = Verdict(outcome="unknown", evidence=str(error), remedy=error.remedy)
     if verdict.outcome == "proven":
         _record(
             world,
@@ -202,9 +161,9 @@ def _attempt(world: World, instance: str, planned: Planned) -> Attempt:
     return replace(draft, after=after)
 
 
-def _again(started: events.ApplyStarted, live: Snapshot) -> Attempt:
+def _again(started: events.ApplyStarted, live: Snapshot, base: Snapshot) -> Write:
     gone = frozenset(Address.parse(text) for text, spec in started.changes.items() if spec is None)
-    return Attempt(
+    attempt = Attempt(
         id=started.attempt,
         instance=started.instance,
         commit=started.commit,
@@ -213,82 +172,125 @@ def _again(started: events.ApplyStarted, live: Snapshot) -> Attempt:
         before=started.before,
         after=started.after,
     )
+    return Write(attempt=attempt, changes=tuple(_changes(started, base)), fallback=base, undoes=started.undoes)
 
 
-def _changes(started: events.ApplyStarted, base: Snapshot) -> list[Change]:
-    return [
-        Change(
-            address=(address := Address.parse(text)),
+def _changes(started: events.ApplyStarted, base: Snapshot) -> Iterator[Change]:
+    for text, spec in started.changes.items():
+        address = Address.parse(text)
+        yield Change(
+            address=address,
             base=base.get(address, ABSENT),
             want=ABSENT if spec is None else spec,
             live=base.get(address, ABSENT),
             action="delete" if spec is None else "update" if address in base else "create",
         )
-        for text, spec in started.changes.items()
-    ]
 
 
-def _started(planned: Planned, attempt: Attempt, changes: Iterable[Change]) -> events.ApplyStarted:
-    changes = tuple(changes)
+def _started(write: Write, digest: str) -> events.ApplyStarted:
+    what = "; ".join(str(change) for change in write.changes[:20]) + _more(len(write.changes) - 20)
     return events.ApplyStarted(
-        instance=attempt.instance,
-        attempt=attempt.id,
-        commit=attempt.commit,
-        digest=planned.plan.digest,
-        before=attempt.before,
-        after=attempt.after,
-        changes=_wanted(changes),
-        reason="; ".join(str(change) for change in changes[:20]) + _more(len(changes) - 20),
+        instance=write.attempt.instance,
+        attempt=write.attempt.id,
+        commit=write.attempt.commit,
+        digest=digest,
+        before=write.attempt.before,
+        after=write.attempt.after,
+        changes=_wanted(write.changes),
+        reason=f"back as at the last revision: {what}" if write.undoes else what,
+        undoes=write.undoes,
     )
 
 
-def _proven(attempt: Attempt, changes: Iterable[Change], verdict: Verdict) -> events.ApplyProven:
+def _proven(write: Write, verdict: Verdict) -> events.ApplyProven:
     return events.ApplyProven(
-        instance=attempt.instance,
-        attempt=attempt.id,
-        commit=attempt.commit,
-        changes=_wanted(changes),
-        file=verdict.file or attempt.after,
+        instance=write.attempt.instance,
+        attempt=write.attempt.id,
+        commit=write.attempt.commit,
+        changes=_wanted(write.changes),
+        file=verdict.file or write.attempt.after,
         seconds=round(verdict.seconds, 3),
         evidence=verdict.evidence,
+        undoes=write.undoes,
     )
 
 
-def _refuted(
-    world: World,
-    target: Target,
-    attempt: Attempt,
-    changes: tuple[Change, ...],
-    verdict: Verdict,
-    fallback: Snapshot,
-) -> None:
-    # Refutation and quarantine are one fact: a crash between them would let the next pass try the same again.
-    common = {"instance": attempt.instance, "attempt": attempt.id, "commit": attempt.commit}
-    refuted = events.ApplyRefuted(
-        **common, reason=verdict.evidence, faults={str(address): fault for address, fault in verdict.faults.items()}
-    )
-    culprits = (verdict.suspects | verdict.faults.keys()) & {change.address for change in changes}
-    at_fault = blame(world, attempt.commit, changes, culprits)
-    quarantined = _quarantined(attempt, at_fault, changes, culprits, cause=attempt.id, reason=verdict.evidence)
-    stream = f"target/{attempt.instance}"
-    world.log.append(
-        [
-            Entry(stream=stream, event=refuted, key=f"refuted:{attempt.id}"),
-            Entry(stream=stream, event=quarantined, key=f"quarantined:{attempt.id}"),
-        ]
-    )
-    undone = target.undo(attempt, fallback)
-    _record(
-        world,
-        attempt.instance,
-        events.ApplyUndone(
+Keyed = Iterator[tuple[str, events.ApplyRefuted | events.ResourcesQuarantined | events.UndoHeld]]
+
+
+def _quarantined(world: World, write: Write, verdict: Verdict) -> Keyed:
+    """What was refuted, and on every target what stays out with it."""
+    attempt = write.attempt
+    yield f"refuted:{attempt.id}", _refused(attempt, verdict)
+    mine = {change.address for change in write.changes}
+    culprits = (verdict.suspects | verdict.faults.keys()) & mine
+    at_fault = blame(world, attempt.commit, write.changes, culprits)
+    held = world.log.view(views.Quarantine).held.keys() - mine
+    out = {address: want for address, want in at_fault.resources.items() if address not in held}
+    for instance in sorted({attempt.instance, *(address.instance for address in out)}):
+        elsewhere = instance != attempt.instance
+        reason = f"{attempt.instance} refused its part of the same commit" if elsewhere else verdict.evidence
+        yield (
+            f"quarantined:{attempt.id}:{instance}",
+            events.ResourcesQuarantined(
+                instance=instance,
+                attempt=attempt.id,
+                commit=attempt.commit,
+                resources={str(address): want for address, want in out.items() if address.instance == instance},
+                # What lifts it is a change of what failed, not of what only went with that.
+                culprits=tuple(sorted(map(str, culprits or (mine if elsewhere else ())))),
+                commits=at_fault.commits,
+                reason=reason,
+            ),
+        )
+
+
+def _put_back(write: Write, verdict: Verdict) -> Keyed:
+    """It refused what it held at the last revision: what is there stays, and is not tried again as it is."""
+    attempt = write.attempt
+    yield f"refuted:{attempt.id}", _refused(attempt, verdict)
+    yield (
+        f"held:{attempt.id}",
+        events.UndoHeld(
             instance=attempt.instance,
-            attempt=attempt.id,
-            proven=undone.outcome == "proven",
-            file=undone.file,
-            reason=undone.evidence,
+            resources=tuple(sorted(_wanted(write.changes))),
+            digest=holding(attempt.live),
+            reason=verdict.evidence,
         ),
     )
+
+
+def holding(live: Snapshot) -> str:
+    """Names all that a target is to hold."""
+    return digest({str(address): spec for address, spec in live.items()})
+
+
+def _refused(attempt: Attempt, verdict: Verdict) -> events.ApplyRefuted:
+    return events.ApplyRefuted(
+        instance=attempt.instance,
+        attempt=attempt.id,
+        commit=attempt.commit,
+        reason=verdict.evidence,
+        faults={str(address): fault for address, fault in verdict.faults.items()},
+    )
+
+
+def _undo(world: World, target: Target, write: Write) -> None:
+    attempt = write.attempt
+    try:
+        undone = target.undo(attempt, write.fallback)
+    except TargetError as error:
+        reason = f"it was refused, and could not be undone: {error}"
+        _doubt(world, attempt, Verdict(outcome="unknown", evidence=reason, remedy=error.remedy))
+        return
+    put_back = events.ApplyUndone(
+        instance=attempt.instance,
+        attempt=attempt.id,
+        proven=undone.outcome == "proven",
+        file=undone.file,
+        reason=undone.evidence,
+    )
+    _record(world, attempt.instance, put_back)
 
 
 def _wanted(changes: Iterable[Change]) -> dict[str, object]:

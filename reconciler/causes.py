@@ -21,6 +21,7 @@ class Cause:
 
     `subjects` is what it is about: something new among them makes it news again. `part_of` is the fingerprint
     of the cause that explains it, if there is one: while that one stands, this one is not announced by itself.
+    One that is told `once` is not reminded of.
     """
 
     fingerprint: str
@@ -28,6 +29,7 @@ class Cause:
     body: str
     subjects: tuple[str, ...] = ()
     part_of: str = ""
+    once: bool = False
 
 
 def causes(world: World) -> list[Cause]:
@@ -43,7 +45,11 @@ def _main(world: World) -> Iterator[Cause]:
         lines = _lines(str(problem["where"]) for problem in main.refused.problems)
         yield Cause(f"refused/{main.refused.commit}", f"commit {main.refused.commit[:12]} cannot be read", lines)
     if main.held:
-        yield Cause(f"held/{main.held.digest}", f"commit {main.held.commit[:12]} is held", _held(main.held.plan))
+        plan = main.held.plan
+        # Another commit is news, and so is what newly speaks against this one; how its plan moves else is none.
+        against = (*(one["address"] for one in plan.refusals), *(one["where"] for one in plan.problems))
+        subjects = (plan.commit, *map(str, against), *plan.conflicts)
+        yield Cause("held", f"commit {plan.commit[:12]} is held", _held(plan), subjects)
     if health.pass_failed:
         yield Cause("pass", "a pass failed", health.pass_failed)
 
@@ -65,7 +71,7 @@ def _targets(world: World) -> Iterator[Cause]:
     for name in world.targets:
         known = health.of(name)
         yield from _away(name, known)
-        yield from _serving(name, known)
+        yield from _serving(name, known, attempts.get(name))
         yield from _restart(name, known, drift)
         yield from _writes(name, known, attempts.get(name))
 
@@ -79,13 +85,20 @@ def _away(name: str, known: InstanceHealth) -> Iterator[Cause]:
         yield Cause(f"probe/{name}", f"{name} does not see our directory", known.failure)
 
 
-def _serving(name: str, known: InstanceHealth) -> Iterator[Cause]:
+def _serving(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None) -> Iterator[Cause]:
     if known.disabled or known.unserved:
         title = f"{name} does not serve all that is in our file"
-        subjects = tuple(filter(None, (*known.disabled, known.unserved)))
-        # A poison file explains that a newer file of ours is not served, but no router that is disabled.
-        part_of = "" if known.disabled else _any_poison_of(name, known)
+        subjects = _since(known, (*known.disabled, *([""] if known.unserved else [])))
+        # A poison file, or a write that nobody saw arrive, explains that an older file of ours is served, but no
+        # router that is disabled.
+        in_doubt = _unknown(name, attempt) if attempt and attempt.state == "unknown" else ""
+        part_of = "" if known.disabled else _any_poison_of(name, known) or in_doubt
         yield Cause(f"serving/{name}", title, _not_served(known), subjects=subjects, part_of=part_of)
+
+
+def _since(known: InstanceHealth, what: Iterable[str]) -> tuple[str, ...]:
+    """Subjects that are others again after they were gone for a while: a relapse is news."""
+    return tuple(f"{one}#{known.since[one]}" for one in what)
 
 
 def _restart(name: str, known: InstanceHealth, drift: Mapping[Address, OpenDrift]) -> Iterator[Cause]:
@@ -95,7 +108,8 @@ def _restart(name: str, known: InstanceHealth, drift: Mapping[Address, OpenDrift
         # is served no longer than until a restart. Neither is news beside its cause.
         missing = {f"{a.name}@file" for a, one in drift.items() if a.instance == name and one.found.kind == "missing"}
         part_of = _any_poison_of(name, known) or (f"drift/{name}" if missing.issuperset(losses) else "")
-        yield Cause(f"restart/{name}", f"a restart of {name} would lose routes", _lines(losses), losses, part_of)
+        title = f"a restart of {name} would lose routes"
+        yield Cause(f"restart/{name}", title, _lines(losses), _since(known, losses), part_of)
 
 
 def _not_served(known: InstanceHealth) -> str:
@@ -116,7 +130,11 @@ def _writes(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None)
     if attempt and attempt.state == "unknown":
         part_of = f"lost/{name}" if known.lost else _any_poison_of(name, known)
         title = f"nobody knows whether {name} serves the last write"
-        yield Cause(f"unknown/{name}/{attempt.started.attempt}", title, doubt(attempt), part_of=part_of)
+        yield Cause(_unknown(name, attempt), title, doubt(attempt), part_of=part_of)
+
+
+def _unknown(instance: str, attempt: views.OpenAttempt) -> str:
+    return f"unknown/{instance}/{attempt.started.attempt}"
 
 
 def _poison_of(instance: str, file: str) -> str:
@@ -135,6 +153,9 @@ def _quarantined(world: World) -> Iterator[Cause]:
     for attempt, addresses in grouped.items():
         title = "a change was refuted and undone; it stays out until it changes"
         yield Cause(f"quarantine/{attempt}", title, _lines(sorted(addresses)))
+    for instance, stuck in quarantine.stuck.items():
+        title = f"{instance} still holds part of a change that was refuted elsewhere"
+        yield Cause(f"stuck/{instance}", title, _lines([stuck.reason, *stuck.resources]))
 
 
 # ── drift and reviews ────────────────────────────────────────────────────────────────────────────
@@ -183,7 +204,7 @@ def _reviews(world: World) -> Iterator[Cause]:
     for record in world.log.view(views.Proposals).items.values():
         if record.status == "open" and record.reminded:
             body = f"{record.title}\nwaypost show {record.id}"
-            yield Cause(f"review/{record.id}", f"proposal {record.id} waits", body)
+            yield Cause(f"review/{record.id}", f"proposal {record.id} waits", body, once=True)
 
 
 def _lines(lines: Iterable[str]) -> str:

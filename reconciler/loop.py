@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import applying, reviewing, watching
-from reconciler.applying import Result
+from reconciler import applying, reviewing, taking_back, watching
 from reconciler.core import account
-from reconciler.core.plan import Plan
+from reconciler.core.plan import ABSENT, Plan
+from reconciler.core.target import TargetError
 from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
 from reconciler.planning import Planned, mended, plan_main, plan_standing, policy_in_force, policy_of
@@ -43,6 +43,7 @@ def run_pass(world: World) -> Outcome:
     troubles = reviewing.take_in(world)
     for instance in world.targets:
         applying.resume(world, instance)
+    taking_back.take_back(world)
     head = _follow(world)
     if head is None:
         return _watch_only(world)
@@ -57,6 +58,7 @@ def run_pass(world: World) -> Outcome:
     _record_adopted(world, planned)
     if planned.plan.held:
         return _hold(world, planned.plan)
+    watching.record_given_up(world, planned.plan, {*taking_back.owed(world), *planned.lost})
     if world.read_only:
         return Outcome(state="waiting", said="read-only: nothing is applied", plan=planned.plan)
     results = _apply(world, planned)
@@ -108,12 +110,14 @@ def _record_approvals(world: World, head: str) -> None:
     was = world.log.view(views.Main).head
     if was == head:
         return
+    entries: list[Entry] = []
     if was and not world.store.is_ancestor(was, head):
         reason = "the branch was force-pushed or replaced; revisions that were applied are kept"
-        _say(world, "main", events.HistoryRewritten(was=was, now=head, reason=reason))
+        rewritten = events.HistoryRewritten(was=was, now=head, reason=reason)
+        entries.append(Entry(stream="main", event=rewritten, actor=ACTOR))
     known = {item.id: item.commit for item in world.log.view(views.Proposals).items.values() if _believed(world, item)}
     people = world.log.view(Grants).people
-    entries = [
+    entries += [
         Entry(
             stream="main",
             event=events.CommitApproved(
@@ -126,7 +130,7 @@ def _record_approvals(world: World, head: str) -> None:
         )
         for approval in approvals.approvals(world.store, was, head, known)
     ]
-    world.log.append(entries)
+    world.log.append(entries)  # at once: from then on main is known to be there, and nobody looks again
 
 
 def _believed(world: World, record: ProposalRecord) -> bool:
@@ -139,8 +143,7 @@ def _believed(world: World, record: ProposalRecord) -> bool:
 def _record_adopted(world: World, planned: Planned) -> None:
     by_instance: dict[str, dict[str, object]] = {}
     for one in planned.plan.adopted:
-        spec = planned.desired.snapshot.get(one.address)
-        by_instance.setdefault(one.address.instance, {})[str(one.address)] = spec
+        by_instance.setdefault(one.address.instance, {})[str(one.address)] = None if one.want is ABSENT else one.want
     for instance, resources in by_instance.items():
         adopted = events.ResourcesAdopted(
             instance=instance, commit=planned.plan.commit, resources=resources, reason="live already is as desired"
@@ -183,18 +186,18 @@ def _hold(world: World, plan: Plan) -> Outcome:
     return Outcome(state="held", said=f"held: {plan.held}", plan=plan)
 
 
-def _apply(world: World, planned: Planned) -> dict[str, Result]:
-    """Apply to each instance that has changes, in order.
+def _apply(world: World, planned: Planned) -> dict[str, str]:
+    """Apply to each instance that has changes, in order: instance -> what came of it.
 
     A refusal ends it, and what other instances were given of the same commit is taken back.
     """
-    plan, results = planned.plan, dict[str, Result]()
+    plan, results = planned.plan, dict[str, str]()
     if plan.changes:
         _say_plan(world, plan)
     for instance in sorted({change.address.instance for change in plan.changes}):
         results[instance] = applying.apply(world, instance, planned)
-        if results[instance].word == "refuted":
-            applying.compensate(world, planned, results, instance)
+        if results[instance] == "refuted":
+            taking_back.take_back(world)
             break
     return results
 
@@ -212,7 +215,7 @@ def _say_plan(world: World, plan: Plan) -> None:
     _say(world, "main", made)
 
 
-def _conclude(world: World, planned: Planned, results: dict[str, Result]) -> Outcome:
+def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcome:
     """A revision is made once main is applied and proven whole; anything less says what is missing."""
     plan = planned.plan
     if word := _unfinished(world, planned, results):
@@ -227,16 +230,32 @@ def _conclude(world: World, planned: Planned, results: dict[str, Result]) -> Out
     return Outcome(state=state, said=f"{said} (revision {number})", plan=plan, revision=number)
 
 
-def _unfinished(world: World, planned: Planned, results: dict[str, Result]) -> str:
-    """Why nobody may say yet that main is live: the worst result, an open attempt, a witness that is out."""
+def _unfinished(world: World, planned: Planned, results: dict[str, str]) -> str:
+    """Why nobody may say yet that main is live: the worst result, an open attempt, something that is not served."""
     for word in ("refuted", "unknown", "waiting"):
-        if any(result.word == word for result in results.values()):
+        if word in results.values():
             return word
     if world.log.view(views.Attempts).open:
         return "unknown"
-    # What was proven in this very pass is served, whatever was seen before it.
-    waiting = [seen for name, seen in planned.observed.items() if name not in results]
-    return "waiting" if any(seen.witness or seen.unserved for seen in waiting) else ""
+    if taking_back.owed(world) or any(_unserved(world, planned, name, name in results) for name in planned.observed):
+        return "waiting"
+    return ""
+
+
+def _unserved(world: World, planned: Planned, instance: str, proven: bool) -> bool:
+    """Does an instance leave out anything that main wants, or can it not be asked?
+
+    A proof is about what was written: what was disabled before that may be so still.
+    """
+    seen, wanted = planned.observed[instance], planned.desired.snapshot
+    if not proven:
+        return bool(seen.witness or seen.unserved or seen.disabled.keys() & wanted.keys())
+    if not seen.disabled.keys() & wanted.keys():
+        return False
+    try:
+        return bool(world.targets[instance].observe().disabled.keys() & wanted.keys())
+    except TargetError:
+        return True
 
 
 def _said(plan: Plan, applied: bool) -> tuple[str, str]:

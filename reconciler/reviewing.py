@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def _fetch_proposals(world: World, clone: Path) -> str:
     refused = {f"proposal {id}": reason for id, reason in found.refused.items()}
     if found.trouble:
         refused["proposals"] = found.trouble
-    _refuse(world, "gateway", refused)
+    world.log.append([outbox.refusal("gateway", what, reason, what) for what, reason in refused.items()])
     return found.trouble
 
 
@@ -68,34 +70,12 @@ def _drain(world: World, path: Path | None, source: str, allowed: frozenset[type
     """Take an outbox in; answers why it could not be read on, "" where it could (or can soon, by itself)."""
     if path is None:
         return ""
-    before = world.log.cursor(source)
     intake = outbox.drain(world.log, path, source=source, allowed=allowed)
-    read = before or world.log.cursor(source)
-    refused = dict(row.split(": ", 1) for row in intake.reasons)
-    if intake.refused > len(intake.reasons):
-        refused["further rows"] = "they are refused like these"
-    if intake.restarted:
-        refused["outbox"] = f"{path} is not the file that was read before; what only that one held is not here"
-    problem = "" if intake.passing else intake.problem
-    if problem:
-        refused["outbox"] = problem
-    _refuse(world, source, refused, read.outbox if read else "unread")
-    return problem
-
-
-def _refuse(world: World, source: str, refused: Mapping[str, str], outbox_id: str = "") -> None:
-    """Record what was not taken in: what -> reason. The same reason is news once (for each outbox)."""
-    entries = [
-        Entry(
-            stream=outbox.REFUSALS,
-            event=events.IntakeRefused(source=source, what=what, reason=reason),
-            key=f"refused:{source}:{outbox_id or what}:{digest(reason)[:16]}",
-            actor=ACTOR,
-        )
-        for what, reason in refused.items()
-    ]
-    if entries:
-        world.log.append(entries)
+    if intake.passing or not intake.problem:
+        return ""
+    read = world.log.cursor(source)
+    world.log.append(outbox.refusal(source, "outbox", intake.problem, read.outbox if read else "unread"))
+    return intake.problem
 
 
 def _remove_settled(world: World) -> None:
@@ -120,25 +100,42 @@ def _decided(world: World) -> frozenset[str]:
 
 def tend(world: World, head: str, policy: Policy) -> None:
     """Supersede, remind, close: what becomes of proposals without anybody approving them."""
-    for record in open_proposals(world):
-        if newer := _superseded_by(world, record):
-            reason = f"{newer.id} proposes for the same resource, and came later"
-            _say(world, record.id, events.ProposalSuperseded(proposal=record.id, by=newer.id, reason=reason))
+    waiting = open_proposals(world)
+    newest = _newest(world, waiting)
+    for record in waiting:
+        if newer := newest.get(record.id):
+            reason = f"{newer} proposes for the same resource, and came later"
+            _say(world, record.id, events.ProposalSuperseded(proposal=record.id, by=newer, reason=reason))
         else:
             _age(world, record, policy, world.clock.now())
             if not record.shown:  # the gateway could not wait for its plan
                 show(world, record, head)
+    here = {record.id for record in waiting}
     for record in world.log.view(views.Proposals).open():
-        if not arrived(world, record):
+        if record.id not in here:
             _age(world, record, policy, world.clock.now())
 
 
 def show(world: World, record: ProposalRecord, head: str) -> Planned:
-    """Plan a proposal, and record the plan's digest as shown, once for each digest."""
+    """Plan a proposal for the log, or for a model that asked; the same plan is recorded once. No person saw it."""
     planned = plan_proposal(world, record.commit, head)
-    shown = _shown(record, planned.plan)
-    world.log.append(Entry(stream=f"proposal/{record.id}", event=shown, key=f"shown:{record.id}:{planned.plan.digest}"))
+    world.log.append(shown(record, planned.plan))
     return planned
+
+
+def shown(record: ProposalRecord, plan: Plan, *, to_person: bool = False) -> Entry:
+    """What to record of a plan that was shown. Only what a person saw agrees to its losses once it is merged."""
+    event = events.PlanShown(
+        proposal=record.id,
+        commit=record.commit,
+        digest=plan.digest,
+        changes=tuple(map(str, plan.changes)),
+        losses=tuple(loss.as_json() for loss in plan.losses),
+        refusals=tuple(map(str, (*plan.refusals, *plan.errors))),
+        to_person=to_person,
+    )
+    # Not the digest alone: what is lost also hangs on what the neighbours serve, and that is not in it.
+    return Entry(stream=f"proposal/{record.id}", event=event, key=f"shown:{digest(asdict(event))}")
 
 
 def publish(world: World) -> None:
@@ -208,18 +205,32 @@ def open_proposals(world: World) -> list[ProposalRecord]:
     return sorted(waiting, key=lambda item: item.seq)
 
 
-def _superseded_by(world: World, record: ProposalRecord) -> ProposalRecord | None:
-    """The newest other open proposal that touches one of this one's resources and was made after it."""
-    later = [other for other in open_proposals(world) if other.seq > record.seq]
-    mine = _resources(world, record)
-    return next((other for other in reversed(later) if mine & _resources(world, other)), None)
+def _newest(world: World, waiting: Sequence[ProposalRecord]) -> dict[str, str]:
+    """Proposal -> the newest of those (given oldest first) that came after it and touch one of its resources."""
+    newest: dict[str, str] = {}
+    position: dict[str, int] = {}  # resource -> the newest proposal that touches it
+    for number in reversed(range(len(waiting))):
+        resources = _resources(world, waiting[number])
+        if later := [position[resource] for resource in resources if resource in position]:
+            newest[waiting[number].id] = waiting[max(later)].id
+        position.update(dict.fromkeys(resources - position.keys(), number))
+    return newest
+
+
+_MOST_KNOWN = 1000
+_touched: OrderedDict[str, frozenset[str]] = OrderedDict()
+"""Commit -> what it touches, for those looked at last. A commit never changes, so neither does this."""
 
 
 def _resources(world: World, record: ProposalRecord) -> frozenset[str]:
     # Read from the commit: what the gateway's record claims is only a claim.
-    parents = world.store.commit(record.commit).parents
-    touched = touches(load(world, record.commit), load(world, parents[0])) if parents else frozenset()
-    return frozenset(map(str, touched)) or frozenset(record.resources)
+    if record.commit not in _touched:
+        parents = world.store.commit(record.commit).parents
+        found = touches(load(world, record.commit), load(world, parents[0])) if parents else frozenset()
+        _touched[record.commit] = frozenset(map(str, found))
+        while len(_touched) > _MOST_KNOWN:
+            _touched.popitem(last=False)
+    return _touched[record.commit] or frozenset(record.resources)
 
 
 def _age(world: World, record: ProposalRecord, policy: Policy, now: datetime) -> None:
@@ -234,22 +245,6 @@ def _age(world: World, record: ProposalRecord, policy: Policy, now: datetime) ->
 
 def _length(text: str) -> timedelta:
     return policies.interval(text) or timedelta.max
-
-
-def _shown(record: ProposalRecord, plan: Plan) -> events.PlanShown:
-    return events.PlanShown(
-        proposal=record.id,
-        commit=record.commit,
-        digest=plan.digest,
-        changes=tuple(map(str, plan.changes)),
-        losses=tuple(loss.as_json() for loss in plan.losses),
-        refusals=tuple(map(str, _against(plan))),
-    )
-
-
-def _against(plan: Plan) -> Iterable[object]:
-    yield from plan.refusals
-    yield from plan.errors
 
 
 def _say(world: World, proposal: str, event: events.Event) -> None:

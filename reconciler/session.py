@@ -89,14 +89,20 @@ class Session:
 
     # ── answering ────────────────────────────────────────────────────────────────────────────────
 
-    def say(self, event: events.Event, stream: str) -> None:
-        """Put a person's word where the reconciler takes it from; durable when it returns."""
+    def say(self, event: events.Event, stream: str, id: str = "") -> None:
+        """Put a person's word where the reconciler takes it from; durable when it returns. The same id is one word."""
         self._require_open()
         people = Outbox.open(self.home.people_path, self.world.clock.now, create=True)
         try:
-            people.put(event, stream=stream, actor=person())
+            people.put(event, stream=stream, actor=person(), id=id)
         finally:
             people.close()
+
+    def saw(self, record: ProposalRecord, plan: Plan) -> None:
+        """A person saw the plan of a proposal: whoever merges it then, by whatever road, knows what it costs."""
+        if record.status != "approved":  # what is merged is judged already
+            entry = reviewing.shown(record, plan, to_person=True)
+            self.say(entry.event, entry.stream, entry.key)
 
     def consent(self, plan: Plan, proposal: str = "", reason: str = "") -> None:
         """A person's yes to one exact plan, its losses included."""

@@ -84,10 +84,11 @@ def why(world: World, address: Address) -> dict[str, Any]:
     happened = list(_at(world, world.log.touching(address)))
     if not happened:
         raise ValueError(f"nothing is known of {address}: it was never proposed, applied or found here")
-    proven = _last(happened, ApplyProven)
-    started = _last(happened, ApplyStarted)
     origin = applied.provenance.get(address)
-    commit = proven.event.commit if proven else origin.commit if origin else ""
+    # Something may have been proven and taken back since: what counts is what made it as it is.
+    proven = _last([one for one in happened if one.seq == origin.seq] if origin else happened, ApplyProven)
+    started = _last([one for one in happened if proven and one.seq < proven.seq], ApplyStarted)
+    commit = origin.commit if origin else proven.event.commit if proven else ""
     approval = _approval(world, address, commit)
     return {
         "resource": str(address),

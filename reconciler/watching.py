@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.core import diff
-from reconciler.core.plan import ABSENT, Change, Difference, same, side_hash
+from reconciler.core.plan import ABSENT, Change, Difference, Plan, same, side_hash
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
 from reconciler.planning import Planned
@@ -24,7 +24,7 @@ def record_targets(world: World, planned: Planned) -> None:
         if error := planned.lost.get(instance):
             news = list(_lost(instance, known, str(error)))
         elif seen := planned.observed.get(instance):
-            news = [*_given_up(instance, known, planned), *_seen(instance, known, seen)]
+            news = list(_seen(instance, known, seen))
         else:
             continue
         world.log.append([Entry(stream=f"target/{instance}", event=event) for event in news])
@@ -36,6 +36,15 @@ def _seen(instance: str, known: InstanceHealth, seen: Observation) -> Iterator[e
     if not seen.witness:  # a target that says nothing takes nothing back either
         yield from _serving(instance, known, seen)
         yield from _restart_losses(instance, known, seen)
+
+
+def record_given_up(world: World, plan: Plan, owed: Collection[str]) -> None:
+    """Writes that failed and that nobody wants any more. `owed` names where more may be due than the plan says."""
+    health = world.log.view(views.Health)
+    for instance in world.targets:
+        if health.of(instance).write_failed and instance not in owed and not plan.of(instance).changes:
+            given_up = events.WriteGivenUp(instance=instance, reason="nothing is left to write")
+            world.log.append(Entry(stream=f"target/{instance}", event=given_up))
 
 
 def record_drift(world: World, planned: Planned) -> None:
@@ -143,11 +152,6 @@ def _serving(instance: str, known: InstanceHealth, seen: Observation) -> Iterabl
         yield events.ServingRestored(instance=instance, reason="all of our file is served again")
 
 
-def _given_up(instance: str, known: InstanceHealth, planned: Planned) -> Iterable[events.Event]:
-    if known.write_failed and not planned.plan.of(instance).changes:
-        yield events.WriteGivenUp(instance=instance, reason="nothing is left to write")
-
-
 def _restart_losses(instance: str, known: InstanceHealth, seen: Observation) -> Iterable[events.Event]:
     losses = tuple(sorted(seen.restart_losses))
     if losses and losses != tuple(known.restart_losses):
@@ -162,8 +166,9 @@ def explain(world: World, word: str) -> str:
     health, attempts = world.log.view(views.Health), world.log.view(views.Attempts).open
     reasons = [f"{name}: {reason}" for name in world.targets for reason in _reasons(health.of(name))]
     reasons += [f"{name}: {doubt(one)}" for name, one in attempts.items() if one.state == "unknown"]
-    held = world.log.view(views.Quarantine).held
-    if held:
+    quarantine = world.log.view(views.Quarantine)
+    reasons += [f"{name}: {one.reason}" for name, one in quarantine.stuck.items()]
+    if held := quarantine.held:
         reasons.append(f"quarantined until what is wanted of them changes: {', '.join(sorted(map(str, held)))}")
     return f"{word}: " + ("; ".join(reasons) or "see waypost history")
 

@@ -99,7 +99,7 @@ class ProposalWithdrawn(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanShown(Event):
-    """A plan of a proposal was shown to a reviewer; its digest is what an approval refers to."""
+    """A plan of a proposal was made for the log or a model's answer, or shown to a person: only that is a review."""
 
     proposal: str
     commit: str
@@ -107,6 +107,7 @@ class PlanShown(Event):
     changes: tuple[str, ...]  # "create traefik/http.routers/x"
     losses: tuple[Json, ...]  # what people would lose, as the guards counted it
     refusals: tuple[str, ...] = ()
+    to_person: bool = False  # shown to a person; events of older versions do not say, so they are no review
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +299,7 @@ class ApplyStarted(Event):
     after: str  # digest of the file about to be written
     changes: Json  # address -> wanted spec, or None for a delete
     reason: str
+    undoes: tuple[str, ...] = ()  # refuted attempts; what went with them is put back as it was at the last revision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,6 +313,7 @@ class ApplyProven(Event):
     file: str  # digest of the file that was proven
     seconds: float
     evidence: str
+    undoes: tuple[str, ...] = ()  # as in the `ApplyStarted` of this attempt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,6 +345,7 @@ class ApplyAbandoned(Event):
     instance: str
     attempt: str
     reason: str
+    failed: bool = True  # the target could not be written; else it was a crash, or somebody wrote over it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +366,16 @@ class ApplyUndone(Event):
     file: str
     reason: str
     changes: Json = field(default_factory=dict)  # of a proven apply that was taken back: address -> spec that is live
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoHeld(Event):
+    """What went with a refuted change stays on another target for now, and why it could not be taken back."""
+
+    instance: str
+    resources: tuple[str, ...]
+    digest: str  # of what the target was to hold, where it refused that; "" where nothing was written
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

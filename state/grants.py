@@ -27,7 +27,7 @@ from state.view import View, on
 class Grant:
     """What people agreed to for one commit. `shown` and `consented` are keys of losses -> their addresses.
 
-    `seen`: a plan of it was shown before it was approved. `made`: it is a revision already. `by`: who consented.
+    `seen`: a person saw a plan of it before it was approved. `made`: it is a revision already. `by`: who consented.
     """
 
     seen: bool = False
@@ -57,7 +57,7 @@ class Grants(View):
     consent to a commit of main that was not taken notice of yet.
     """
 
-    version = 3
+    version = 4
 
     proposed: dict[str, Grant] = field(default_factory=dict)  # proposal -> grant, until it is approved
     early: dict[str, Grant] = field(default_factory=dict)  # commit that is not known to be on main yet -> grant
@@ -86,6 +86,8 @@ class Grants(View):
 
     @on(PlanShown)
     def _show(self, event: PlanShown, at: Recorded) -> None:
+        if not event.to_person:
+            return  # a plan that was made and that nobody looked at is no agreement
         grant = self.proposed.get(event.proposal, _NONE)
         self.proposed[event.proposal] = replace(grant, seen=True, shown=grant.shown | _keys(event.losses))
 
@@ -111,7 +113,8 @@ class Grants(View):
     @on(CommitApproved)
     def _approve(self, event: CommitApproved, at: Recorded) -> None:
         proposed = self.proposed.pop(event.proposal, _NONE) if event.proposal else _NONE
-        known = self.line.get(event.commit) or replace(self.early.pop(event.commit, _NONE), seen=True)
+        # After a rewrite the new head stands here already; what comes before it on main is approved before it.
+        known = self.line.pop(event.commit, None) or replace(self.early.pop(event.commit, _NONE), seen=True)
         # One merge can bring several proposals: it was seen if all of them were.
         self.line[event.commit] = replace(
             known,

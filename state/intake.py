@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from state.database import explained, open_database
 from state.errors import LogError, MalformedEvent, NewerLogError
-from state.events import Event
+from state.events import Event, IntakeRefused
+from state.model import digest
 from state.outbox_file import FORMAT, LONGEST_NAME, PAGE, RawRow, believed, fetch, intact
 from state.record import Cursor, Entry, Head, Recorded
 
@@ -61,14 +63,21 @@ def ingest(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[
 def drain(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[Event]]) -> Intake:
     """Like `ingest`, and tells what was refused. Whatever its writer did to it, an outbox never raises.
 
-    Actors and ids are prefixed with `source`. Raises LogError only where the log itself cannot be written.
+    What is refused is recorded in the transaction that reads past it: it will not be seen again. Actors and ids
+    are prefixed with `source`. Raises LogError only where the log itself cannot be written.
     """
-    return _read(outbox_path, log.cursor(source), source, allowed, lambda sifted: _record(log, sifted))
+    return _read(outbox_path, log.cursor(source), source, allowed, partial(_record, log))
 
 
 def look(log: Log, outbox_path: Path, *, source: str, allowed: frozenset[type[Event]]) -> Intake:
     """What `drain` would come to, with nothing recorded: `taken` counts what waits."""
-    return _read(outbox_path, log.cursor(source), source, allowed, lambda sifted: len(sifted.entries))
+    return _read(outbox_path, log.cursor(source), source, allowed, lambda _, sifted: len(sifted.entries))
+
+
+def refusal(source: str, what: str, reason: str, part: str) -> Entry:
+    """What was not taken in, for the log. The same reason is news once for each part (an outbox, a proposal)."""
+    event = IntakeRefused(source=source, what=what, reason=reason)
+    return Entry(stream=REFUSALS, event=event, key=f"refused:{source}:{part}:{digest(reason)[:16]}")
 
 
 def _read(
@@ -76,7 +85,7 @@ def _read(
     known: Cursor | None,
     source: str,
     allowed: frozenset[type[Event]],
-    record: Callable[[_Sifted], int],
+    record: Callable[[Intake, _Sifted], int],
 ) -> Intake:
     if not _is_there(outbox_path):
         return Intake()  # nothing was ever said
@@ -101,17 +110,20 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _take(reader: _Reader, known: Cursor, allowed: frozenset[type[Event]], record: Callable[[_Sifted], int]) -> Intake:
+def _take(
+    reader: _Reader, known: Cursor, allowed: frozenset[type[Event]], record: Callable[[Intake, _Sifted], int]
+) -> Intake:
     intake = Intake()
     try:
         cursor = reader.resume(known)
         intake = Intake(restarted=known.row > 0 and cursor != known)
-        for _ in range(MOST // PAGE):
+        for page in range(MOST // PAGE):
             found = reader.page(cursor.row)
-            if not found or intake.problem:
+            is_news = found or (intake.restarted and page == 0)  # another outbox is, empty as it may be
+            if intake.problem or not is_news:
                 break
             sifted = _sift(found, cursor, allowed)
-            intake = _sum(intake, sifted, record(sifted))
+            intake = _sum(intake, sifted, record(intake, sifted))
             cursor = sifted.cursor
     except _OutboxFault as fault:
         return replace(intake, problem=str(fault), passing=fault.retry)
@@ -123,21 +135,21 @@ class _Sifted:
     """A page of an outbox: what may be recorded, what may not, and how far the page was read."""
 
     entries: list[Entry]
-    refusals: list[str]
+    refusals: list[tuple[str, str]]  # which row, and why
     cursor: Cursor
     problem: str
 
 
 def _sift(found: Sequence[RawRow], cursor: Cursor, allowed: frozenset[type[Event]]) -> _Sifted:
     entries: list[Entry] = []
-    refusals: list[str] = []
+    refusals: list[tuple[str, str]] = []
     for raw in found:
         try:
             entries.append(_entry(raw, cursor.source, allowed))
         except NewerLogError as newer:
             return _Sifted(entries, refusals, cursor, str(newer))
-        except MalformedEvent as refusal:
-            refusals.append(f"row {raw.row}: {refusal}")
+        except MalformedEvent as fault:
+            refusals.append((f"row {raw.row}", str(fault)))
         cursor = replace(cursor, row=raw.row, id=str(raw.id))
     return _Sifted(entries, refusals, cursor, "")
 
@@ -155,9 +167,23 @@ def _entry(raw: RawRow, source: str, allowed: frozenset[type[Event]]) -> Entry:
     )
 
 
-def _record(log: Log, sifted: _Sifted) -> int:
-    before = log.head().seq
-    return sum(recorded.seq > before for recorded in log.append(sifted.entries, cursor=sifted.cursor))
+def _record(log: Log, before: Intake, sifted: _Sifted) -> int:
+    """Record a page, what is refused of it, and how far it was read, all at once: how many events that were."""
+    head, refused = log.head().seq, list(_refused(before, sifted))
+    recorded = log.append([*sifted.entries, *refused], cursor=sifted.cursor)
+    return sum(one.seq > head for one in recorded[: len(sifted.entries)])
+
+
+def _refused(before: Intake, sifted: _Sifted) -> Iterator[Entry]:
+    """What to tell of this page, after what was told already."""
+    say = partial(refusal, sifted.cursor.source, part=sifted.cursor.outbox)
+    if before.restarted:
+        yield say("outbox", "this is not the file that was read before; what only that one held is not here")
+    room = MOST_REASONS - len(before.reasons)
+    for row, reason in sifted.refusals[:room]:
+        yield say(row, reason)
+    if len(sifted.refusals) > room:
+        yield say("further rows", "they are refused like these")
 
 
 def _sum(intake: Intake, sifted: _Sifted, taken: int) -> Intake:
@@ -165,7 +191,7 @@ def _sum(intake: Intake, sifted: _Sifted, taken: int) -> Intake:
         intake,
         taken=intake.taken + taken,
         refused=intake.refused + len(sifted.refusals),
-        reasons=(*intake.reasons, *sifted.refusals)[:MOST_REASONS],
+        reasons=(*intake.reasons, *(f"{row}: {reason}" for row, reason in sifted.refusals))[:MOST_REASONS],
         problem=sifted.problem,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from state.events import (
@@ -39,8 +40,10 @@ class Step:
 class Lately(View):
     """Steps count from when a person last saw, or consented to, lost host names; and for a day at most."""
 
+    version = 2
+
     routers: dict[Address, Spec] = field(default_factory=dict)
-    steps: dict[Address, tuple[Step, ...]] = field(default_factory=dict)  # oldest first
+    steps: dict[Address, tuple[Step, ...]] = field(default_factory=dict)  # oldest first, and so are the addresses
     proposals: dict[str, bool] = field(default_factory=dict)  # whose plan showed such a loss
     seen: dict[str, bool] = field(default_factory=dict)  # commits of main, not yet revisions, whose losses were seen
 
@@ -55,7 +58,7 @@ class Lately(View):
 
     @on(PlanShown)
     def _show(self, event: PlanShown, at: Recorded) -> None:
-        if _tells(event.losses):
+        if event.to_person and _tells(event.losses):
             self.proposals[event.proposal] = True
 
     @on(ConsentGiven)
@@ -79,8 +82,9 @@ class Lately(View):
             self._put(event.changes)
             return
         for address, _ in _routers(event.changes):
-            recent = tuple(step for step in self.steps.get(address, ()) if step.at > at.at - WINDOW)
+            recent = tuple(step for step in self.steps.pop(address, ()) if step.at > at.at - WINDOW)
             self.steps[address] = (*recent, Step(at.at, self.routers.get(address)))
+        self._outdate(at.at)
         self._put(event.changes)
 
     @on(ApplyUndone)
@@ -95,6 +99,12 @@ class Lately(View):
     def _eject(self, event: TargetEjected, at: Recorded) -> None:
         self._forget(event.instance, self.steps)
         self._forget(event.instance, self.routers)
+
+    def _outdate(self, now: datetime) -> None:
+        """Forget routers whose last step no longer counts. They stand in the order of that step."""
+        outdated = takewhile(lambda address: self.steps[address][-1].at <= now - WINDOW, self.steps)
+        for address in list(outdated):
+            del self.steps[address]
 
     def _put(self, changes: Json) -> None:
         for address, spec in _routers(changes):

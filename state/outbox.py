@@ -14,7 +14,7 @@ from state.codec import WAYPOST
 from state.database import Database, explained, immediately, open_database
 from state.errors import DamagedFile, MalformedEvent
 from state.events import Event
-from state.intake import REFUSALS, Intake, drain, ingest, look
+from state.intake import REFUSALS, Intake, drain, ingest, look, refusal
 from state.outbox_file import (
     FORMAT,
     GATEWAY_EVENTS,
@@ -28,7 +28,18 @@ from state.outbox_file import (
 )
 from state.record import Entry
 
-__all__ = ["GATEWAY_EVENTS", "PEOPLE_EVENTS", "REFUSALS", "Intake", "Outbox", "OutboxRow", "drain", "ingest", "look"]
+__all__ = [
+    "GATEWAY_EVENTS",
+    "PEOPLE_EVENTS",
+    "REFUSALS",
+    "Intake",
+    "Outbox",
+    "OutboxRow",
+    "drain",
+    "ingest",
+    "look",
+    "refusal",
+]
 
 
 def _mode(directory: Path) -> int:

@@ -15,6 +15,7 @@ from state.events import (
     DriftAccepted,
     DriftHealRequested,
     Event,
+    PlanShown,
     ProposalMade,
     ProposalRejected,
     ProposalWithdrawn,
@@ -28,6 +29,7 @@ GATEWAY_EVENTS: frozenset[type[Event]] = frozenset({ToolCalled, ProposalMade, Pr
 
 PEOPLE_EVENTS: frozenset[type[Event]] = frozenset(
     {
+        PlanShown,
         ConsentGiven,
         ProposalMade,
         ProposalRejected,

@@ -124,7 +124,8 @@ class InstanceHealth:
     `lost`: why it cannot be observed. `poison`: file -> what its decoder says; `own_poison`: which of them is the
     file that we write. `failure`: why the last probe failed, with the remedy. `probes`: directories that the
     target was seen to read. `disabled`: resource of ours that is not served -> the target's words; `unserved`:
-    why our file as it stands is not served. `write_failed`: why the last write did not come about.
+    why our file as it stands is not served. `write_failed`: why the last write did not come about. `since`: what of
+    `disabled`, `restart_losses` and `unserved` (as "") stands now -> seq of the event that it stands since.
     """
 
     lost: str = ""
@@ -136,6 +137,7 @@ class InstanceHealth:
     disabled: dict[str, str] = field(default_factory=dict)
     unserved: str = ""
     write_failed: str = ""
+    since: dict[str, int] = field(default_factory=dict)
 
     def probed(self, directory: str) -> bool:
         """Whether the target was seen to read that directory."""
@@ -146,7 +148,7 @@ class InstanceHealth:
 class Health(View):
     """What ails targets (by instance) and passes (`pass_failed`: why the last one failed, "" where it did not)."""
 
-    version = 2
+    version = 3
 
     instances: dict[str, InstanceHealth] = field(default_factory=dict)
     pass_failed: str = ""
@@ -177,24 +179,25 @@ class Health(View):
 
     @on(RestartLossFound)
     def _risk(self, event: RestartLossFound, at: Recorded) -> None:
-        self._change(event.instance, restart_losses=event.routes)
+        self._stand(event.instance, at, restart_losses=event.routes)
 
     @on(RestartLossCleared)
     def _secure(self, event: RestartLossCleared, at: Recorded) -> None:
-        self._change(event.instance, restart_losses=())
+        self._stand(event.instance, at, restart_losses=())
 
     @on(ServingLost)
     def _lose_serving(self, event: ServingLost, at: Recorded) -> None:
         disabled = {address: str(words) for address, words in event.resources.items()}
-        self._change(event.instance, disabled=disabled, unserved=event.unserved)
+        self._stand(event.instance, at, disabled=disabled, unserved=event.unserved)
 
     @on(ServingRestored)
     def _serve(self, event: ServingRestored, at: Recorded) -> None:
-        self._change(event.instance, disabled={}, unserved="")
+        self._stand(event.instance, at, disabled={}, unserved="")
 
     @on(ApplyAbandoned)
     def _fail_to_write(self, event: ApplyAbandoned, at: Recorded) -> None:
-        self._change(event.instance, write_failed=event.reason)
+        if event.failed:
+            self._change(event.instance, write_failed=event.reason)
 
     @on(ApplyProven, WriteGivenUp)
     def _write(self, event: ApplyProven | WriteGivenUp, at: Recorded) -> None:
@@ -217,6 +220,13 @@ class Health(View):
     @on(PassRecovered)
     def _recover(self, event: PassRecovered, at: Recorded) -> None:
         self.pass_failed = ""
+
+    def _stand(self, instance: str, at: Recorded, **changes: Any) -> None:
+        """A change of what stands: what stood before stands since then, and a relapse since now."""
+        self._change(instance, **changes)
+        now = self.of(instance)
+        standing = (*now.disabled, *now.restart_losses, *([""] if now.unserved else []))
+        self._change(instance, since={one: now.since.get(one, at.seq) for one in standing})
 
     def _change(self, instance: str, **changes: Any) -> None:
         self.instances[instance] = replace(self.of(instance), **changes)
@@ -246,17 +256,18 @@ class OpenAlert:
 
 @dataclass(frozen=True, slots=True)
 class EndedAlert:
-    """An alert that is over, and the receivers that were told of it but not yet of its end."""
+    """An alert that is over since `at`, and the receivers that were told of it but not yet of its end."""
 
     title: str
     owed: frozenset[str]
+    at: datetime
 
 
 @dataclass
 class Alerts(View):
     """Alerts that stand and alerts whose end is still to be told, by fingerprint."""
 
-    version = 2
+    version = 3
 
     open: dict[str, OpenAlert] = field(default_factory=dict)
     ended: dict[str, EndedAlert] = field(default_factory=dict)
@@ -286,7 +297,7 @@ class Alerts(View):
             told = before.told.union(event.receivers)
             self.open[event.fingerprint] = replace(before, last_sent=at.at, took=took, told=told)
         else:  # it ended while the message was on its way
-            ended = self.ended.get(event.fingerprint, EndedAlert(event.title, frozenset()))
+            ended = self.ended.get(event.fingerprint, EndedAlert(event.title, frozenset(), at.at))
             self._owe(event.fingerprint, replace(ended, owed=ended.owed.union(event.receivers)))
 
     def _tell_the_end(self, fingerprint: str, receivers: Iterable[str]) -> None:
@@ -296,8 +307,9 @@ class Alerts(View):
     @on(AlertResolved)
     def _resolve(self, event: AlertResolved, at: Recorded) -> None:
         before = self.open.pop(event.fingerprint, None)
+        self.ended.pop(event.fingerprint, None)
         if before and not event.delivered:
-            self._owe(event.fingerprint, EndedAlert(before.title, before.told))
+            self._owe(event.fingerprint, EndedAlert(before.title, before.told, at.at))
 
     def _owe(self, fingerprint: str, ended: EndedAlert) -> None:
         if ended.owed:

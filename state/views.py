@@ -5,6 +5,7 @@ Here are the views of the road itself, from main to the live system; `review` an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -27,12 +28,13 @@ from state.events import (
     RevisionMade,
     SourceFound,
     SourceLost,
+    UndoHeld,
 )
 from state.grants import Grants
 from state.handover import Handover
 from state.lately import Lately
 from state.mentions import address_or_none
-from state.model import Address, Spec
+from state.model import Address, Spec, canonical
 from state.record import Recorded
 from state.review import ProposalRecord, Proposals
 from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
@@ -44,6 +46,7 @@ __all__ = [
     "Alerts",
     "Applied",
     "Attempts",
+    "Before",
     "Cause",
     "Drift",
     "EndedAlert",
@@ -80,15 +83,27 @@ class Provenance:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a resource was at the last revision, and what had made it so: both None where there was no such one."""
+
+    spec: Spec
+    origin: Provenance | None
+
+
 @dataclass
 class Applied(View):
-    """What was last applied and proven, or found already so: the `base` of the comparison."""
+    """What was last applied and proven, or found already so: the `base` of the comparison.
 
-    version = 2
+    `before` holds what was written and proven since the last revision, as it was then.
+    """
+
+    version = 3
 
     bases: dict[str, dict[Address, Spec]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     provenance: dict[Address, Provenance] = field(default_factory=dict)
+    before: dict[Address, Before] = field(default_factory=dict)
 
     def base(self, instance: str) -> dict[Address, Spec]:
         """What that target last was proven to hold."""
@@ -100,35 +115,58 @@ class Applied(View):
 
     def copy(self) -> Applied:
         own = {instance: dict(base) for instance, base in self.bases.items()}
-        return Applied(own, dict(self.files), dict(self.provenance))
+        return Applied(own, dict(self.files), dict(self.provenance), dict(self.before))
 
     @on(ApplyProven)
     def _prove(self, event: ApplyProven, at: Recorded) -> None:
         self.files[event.instance] = event.file
-        self._record(event.instance, event.changes, Provenance(event.commit, event.attempt, at.seq))
+        base = self.bases.get(event.instance, {})
+        for address, _ in _by_address(event.changes):
+            self.before.setdefault(address, Before(base.get(address), self.provenance.get(address)))
+        origin = Provenance(event.commit, event.attempt, at.seq)
+        self._record(event.instance, event.changes, origin, back=bool(event.undoes))
 
     @on(ApplyUndone)
     def _undo(self, event: ApplyUndone, at: Recorded) -> None:
-        if event.changes:  # it had been proven, and was taken back because another target refused its part
+        if event.changes:  # older versions took back so what had been proven, and another target refused its part
             self.files[event.instance] = event.file
-            self._record(event.instance, event.changes, Provenance("", event.attempt, at.seq))
+            self._record(event.instance, event.changes, Provenance("", event.attempt, at.seq), back=True)
 
     @on(ResourcesAdopted)
     def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
-        self._record(event.instance, event.resources, Provenance(event.commit, "", at.seq))
+        origin = Provenance(event.commit, "", at.seq)
+        self._record(event.instance, event.resources, origin, back=not event.commit)
 
-    def _record(self, instance: str, changes: Json, origin: Provenance) -> None:
+    @on(RevisionMade)
+    def _revise(self, event: RevisionMade, at: Recorded) -> None:
+        self.before.clear()
+
+    def _record(self, instance: str, changes: Json, origin: Provenance, *, back: bool) -> None:
+        """`back`: these are put back as they were; what made them so then is what made them so now."""
         base = self.bases.setdefault(instance, {})
-        for text, spec in changes.items():
-            address = address_or_none(text)
-            if address is None:
-                continue
+        for address, spec in _by_address(changes):
+            before = self.before.get(address)
+            if before and _same(before.spec, spec):
+                del self.before[address]
+            else:
+                before = None
             if spec is None:
                 base.pop(address, None)
                 self.provenance.pop(address, None)
             else:
                 base[address] = spec
-                self.provenance[address] = origin
+                self.provenance[address] = before.origin if back and before and before.origin else origin
+
+
+def _same(one: Spec, other: Spec) -> bool:
+    # Python alone would let true equal 1.
+    return bool(one == other) and canonical(one) == canonical(other)
+
+
+def _by_address(changes: Json) -> Iterator[tuple[Address, Spec]]:
+    for text, spec in changes.items():
+        if address := address_or_none(text):
+            yield address, spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +225,16 @@ class Cause:
 
 @dataclass
 class Quarantine(View):
-    """Resources that stay out: address -> hash of the want that was refuted, and why."""
+    """Resources that stay out: address -> hash of the want that was refuted, and why.
 
-    version = 2
+    `stuck`: instance -> why what went with them could not be taken back there.
+    """
+
+    version = 3
 
     held: dict[Address, str] = field(default_factory=dict)
     why: dict[Address, Cause] = field(default_factory=dict)
+    stuck: dict[str, UndoHeld] = field(default_factory=dict)
 
     @on(ResourcesQuarantined)
     def _hold(self, event: ResourcesQuarantined, at: Recorded) -> None:
@@ -208,6 +250,17 @@ class Quarantine(View):
         for address in filter(None, map(address_or_none, event.addresses)):
             self.held.pop(address, None)
             self.why.pop(address, None)
+        kept_out = {address.instance for address in self.held}
+        self.stuck = {instance: one for instance, one in self.stuck.items() if instance in kept_out}
+
+    @on(UndoHeld)
+    def _stick(self, event: UndoHeld, at: Recorded) -> None:
+        self.stuck[event.instance] = event
+
+    @on(ApplyProven, ResourcesAdopted)
+    def _take_back(self, event: ApplyProven | ResourcesAdopted, at: Recorded) -> None:
+        if event.undoes if isinstance(event, ApplyProven) else not event.commit:
+            self.stuck.pop(event.instance, None)
 
 
 # ── main and its revisions ───────────────────────────────────────────────────────────────────────

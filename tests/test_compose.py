@@ -1,17 +1,18 @@
 """compose.yaml keeps to the compose specification, and the two processes to their privileges.
 
-The specification's own schema is not vendored: SPECIFICATION below states, after the public text, the part of it
-that this file uses, and refuses every key it does not state.
+The schema is the specification's own, as check-jsonschema brings it along; no engine is asked.
 """
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner
 
 from reconciler import config
 from reconciler.founding import starter_files
@@ -19,89 +20,6 @@ from reconciler.founding import starter_files
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-
-NAME = "^[a-zA-Z0-9._-]+$"
-TEXTS = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
-COMMAND = {"oneOf": [{"type": "null"}, {"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-SWITCH = {"type": ["boolean", "string"]}
-DURATION = {"type": "string", "pattern": r"^(\d+(us|ms|s|m|h))+$"}
-
-
-def table(**properties):
-    """An object that has these keys, its extensions (x-…), and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "patternProperties": {"^x-": {}},
-        "additionalProperties": False,
-    }
-
-
-def named(value):
-    """An object whose keys are names of the specification's form."""
-    return {"type": "object", "patternProperties": {NAME: value}, "additionalProperties": False}
-
-
-VOLUME = {
-    "oneOf": [
-        {"type": "string"},
-        table(
-            type={"enum": ["bind", "volume", "tmpfs", "cluster", "npipe", "image"]},
-            source={"type": "string"},
-            target={"type": "string"},
-            read_only=SWITCH,
-            bind=table(create_host_path=SWITCH, propagation={"type": "string"}),
-        )
-        | {"required": ["type"]},
-    ]
-}
-
-SERVICE = table(
-    build={"oneOf": [{"type": "string"}, table(context={"type": "string"}, dockerfile={"type": "string"})]},
-    cap_drop=TEXTS,
-    command=COMMAND,
-    depends_on=named(
-        table(condition={"enum": ["service_started", "service_healthy", "service_completed_successfully"]})
-        | {"required": ["condition"]}
-    ),
-    entrypoint=COMMAND,
-    environment={
-        "oneOf": [
-            {
-                "type": "object",
-                "patternProperties": {".+": {"type": ["string", "number", "boolean", "null"]}},
-                "additionalProperties": False,
-            },
-            TEXTS,
-        ]
-    },
-    extra_hosts={"oneOf": [{"type": "object"}, TEXTS]},
-    healthcheck=table(
-        test={"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-        interval=DURATION,
-        timeout=DURATION,
-        start_period=DURATION,
-        retries={"type": ["number", "string"]},
-    ),
-    image={"type": "string"},
-    networks={"oneOf": [TEXTS, named({"type": ["object", "null"]})]},
-    pids_limit={"type": ["number", "string"]},
-    ports={"type": "array", "items": {"type": ["number", "string"]}, "uniqueItems": True},
-    profiles=TEXTS,
-    read_only=SWITCH,
-    restart={"type": "string", "pattern": r"^(no|always|unless-stopped|on-failure(:\d+)?)$"},
-    security_opt=TEXTS,
-    tmpfs={"oneOf": [{"type": "string"}, TEXTS]},
-    user={"type": "string"},
-    volumes={"type": "array", "items": VOLUME, "uniqueItems": True},
-)
-
-SPECIFICATION = table(
-    name={"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
-    services=named(SERVICE),
-    networks=named({"type": ["object", "null"]}),
-    volumes=named({"type": ["object", "null"]}),
-)
 
 OURS = ["reconciler", "gateway"]
 EVERY = list(COMPOSE["services"])
@@ -123,27 +41,62 @@ def mounts(name):
     return found
 
 
-def test_it_keeps_to_the_specification():
-    jsonschema.Draft202012Validator.check_schema(SPECIFICATION)
-    faults = jsonschema.Draft202012Validator(SPECIFICATION).iter_errors(COMPOSE)
-    assert [f"{fault.json_path}: {fault.message}" for fault in faults] == []
+@pytest.fixture
+def faults(tmp_path):
+    """What the specification's own schema, and what it says beside it in prose, has against a compose file."""
+
+    def find(compose):
+        file = tmp_path / "compose.yaml"
+        file.write_text(compose if isinstance(compose, str) else yaml.safe_dump(compose))
+        checked = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(file)])
+        assert checked.exit_code in (0, 1), checked.output
+        return ([checked.output] if checked.exit_code else []) + list(
+            beside_the_schema(yaml.safe_load(file.read_text()))
+        )
+
+    return find
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {"service": {}},
-        {"services": {"a": {"imag": "x"}}},
-        {"services": {"a b": {}}},
-        {"services": {"a": {"restart": "sometimes"}}},
-        {"services": {"a": {"depends_on": {"b": {}}}}},
-        {"services": {"a": {"volumes": [{"source": "x", "target": "/x"}]}}},
-        {"services": {"a": {"healthcheck": {"interval": "soon"}}}},
-        {"services": {"a": {"cap_drop": ["ALL", "ALL"]}}},
-    ],
-)
-def test_what_the_specification_forbids_is_seen(broken):
-    assert list(jsonschema.Draft202012Validator(SPECIFICATION).iter_errors(broken))
+def beside_the_schema(compose):
+    """Text that the schema takes as any text."""
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]*", compose.get("name", "waypost")):
+        yield "the name of the project"
+    for name, content in compose.get("services", {}).items():
+        if not re.fullmatch(r"no|always|unless-stopped|on-failure(:\d+)?", content.get("restart", "no")):
+            yield f"restart of {name}"
+        lengths = {
+            key: content.get("healthcheck", {}).get(key, "1s") for key in ("interval", "timeout", "start_period")
+        }
+        yield from (
+            f"{key} of {name}" for key, text in lengths.items() if not re.fullmatch(r"(\d+(us|ms|s|m|h))+", text)
+        )
+
+
+def test_it_keeps_to_the_specification(faults):
+    assert faults((ROOT / "compose.yaml").read_text()) == []
+
+
+BREAKS = {
+    "a part that there is not": lambda compose: compose.update(service={}),
+    "a service without its name": lambda compose: compose["services"].update({"a b": {}}),
+    "a key that no service has": lambda compose: compose["services"]["gateway"].update(imag="waypost"),
+    "waiting for nothing certain": lambda compose: compose["services"]["gateway"].update(depends_on={"reconciler": {}}),
+    "a mount of no type": lambda compose: compose["services"]["gateway"]["volumes"].append({"target": "/x"}),
+    "the same right dropped twice": lambda compose: compose["services"]["gateway"].update(cap_drop=["ALL", "ALL"]),
+    "a list for a switch": lambda compose: compose["services"]["gateway"].update(read_only=[]),
+    "a network with a key of its own": lambda compose: compose["networks"].update(inside={"inner": True}),
+    "a restart that there is not": lambda compose: compose["services"]["gateway"].update(restart="sometimes"),
+    "a time that is none": lambda compose: compose["services"]["gateway"]["healthcheck"].update(interval="soon"),
+    "a project with a space": lambda compose: compose.update(name="way post"),
+}
+
+
+@pytest.mark.parametrize("spoil", BREAKS.values(), ids=BREAKS)
+def test_a_broken_copy_is_refused(faults, spoil):
+    compose = copy.deepcopy(COMPOSE)
+    assert faults(compose) == []
+    spoil(compose)
+    assert faults(compose)
 
 
 def test_every_volume_network_and_service_that_is_used_is_declared():

@@ -15,7 +15,9 @@ from reconciler.core import account
 from reconciler.core.plan import Plan
 from reconciler.session import CommandError, Session
 from state import events, views
+from state.errors import LogError
 from state.model import Address
+from state.review import ProposalRecord
 
 
 @waypost.command()
@@ -46,11 +48,11 @@ def show(context: click.Context, id: str, diff: bool, as_json: bool) -> None:
         record = one.proposal(id)
         made = one.plan(record.id).plan
         lines = telling.commit_lines(one.world, record, diff=diff)
-    if as_json:
-        return print_json({**telling.proposal(record), "plan": account.as_json(made), "told": lines})
-    click.echo(f"proposal {record.id} ({record.status}): {record.title}\nby {record.client} with {record.tool}")
-    click.echo("\n".join(lines))
-    print_plan(made, False)
+        if as_json:
+            return print_json({**telling.proposal(record), "plan": account.as_json(made), "told": lines})
+        click.echo(f"proposal {record.id} ({record.status}): {record.title}\nby {record.client} with {record.tool}")
+        click.echo("\n".join(lines))
+        _show_plan(one, record, made)
     return None
 
 
@@ -70,7 +72,7 @@ def approve(context: click.Context, id: str, digest: str) -> None:
             raise CommandError(f"proposal {record.id} is {record.status} already: {record.reason}")
         made = one.plan(record.id if record else _on_main(one, id)).plan
         _refuse_broken(made)
-        print_plan(made, False)
+        _show_plan(one, record, made)
         _confirm(one, made, digest)
         landing = one.prepare(record) if record else ""  # a conflict must leave no consent behind
         one.consent(made, record.id if record else "", "approved on the command line")
@@ -187,6 +189,16 @@ def _on_main(one: Session, text: str) -> str:
     if commit != one.head():
         raise CommandError(f"'{text}' is neither a proposal nor the head of main ({one.head()[:12]})")
     return commit
+
+
+def _show_plan(one: Session, record: ProposalRecord | None, made: Plan) -> None:
+    """Print it for a person, and keep in mind that they saw it. (Data for machines is not looked at by anybody.)"""
+    print_plan(made, False)
+    try:
+        if record:
+            one.saw(record, made)
+    except (CommandError, LogError) as fault:  # looking works all the same
+        click.echo(f"waypost: that you saw this plan is not recorded: {fault}", err=True)
 
 
 def _refuse_broken(made: Plan) -> None:

@@ -42,6 +42,8 @@ class Observation:
     witness: str = ""
     version: str = ""
     served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # kind -> name -> what the target says
+    doors: tuple[Mapping[str, Any], ...] = ()  # where it listens, in its own words
+    precedence: tuple[str, ...] = ()  # which of its sources come first, where it is set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,10 @@ class Target(Protocol):
         """Version of how wanted state becomes written state; part of a plan's digest."""
         ...
 
+    def apart(self) -> Target:
+        """The same target for others who ask meanwhile: what this one remembers of its last look stays its own."""
+        ...
+
     def observe(self) -> Observation:
         """Look; change nothing. Raises TargetError where even our own part cannot be read."""
         ...
@@ -118,8 +124,8 @@ class Target(Protocol):
         """The bytes that `write` would put in place: same attempt, same bytes."""
         ...
 
-    def blocked(self) -> str:
-        """Why nothing can be written there at the moment, "" where it can. Changes nothing that is live."""
+    def blocked(self, attempt: Attempt) -> str:
+        """Why this could not be written at the moment, "" where it could. Changes nothing that is live."""
         ...
 
     def write(self, attempt: Attempt) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -23,7 +24,7 @@ _STRANGE: Final[Mapping[Kind, str]] = {
 }
 
 
-class Lock(Protocol):
+class WriteLock(Protocol):
     """Keeps writers of one directory single, across processes. Taking it twice is taking it once."""
 
     def take(self) -> None:
@@ -63,7 +64,7 @@ class DirectoryLock:
 class OwnedFile:
     """Our file below `directory`. Every failure is a TargetError that says what to do."""
 
-    def __init__(self, directory: Path, files: Files, lock: Lock | None = None) -> None:
+    def __init__(self, directory: Path, files: Files, lock: WriteLock | None = None) -> None:
         folder = directory / FOLDER
         self.directory = directory
         self.path = directory / NAME
@@ -120,18 +121,25 @@ class OwnedFile:
         self.wake()
         return digest_bytes(content)
 
-    def rehearse(self) -> None:
-        """All of a write but the write: raises TargetError exactly where `place` would."""
+    def rehearse(self, content: bytes) -> None:
+        """All of a write but the write, with as many bytes: raises TargetError where `keep` or `place` would."""
         self.lock()
         try:
-            if strange := self.look()[1]:
+            before, strange = self.look()
+            if strange:
                 raise TargetError(f"cannot write {self.path}: {strange}")
-            self._files.write(self._stage, b"", 0o644)
-            self._files.remove(self._stage)
+            self._files.write(self._stage, self._bulk(content, before or b""), 0o644)
         except OSError as error:
             raise _plainly("write", self.path, error) from None
         finally:
+            with contextlib.suppress(OSError):
+                self._files.remove(self._stage)
             self.release()
+
+    def _bulk(self, content: bytes, before: bytes) -> bytes:
+        """The most that a write has on disk beside what is there already: what stands there is kept first."""
+        kept = len(self._files.read(self._previous) or b"")
+        return (content + before)[: max(len(before), len(content) + len(before) - kept)]
 
     def wake(self) -> None:
         """Traefik loads our folder but watches only the one above it, where a change of our times shows."""

@@ -91,6 +91,8 @@ class Survey:
             witness=witness.outage,
             version=witness.version.version,
             served=witness.runtime.items,
+            doors=tuple(door.options for door in witness.doors),
+            precedence=witness.precedence,
         )
 
     def poison(self, content: bytes | None) -> dict[str, str]:

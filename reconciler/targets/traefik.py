@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Final, Literal
 
 from reconciler.core.target import Attempt, Observation, TargetError, Validation, Verdict
 from reconciler.ports import Chance, Clock, Files
-from reconciler.targets.owned import NAME, Lock, OwnedFile
+from reconciler.targets.owned import NAME, OwnedFile, WriteLock
 from reconciler.targets.shadow import Shadow
 from reconciler.targets.surroundings import Surroundings
 from reconciler.targets.survey import Survey
@@ -50,10 +52,15 @@ class TraefikTarget:
         chance: Chance,
         shadow: Shadow | None = None,
         deadline: float = 10.0,
-        lock: Lock | None = None,
+        lock: WriteLock | None = None,
     ) -> None:
         self._instance = instance
         self._clock = clock
+        self._apart = partial(
+            TraefikTarget, instance, directory, api, files=files, clock=clock, chance=chance, shadow=shadow,
+            deadline=deadline, lock=lock,
+        )  # fmt: skip
+        self._looking = Lock()  # several may ask at once; one look is one round of questions to Traefik
         self._owned = OwnedFile(directory, files, lock)
         surroundings = Surroundings(instance, directory, files)
         self._survey = Survey(instance, surroundings, api, clock, shadow)
@@ -73,9 +80,13 @@ class TraefikTarget:
     def renderer(self) -> str:
         return rendering.RENDERER
 
+    def apart(self) -> TraefikTarget:
+        return self._apart()
+
     def observe(self) -> Observation:
         """Our file as parsed from disk, everything foreign from the files beside it and from the API."""
-        return self._survey.observe(*self._owned.look())
+        with self._looking:
+            return self._survey.observe(*self._owned.look())
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """References against what is wanted and what lives, then the real decoder where its binary is at hand."""
@@ -99,10 +110,10 @@ class TraefikTarget:
         finally:
             self._owned.release()
 
-    def blocked(self) -> str:
-        """Why nothing could be written, tried beside the file that Traefik reads."""
+    def blocked(self, attempt: Attempt) -> str:
+        """Why it could not be written, tried beside the file that Traefik reads."""
         try:
-            self._owned.rehearse()
+            self._owned.rehearse(self.render(attempt))
         except TargetError as error:
             return f"{error} {error.remedy}".strip()
         return ""

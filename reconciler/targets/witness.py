@@ -29,6 +29,12 @@ class Witness:
         return _seconds(str(self._section("providers").get("providersThrottleDuration", "")))
 
     @property
+    def precedence(self) -> tuple[str, ...]:
+        """The order in which its providers come, where it is set; else chance decides between them."""
+        listed = self._section("providers").get("precedence")
+        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+
+    @property
     def setup(self) -> str:
         """What in Traefik's own settings explains that it does not notice our directory, "" where nothing does."""
         if self.static is None:

@@ -279,6 +279,52 @@ def test_what_stands_is_reminded_of_once_a_day(world, time):
     assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new", "still so", "still so"]
 
 
+def test_a_proposal_that_waits_is_reminded_of_once(world, time):
+    made = events.ProposalMade(
+        proposal="p", branch="proposals/p", commit="c", parent="d", tool="t", client="m", title="T", resources=()
+    )
+    say(world, made, events.ProposalReminded(proposal="p", reason="it waits"))
+    for _ in range(11):
+        assert titles(world) == ["proposal p waits"]
+        time.tick(timedelta(days=1))
+    assert len(recorded(world, events.AlertRaised)) == 1
+    say(world, events.ProposalClosed(proposal="p", reason="too old"))
+    assert titles(world) == []
+
+
+def test_an_end_that_is_owed_to_an_address_that_is_gone_is_forgotten_after_a_day(world, time):
+    lose(world)
+    with receivers(Receiver()) as before:
+        alerts.announce(world, before)
+        find(world)
+        alerts.decide(world)
+    with receivers(Receiver()) as now:
+        alerts.announce(world, now)
+        assert world.log.view(views.Alerts).ended, "that address may be missing from this command's settings only"
+        time.tick(alerts.GONE_FOR_GOOD)
+        for _ in range(2):
+            alerts.announce(world, now)
+    assert world.log.view(views.Alerts).ended == {}
+    assert len(recorded(world, events.AlertResolved)) == 2
+
+
+def test_an_end_that_is_owed_to_an_address_that_only_fails_is_never_forgotten(world, time):
+    lose(world)
+    flaky = Receiver()
+    with receivers(flaky) as one:
+        alerts.announce(world, one)
+        flaky.status = 500
+        find(world)
+        for _ in range(5):
+            time.tick(alerts.GONE_FOR_GOOD)
+            alerts.announce(world, one)
+        flaky.status = 200
+        time.tick(timedelta(hours=2))
+        alerts.announce(world, one)
+    assert flaky.titles[-1] == "Waypost: resolved: traefik does not answer"
+    assert world.log.view(views.Alerts).ended == {}
+
+
 # ── one cause, one alert ─────────────────────────────────────────────────────────────────────────
 
 
@@ -395,6 +441,61 @@ def test_disabled_routers_are_one_alert_that_is_repeated_when_there_are_more(wor
     assert len(causes(world)) == 1
 
 
+def approved(commit):
+    return events.CommitApproved(commit=commit, via="push")
+
+
+def held(commit, *conflicts):
+    # The digest is of changes: those of two plans that only consist of conflicts are the same.
+    return events.PlanHeld(commit=commit, digest=Plan(commit="").digest, conflicts=conflicts, reason="in conflict")
+
+
+def test_another_held_commit_is_news_and_no_end_of_the_first_one(world):
+    say(world, approved("c1"), held("c1", "traefik/http.routers/r1"))
+    assert titles(world) == titles(world) == ["commit c1 is held"]
+    say(world, approved("c2"), held("c2", "traefik/http.routers/r1"))
+    assert titles(world) == titles(world) == ["commit c2 is held"]
+    assert len(recorded(world, events.AlertRaised)) == 2
+    assert not recorded(world, events.AlertResolved)
+
+
+def test_what_newly_speaks_against_a_held_commit_is_news(world):
+    say(world, approved("c1"), held("c1", "traefik/http.routers/r1"))
+    alerts.decide(world)
+    say(world, held("c1", "traefik/http.routers/r1", "traefik/http.routers/r2"))
+    alerts.decide(world)
+    say(world, held("c1", "traefik/http.routers/r2"))
+    alerts.decide(world)
+    assert [one.reason for one in recorded(world, events.AlertRaised)] == ["new", "it grew"]
+
+
+@pytest.mark.parametrize("what", ["disabled", "restart_losses"])
+def test_a_relapse_of_one_of_two_is_news(world, what):
+    def ails(number):
+        names = ROUTERS[:number] if what == "disabled" else [f"r{one}@file" for one in range(number)]
+        looked(world, **{what: dict.fromkeys(names, "words") if what == "disabled" else tuple(names)})
+        alerts.decide(world)
+
+    for number in (2, 1, 2, 2):
+        ails(number)
+    assert [one.reason for one in recorded(world, events.AlertRaised)] == ["new", "it grew"]
+
+
+def test_other_words_about_the_same_router_are_no_news(world):
+    for words in ("words", "other words"):
+        looked(world, disabled={ROUTERS[0]: words}, unserved=words)
+        alerts.decide(world)
+    assert len(recorded(world, events.AlertRaised)) == 1
+
+
+def test_a_write_that_traefik_did_not_notice_is_one_alert_and_a_disabled_router_another(world):
+    say(world, started(), events.ApplyUnknown(instance="traefik", attempt="a1", commit="c", reason="not noticed"))
+    looked(world, unserved="Traefik still serves an older state of our file")
+    assert titles(world) == ["nobody knows whether traefik serves the last write"]
+    looked(world, unserved="Traefik still serves an older state of our file", disabled={ROUTERS[0]: "words"})
+    assert len(titles(world)) == 2
+
+
 def test_a_file_that_is_not_served_as_it_stands_is_an_alert(world):
     looked(world, unserved="Traefik still serves an older state of our file")
     (cause,) = causes(world)
@@ -451,9 +552,24 @@ def test_a_write_that_fails_is_one_alert_until_a_write_is_proven_or_no_longer_wa
         assert titles(world) == ["traefik cannot be written"]
     assert len(recorded(world, events.AlertRaised)) == 1
     assert "permission denied" in watching.explain(world, "waiting")
-    looked(world)
-    looked(world)
+    for plan in (Plan(commit="c", changes=(change,)), Plan(commit="c"), Plan(commit="c")):
+        watching.record_given_up(world, plan, owed=())
     assert len(recorded(world, events.WriteGivenUp)) == 1
+    assert titles(world) == []
+
+
+def test_what_could_not_be_taken_back_is_an_alert_that_says_why(world):
+    held = events.UndoHeld(instance="edge", resources=("edge/http.routers/r1",), digest="", reason="it is away")
+    say(world, held)
+    (cause,) = causes(world)
+    assert (cause.fingerprint, cause.body) == ("stuck/edge", "it is away\nedge/http.routers/r1")
+    say(world, events.QuarantineLifted(addresses=(), reason="wanted otherwise"))
+    assert causes(world) == []
+
+
+def test_a_write_that_somebody_overwrote_is_not_a_target_that_cannot_be_written(world):
+    overwritten = events.ApplyAbandoned(instance="traefik", attempt="a1", reason="it was overwritten", failed=False)
+    say(world, started("a1"), overwritten)
     assert titles(world) == []
 
 

@@ -36,7 +36,7 @@ def tell(tmp_path):
 
 
 def shown(*losses, proposal="p", commit="c"):
-    return PlanShown(proposal=proposal, commit=commit, digest="d", changes=(), losses=losses)
+    return PlanShown(proposal=proposal, commit=commit, digest="d", changes=(), losses=losses, to_person=True)
 
 
 def consent(commit, *losses, proposal=""):
@@ -127,6 +127,12 @@ def test_a_rewritten_branch_keeps_only_the_consent_to_where_it_is_now(tell):
     assert tell(approved("forced")).consented == {"k3"}
 
 
+def test_after_a_rewrite_all_of_the_new_line_is_spent_with_its_revision(tell):
+    tell(revision("old"), HistoryRewritten(was="old", now="c2", reason=""), approved("c1"), approved("c2"))
+    tell(revision("c2"), shown(), approved("c3", "p"))
+    assert tell().all_shown  # c1 and c2 are a revision, and c3 was seen
+
+
 def test_a_rejected_proposal_loses_its_consent_but_was_seen(tell):
     tell(shown(LOSS), consent("c", LOSS, proposal="p"))
     assert tell().people == {"p": "person:ada"}
@@ -139,6 +145,12 @@ def test_all_was_shown_only_if_every_waiting_commit_came_with_a_plan(tell):
     assert tell(shown(), approved("c", "p")).all_shown
     assert not tell(approved("push")).all_shown
     assert not tell(revision("push")).all_shown
+
+
+def test_a_plan_that_no_person_looked_at_agrees_to_nothing(tell):
+    made = PlanShown(proposal="p", commit="c", digest="d", changes=(), losses=(LOSS,))
+    state = tell(made, approved("c", "p"))
+    assert (state.shown, state.all_shown) == (frozenset(), False)
 
 
 def test_a_merge_of_two_proposals_was_shown_only_if_both_were(tell):

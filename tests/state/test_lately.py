@@ -1,5 +1,6 @@
 """What routers were before the steps of the last day that nobody looked at."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -32,6 +33,10 @@ def proven(commit, instance="traefik", **routers):
     return ApplyProven(
         instance=instance, attempt="1", commit=commit, changes=changes, file="f", seconds=0.0, evidence=""
     )  # fmt: skip
+
+
+def shown(*, to_person):
+    return PlanShown(proposal="p", commit="c", digest="d", changes=(), losses=LOSSES, to_person=to_person)
 
 
 def test_steps_lead_back_to_what_was_there_at_first(tell):
@@ -72,9 +77,24 @@ def test_consent_to_such_losses_starts_anew_and_its_own_losses_do_not_count(sett
 
 
 def test_so_does_the_approval_of_a_proposal_whose_plan_showed_them(settled):
-    shown = PlanShown(proposal="p", commit="c", digest="d", changes=(), losses=LOSSES)
-    settled(proven("1", a=None), shown)
+    settled(proven("1", a=None), shown(to_person=True))
     assert settled(CommitApproved(commit="2", via="rebase", proposal="p"), proven("2", b=None)) == {}
+
+
+def test_a_plan_that_was_only_made_starts_nothing_anew(settled):
+    settled(proven("1", a=None), shown(to_person=False))
+    assert settled(CommitApproved(commit="2", via="rebase", proposal="p"), proven("2", b=None)) == {"a": "A", "b": "B"}
+
+
+def test_routers_whose_last_step_is_past_a_day_are_forgotten(tmp_path):
+    moments = [START + number * WINDOW / 2 for number in range(5)]
+    clock = iter(moments)
+    with closing(EventLog.open(tmp_path / "other.db", now=lambda: next(clock), create=True)) as log:
+        for number, _ in enumerate(moments):
+            log.append(Entry(stream="main", event=proven("c", **{f"r{number}": "R", "often": str(number)})))
+        view = log.view(Lately)
+    assert [address.name for address in view.steps] == ["r3", "r4", "often"]
+    assert [step.was for step in view.steps[Address.parse("traefik/http.routers/often")]] == ["2", "3"]
 
 
 def test_a_look_at_other_losses_starts_nothing_anew(settled):

@@ -12,7 +12,8 @@ from state import intake as intake_module
 from state.errors import LogError, MalformedEvent, NewerLogError
 from state.events import ConsentGiven, ToolCalled
 from state.log import Entry, EventLog
-from state.outbox import GATEWAY_EVENTS, PEOPLE_EVENTS, Intake, Outbox, drain, ingest
+from state.outbox import GATEWAY_EVENTS, PEOPLE_EVENTS, REFUSALS, Intake, Outbox, drain, ingest
+from state.outbox_file import PAGE
 from tests.state.conftest import START, ticking
 
 CALLED = ToolCalled(shard="traefik", tool="get_route", client="m", outcome="ok", arguments_digest="d")
@@ -36,6 +37,14 @@ def say(box: Outbox, id: str = "") -> str:
 
 def take(log: EventLog, path, allowed=GATEWAY_EVENTS) -> Intake:
     return drain(log, path, source="gateway", allowed=allowed)
+
+
+def taken(log: EventLog) -> list[str]:
+    return [recorded.id for recorded in log.read() if recorded.stream != REFUSALS]
+
+
+def refused(log: EventLog) -> list[tuple[str, str]]:
+    return [(recorded.event.what, recorded.event.reason) for recorded in log.read(stream=REFUSALS)]
 
 
 def spoil(path, *statements: str) -> None:
@@ -195,7 +204,7 @@ def test_whatever_happens_around_it_each_event_is_taken_in_once(tmp_path_factory
             said.append(say(box))
         elif step == "drain":
             take(log, directory / "box.db")
-            assert {recorded.id for recorded in log.read()} == {f"gateway:{id}" for id in said}
+            assert sorted(taken(log)) == sorted(f"gateway:{id}" for id in said)
         elif step == "replace":
             take(log, directory / "box.db")
             box.close()
@@ -204,7 +213,7 @@ def test_whatever_happens_around_it_each_event_is_taken_in_once(tmp_path_factory
             box = Outbox.open(directory / "box.db", ticking(), create=True)
         elif cursor := log.cursor("gateway"):
             log.append([], cursor=type(cursor)("gateway", "another", 99, "x"))
-    assert log.head().seq == len(said)
+    assert len(taken(log)) == len(said)
     box.close()
     log.close()
 
@@ -280,6 +289,47 @@ def test_only_the_first_refusals_are_told_in_words(box, box_path, log):
         forge(box_path, id=str(number), type="ApplyProven")
     found = take(log, box_path)
     assert (found.refused, len(found.reasons)) == (30, 20)
+    assert [what for what, _ in refused(log)] == ["row 1", "further rows"]
+
+
+class DiesSoon:
+    """A log whose process ends right after its first transaction."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log, self._transactions = log, 0
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def append(self, *arguments, **more):
+        if self._transactions:
+            raise KeyboardInterrupt
+        self._transactions += 1
+        return self._log.append(*arguments, **more)
+
+
+def test_what_is_refused_is_recorded_with_how_far_was_read_so_that_no_crash_comes_between(box, box_path, log):
+    for number in range(PAGE):
+        forge(box_path, id=str(number), type="ApplyProven")
+    forge(box_path, id="on the next page")
+    with pytest.raises(KeyboardInterrupt):
+        take(DiesSoon(log), box_path)
+    assert log.cursor("gateway").row == PAGE
+    told = refused(log)
+    assert told == [("row 1", "a gateway may not say 'ApplyProven'"), ("further rows", "they are refused like these")]
+    assert take(log, box_path) == Intake(taken=1)
+    assert refused(log) == told
+
+
+def test_another_outbox_is_told_in_the_same_breath_empty_as_it_may_be(box, box_path, log):
+    say(box)
+    take(log, box_path)
+    for file in box_path.parent.glob("outbox.db*"):
+        file.unlink()
+    Outbox.open(box_path, ticking(), create=True).close()
+    assert take(log, box_path) == Intake(restarted=True)
+    assert [what for what, _ in refused(log)] == ["outbox"]
+    assert take(log, box_path) == Intake()
 
 
 def test_an_id_that_was_recorded_cannot_be_given_another_meaning(box, box_path, log):
@@ -289,7 +339,8 @@ def test_an_id_that_was_recorded_cannot_be_given_another_meaning(box, box_path, 
     spoil(box_path, "DELETE FROM outbox", "DELETE FROM sqlite_sequence")
     forge(box_path, id="first", actor="somebody else")
     assert take(log, box_path).taken == 0
-    assert list(log.read()) == [before]
+    assert list(log.read(until=1)) == [before]
+    assert len(taken(log)) == 1
 
 
 def test_an_outbox_cut_short_is_read_again_and_loses_nothing(box, box_path, log):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +53,7 @@ from state.events import (
     SourceLost,
     TargetFound,
     TargetLost,
+    UndoHeld,
 )
 from state.log import Entry, EventLog
 from state.model import Address
@@ -62,6 +63,7 @@ from state.views import (
     Alerts,
     Applied,
     Attempts,
+    Before,
     Drift,
     Health,
     Main,
@@ -256,6 +258,40 @@ def test_the_base_is_what_was_proven_or_adopted_last():
     assert state.provenance == {B: Provenance("c9", "", 2), C: Provenance("c9", "", 2)}
 
 
+def back(changes, attempt="a2"):
+    by_text = {str(address): spec for address, spec in changes.items()}
+    return replace(proven({}), attempt=attempt, commit="c0", changes=by_text, undoes=("refuted",))
+
+
+REVISION = RevisionMade(number=1, commit="c", tree="t", policy="p", reason="r")
+
+
+def test_what_was_proven_since_the_last_revision_is_known_as_it_was_then():
+    state = after(Applied, proven({A: 1, B: 2}), REVISION, proven({A: 3, C: 4}), proven({A: 5, B: None}))
+    first = Provenance(proven({}).commit, proven({}).attempt, 1)
+    assert state.before == {A: Before(1, first), B: Before(2, first), C: Before(None, None)}
+    state = after(Applied, proven({A: 1}), REVISION, proven({A: True}), proven({A: 1}))
+    assert state.before == {}
+    assert after(Applied, proven({A: 1}), REVISION).before == {}
+
+
+def test_what_is_put_back_comes_from_where_it_came_from_before():
+    state = after(Applied, proven({A: 1}), REVISION, proven({A: 2, B: 3}), back({A: 1, B: None}))
+    assert (state.base("traefik"), state.before) == ({A: 1}, {})
+    assert state.provenance == {A: Provenance(proven({}).commit, proven({}).attempt, 1)}
+
+
+def test_what_an_older_version_put_back_comes_from_where_it_came_from_before():
+    undone = ApplyUndone(instance="traefik", attempt="a", proven=True, file="f", reason="r", changes={str(A): 1})
+    state = after(Applied, proven({A: 1}), REVISION, proven({A: 2}), undone)
+    assert (state.base("traefik"), state.provenance[A].seq) == ({A: 1}, 1)
+
+
+def test_a_later_commit_that_says_the_same_again_is_where_it_comes_from():
+    state = after(Applied, proven({A: 1}), REVISION, proven({A: 2}), proven({A: 1}))
+    assert state.provenance[A].seq == 4
+
+
 def test_instances_have_bases_of_their_own():
     other = Address("edge", "http.routers", "a")
     state = after(Applied, proven({A: 1}), proven({other: 2}, instance="edge", file="f9"))
@@ -306,6 +342,16 @@ def test_quarantine_holds_until_it_is_lifted():
     assert state.held == {B: ""}
     assert (state.why[B].commit, state.why[B].attempt, state.why[B].reason) == ("c", "a", "r")
     assert A not in state.why
+
+
+def test_what_could_not_be_taken_back_is_known_until_it_is_or_nothing_is_kept_out_there():
+    held = ResourcesQuarantined(instance="traefik", commit="c", attempt="a", resources={str(A): "w1"}, reason="r")
+    stuck = UndoHeld(instance="traefik", resources=(str(A),), digest="", reason="r")
+    assert after(Quarantine, held, stuck, proven({A: 2})).stuck == {"traefik": stuck}
+    assert after(Quarantine, held, stuck, back({A: 1})).stuck == {}
+    found = replace(adopted({A: 1}), commit="")  # somebody had put it back
+    assert after(Quarantine, held, stuck, found).stuck == {}
+    assert after(Quarantine, held, stuck, QuarantineLifted(addresses=(str(A),), reason="r")).stuck == {}
 
 
 # ── proposals ────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """What stands and should not: serving, failed writes, and who was told of which alert."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -39,6 +40,10 @@ def test_what_is_not_served_is_kept_until_it_is_served_again():
 def test_a_failed_write_is_kept_until_one_is_proven_or_none_is_wanted(end):
     assert of(FAILED).write_failed == "denied"
     assert of(FAILED, end).write_failed == ""
+
+
+def test_a_write_that_a_crash_cut_off_or_somebody_wrote_over_is_no_write_that_failed():
+    assert of(replace(FAILED, failed=False)).write_failed == ""
 
 
 def test_poison_of_our_own_file_is_known_as_such_until_it_is_gone():

@@ -1,12 +1,19 @@
 """What must not happen on a hard day: silence, half a commit, a revision nobody proved, other routes taken down."""
 
+import errno
 import json
+import os
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from reconciler import drifting, founding, home
+from reconciler import app, drifting, founding, home, loop
+from reconciler.causes import causes
 from reconciler.core.plan import side_hash
+from reconciler.ports import Disk
+from reconciler.targets.traefik import TraefikTarget
 from state import events, views
 from state.model import Address
 
@@ -55,7 +62,6 @@ def test_what_nobody_proved_is_no_revision_however_often_it_is_looked_at(house):
 
 def cut_proof(world, house):
     """A pass during which Traefik goes away right after the write."""
-    from reconciler import loop
 
     class Leaving:
         def __init__(self, target):
@@ -143,97 +149,7 @@ def test_a_revision_carries_the_policy_of_its_own_commit(house):
     assert house.events(events.RevisionMade)[-1].policy == parse({"protected": []})[0].digest != before
 
 
-@pytest.fixture
-def two(house, start_traefik, tmp_path):
-    """The house with a second Traefik, `zedge`, in the same home."""
-    edge = start_traefik()
-    (house.home.path / "targets.toml").write_text(
-        f'[zedge]\nkind = "traefik"\napi_url = "{edge.url}"\ndynamic_dir = "{edge.directory}"\ndeadline = "5s"\n'
-    )
-    house.home = home.open(house.home.path, {})
-    house.edge = edge
-    policy = {"version": 1, "targets": {"traefik": {}, "zedge": {"directory": "edge"}}}
-    house.push({"waypost.yaml": json.dumps(policy), "edge/e.yaml": routes("e1")})
-    assert house.run().state == "applied"
-    return house
-
-
-def test_two_instances_are_served_from_one_commit(two):
-    assert two.edge.get("e1.lab")[0] != 404
-    assert two.traefik.get("e1.lab")[0] == 404
-
-
-def test_what_one_instance_refuses_is_taken_back_from_the_other(two):
-    with two.world() as world:
-        two.push({"traefik/a.yaml": routes("a"), "edge/e.yaml": routes("e1", "e2")})
-        refuse(world, "zedge")
-    assert two.status("a.lab") == 404
-    assert two.edge.get("e1.lab")[0] != 404
-    assert two.run().state == "waiting"
-    assert two.status("a.lab") == 404
-    two.push({"edge/e.yaml": routes("e1", "e2", priority=5)})
-    assert two.run().state == "applied"
-    assert two.status("a.lab") != 404
-
-
-def test_commits_that_came_with_a_refused_one_are_applied_without_it(two):
-    with two.world() as world:
-        first = two.push({"traefik/a.yaml": routes("a")}, "good")
-        bad = two.push({"edge/e.yaml": routes("e1", "e2"), "traefik/b.yaml": routes("b")}, "bad")
-        last = two.push({"traefik/c.yaml": routes("c"), "edge/f.yaml": routes("f")}, "good, too")
-        refuse(world, "zedge")
-    assert two.run().state == "waiting"
-    assert [two.status(f"{name}.lab") == 404 for name in "abc"] == [False, True, False]
-    assert two.edge.get("f.lab")[0] != 404
-    assert two.edge.get("e2.lab")[0] == 404
-    assert {one.commits for one in two.events(events.ResourcesQuarantined)} == {(bad,)}
-    with two.world() as world:
-        (proposed,) = world.log.view(views.Proposals).open()
-        assert world.store.changed(proposed.commit, last) == ["edge/e.yaml", "traefik/b.yaml"]
-        assert first and world.store.is_ancestor(first, proposed.commit)
-
-
-def test_a_refused_commit_takes_those_with_it_that_touch_the_same_resource(two):
-    with two.world() as world:
-        two.push({"traefik/a.yaml": routes("a"), "edge/e.yaml": routes("e1", "e2")})
-        two.push({"edge/e.yaml": routes("e1", "e2", priority=3)})
-        two.push({"traefik/b.yaml": routes("b")})
-        refuse(world, "zedge")
-    assert two.run().state == "waiting"
-    assert [two.status(f"{name}.lab") == 404 for name in "ab"] == [True, False]
-
-
-def refuse(world, instance):
-    """A pass in which one instance's Traefik refuses what it is given."""
-    from reconciler import loop
-    from reconciler.core.target import Verdict
-
-    class Refusing:
-        def __init__(self, target):
-            self._target = target
-
-        def __getattr__(self, name):
-            return getattr(self._target, name)
-
-        def prove(self, attempt):
-            proven = self._target.prove(attempt)
-            culprit = Address(instance, "http.routers", "e2")
-            return Verdict(outcome="refuted", evidence="no", faults={culprit: "no"}, file=proven.file)
-
-    targets = {name: Refusing(one) if name == instance else one for name, one in world.targets.items()}
-    assert loop.run_pass(type(world)(**{**vars(world), "targets": targets})).state == "refuted"
-
-
-def test_an_instance_that_cannot_be_seen_does_not_keep_the_other_from_its_change(two):
-    two.edge.directory.rename(two.edge.directory.with_name("gone"))
-    two.push({"traefik/a.yaml": routes("a")})
-    assert two.run().state == "waiting"
-    assert two.status("a.lab") != 404
-
-
 def test_a_home_without_a_target_says_what_to_set(tmp_path):
-    from reconciler import app, loop
-
     made = founding.create(tmp_path / "home", environ={}, now=lambda: datetime.now(UTC))
     with app.locked(home.open(made.path, {})) as world:
         outcome = loop.run_pass(world)
@@ -266,6 +182,129 @@ def test_a_write_that_cannot_be_made_is_told_once_and_made_when_it_can(house):
     house.live_file.rmdir()
     assert house.run().state == "applied"
     assert wire(house, "r2") == [True]
+
+
+class Full:
+    """The files of a target on a disk that has room for what is small only."""
+
+    def __init__(self, files, room):
+        self._files, self._room = files, room
+
+    def __getattr__(self, name):
+        return getattr(self._files, name)
+
+    def write(self, path, content, mode=0o644):
+        if len(content) > self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._files.write(path, content, mode)
+
+
+def test_a_disk_too_full_for_the_whole_file_is_told_once(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    house.push({"traefik/r2.yaml": routes("r2")})
+    files, (place,) = Full(Disk(), room=house.live_file.stat().st_size + 10), house.home.settings.places
+    with house.world() as world, closing(app.api(house.home, place)) as api:
+        target = TraefikTarget(
+            "traefik", place.dynamic_dir, api, files=files, clock=world.clock, chance=world.chance
+        )  # fmt: skip
+        for _ in range(3):
+            assert loop.run_pass(replace(world, targets={"traefik": target})).state == "waiting"
+    assert ["No space left" in one.reason for one in house.events(events.ApplyAbandoned)] == [True]
+    assert house.run().state == "applied"
+
+
+def test_a_failed_write_is_not_given_up_while_main_cannot_be_read(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    failing_write(house)
+    house.push({"traefik/broken.yaml": "http: ["})
+    assert house.run().state == "held"
+    assert not house.events(events.WriteGivenUp)
+    house.push({"traefik/broken.yaml": None, "traefik/r.yaml": None})
+    assert house.run().state == "nothing"
+    assert len(house.events(events.WriteGivenUp)) == 1
+
+
+def failing_write(house):
+    """A pass whose write does not come about, because a folder stands there."""
+    aside = house.live_file.rename(house.live_file.with_name("aside"))
+    house.live_file.mkdir()
+    (house.live_file / "x").touch()
+    house.run()
+    (house.live_file / "x").unlink()
+    house.live_file.rmdir()
+    aside.rename(house.live_file)
+
+
+def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    with house.world() as world:
+        cut_proof(world, house)
+    house.edit_live("r1.lab", "edited.lab")
+    house.traefik.start()
+    house.until(house.traefik.up, "Traefik")
+    house.run()
+    (abandoned,) = house.events(events.ApplyAbandoned)
+    assert "overwritten by somebody" in abandoned.reason
+    with house.world() as world:
+        assert "traefik cannot be written" not in [cause.title for cause in causes(world)]
+
+
+def test_a_directory_that_cannot_be_written_at_all_is_told_with_its_reason_once(traefik, tmp_path):
+    chosen = {"WAYPOST_TRAEFIK_DYNAMIC_DIR": str(traefik.directory), "WAYPOST_TRAEFIK_API_URL": traefik.url}
+    made = founding.create(tmp_path / "home", chosen=chosen, environ={}, now=lambda: datetime.now(UTC))
+    (tmp_path / "elsewhere").mkdir()
+    (traefik.directory / "mcp-managed").symlink_to(tmp_path / "elsewhere")
+    with app.locked(home.open(made.path, {})) as world:
+        for _ in range(2):
+            outcome = loop.run_pass(world)
+            assert (outcome.state, "is a link" in outcome.said) == ("waiting", True)
+        failed = [one.event for one in world.log.read() if isinstance(one.event, events.ProbeFailed)]
+    assert ["is a link" in one.reason for one in failed] == [True]
+
+
+def test_a_router_that_is_disabled_keeps_main_from_being_a_revision(house):
+    revisions = len(house.events(events.RevisionMade))
+    broken = {"http": {"routers": {"b": {"rule": "Host(`b.lab`)", "service": "nowhere"}}}}
+    live = json.loads(house.live_file.read_bytes())
+    live["http"]["routers"] = broken["http"]["routers"]
+    house.live_file.write_text(json.dumps(live))
+    os.utime(house.live_file.parent)
+    house.until(lambda: "b@file" in house.traefik.names("routers"), "the broken router")
+    house.push({"traefik/b.yaml": broken})
+    for _ in range(2):
+        outcome = house.run()
+        assert (outcome.state, "b is not served" in outcome.said) == ("waiting", True)
+    assert len(house.events(events.RevisionMade)) == revisions
+
+
+class Dying:
+    """A log whose process ends right after a force-push was recorded."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def append(self, entries, **more):
+        recorded = self._log.append(entries, **more)
+        if any(isinstance(one.event, events.HistoryRewritten) for one in recorded):
+            raise KeyboardInterrupt
+        return recorded
+
+
+def test_a_crash_while_a_force_push_is_taken_notice_of_loses_no_approval(house):
+    base = house.git("rev-parse", "HEAD")
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    house.git("reset", "--quiet", "--hard", base)
+    house.git("commit", "--quiet", "--allow-empty", "--message", "another past")
+    house.git("push", "--quiet", "--force")
+    with house.world() as world, pytest.raises(KeyboardInterrupt):
+        loop.run_pass(replace(world, log=Dying(world.log)))
+    house.run()
+    assert house.events(events.CommitApproved)[-1].commit == house.git("rev-parse", "HEAD")
 
 
 def test_a_crash_between_keeping_and_recording_a_revision_leaves_no_gap(house):

@@ -1,0 +1,95 @@
+"""What was proven of commits that another target refused is put back as it was at the last revision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler import applying
+from reconciler.core.plan import ABSENT, Answers, make_plan, outcome
+from reconciler.core.redact import cover
+from reconciler.core.target import Observation, TargetError
+from reconciler.desired import Desired
+from reconciler.planning import Planned, last_applied
+from reconciler.world import World
+from state import events, views
+from state.log import Entry
+from state.model import Address, Snapshot
+
+
+def owed(world: World) -> dict[str, list[Address]]:
+    """Instance -> what is to be put back there. The log alone says it, so it is owed until it is done."""
+    held, before = world.log.view(views.Quarantine).held, world.log.view(views.Applied).before
+    ours = world.log.view(views.Handover).is_ours
+    found: dict[str, list[Address]] = {}
+    for address in sorted(held.keys() & before.keys()):
+        if address.instance in world.targets and ours(address.instance):
+            found.setdefault(address.instance, []).append(address)
+    return found
+
+
+def take_back(world: World) -> None:
+    """Put back what is owed, as an apply of its own on each target.
+
+    No guard has a say, for nothing is lost that was there at the last revision. What came of other commits stays.
+    """
+    if world.read_only:
+        return
+    for instance, addresses in owed(world).items():
+        with contextlib.suppress(TargetError):  # the plan that follows looks again, and records what it does not see
+            _take_back(world, instance, addresses)
+
+
+def _take_back(world: World, instance: str, addresses: list[Address]) -> None:
+    planned = _planned(world, instance, addresses, world.targets[instance].observe())
+    quarantine = world.log.view(views.Quarantine)
+    stuck = quarantine.stuck.get(instance)
+    if reason := _hindrance(planned, instance):
+        held = events.UndoHeld(instance=instance, resources=tuple(map(str, addresses)), digest="", reason=reason)
+        if held != stuck:
+            world.log.append(Entry(stream=f"target/{instance}", event=held))
+        return
+    _record_adopted(world, planned, instance)
+    if planned.plan.changes and not (stuck and stuck.digest == applying.holding(planned.after[instance])):
+        undoes = dict.fromkeys(quarantine.why[one].attempt for one in addresses)
+        applying.apply(world, instance, planned, tuple(undoes))
+
+
+def _record_adopted(world: World, planned: Planned, instance: str) -> None:
+    resources = {str(one.address): None if one.want is ABSENT else one.want for one in planned.plan.adopted}
+    if resources:
+        reason = "live already is as it was at the last revision"
+        adopted = events.ResourcesAdopted(instance=instance, commit="", resources=resources, reason=reason)
+        world.log.append(Entry(stream=f"target/{instance}", event=adopted))
+
+
+def _planned(world: World, instance: str, addresses: list[Address], seen: Observation) -> Planned:
+    """The plan of what is owed, and of nothing else."""
+    latest, before = world.log.view(views.Revisions).latest, world.log.view(views.Applied).before
+    want = {one: spec for one in addresses if (spec := before[one].spec) is not None}
+    base, live = (_of(side, addresses) for side in (last_applied(world, {instance: seen}), seen.live))
+    answers = Answers(heal=dict(world.log.view(views.Drift).heal))
+    commit = latest.commit if latest else ""
+    plan = make_plan(commit, base, want, live, answers=answers)
+    after = outcome(seen.live, plan.changes)
+    if plan.changes:
+        plan = replace(plan, problems=world.targets[instance].validate(after, seen).problems)
+    nothing = Desired(commit=commit, tree="")
+    return Planned(plan=plan, desired=nothing, observed={instance: seen}, after={instance: after})
+
+
+def _of(snapshot: Snapshot, addresses: list[Address]) -> Mapping[Address, object]:
+    return {address: snapshot[address] for address in addresses if address in snapshot}
+
+
+def _hindrance(planned: Planned, instance: str) -> str:
+    """Why it cannot be put back, and what a person can do; "" where it can."""
+    plan, seen = planned.plan, planned.observed[instance]
+    if seen.own_file in seen.poison:
+        return f"{seen.own_file} cannot be read, so what another target refused stays in it"
+    if plan.conflicts:
+        edited = ", ".join(str(one.address) for one in plan.conflicts)
+        return f"another target refused it, and it was changed by hand: {edited}; waypost drift --heal discards that"
+    errors = "; ".join(cover(str(problem), planned.after[instance].values()) for problem in plan.errors)
+    return f"what another target refused is needed by what came later: {errors}" if errors else ""
