@@ -130,7 +130,11 @@ def _propose(stage: Stage) -> dict[str, Any]:
     changes = [f"{change['action']} {change['address']}" for change in plan.get("changes", [])]
     stage.say(f"    reply: proposal {reply['proposal']} on branch {reply['branch']}, commit {reply['commit'][:12]}")
     stage.say(f"    plan {str(plan.get('digest'))[:12]}: {', '.join(changes)}")
+    effects = [str(effect["told"]) for effect in plan.get("effects", [])]
+    for told in effects:
+        stage.say(f"    {told}")
     _expect(f"create {ROUTE}" in changes, "the reply shows plan and proposal", stage)
+    _expect(any("hello.localhost" in told for told in effects), "and which requests would change hands", stage)
     _expect(stage.get("hello.localhost")[0] == 404, "nothing changed on the wire: a proposal is only a commit", stage)
     return {**reply, "digest": plan["digest"]}
 
@@ -148,6 +152,11 @@ def _approve(stage: Stage, proposal: dict[str, Any]) -> None:
         "the log says who proved it", lambda: stage.ask(f"why?resource={ROUTE}"), lambda w: w["applied"]
     )
     stage.say(f"    evidence: {found['applied']['data']['evidence']}")
+    url = f"http://hello.localhost:{stage.entry}/"
+    stage.say(f"    waypost explain GET {url}")
+    told = stage.waypost("explain", "GET", url)
+    _show(stage, told)
+    _expect("hello" in told, "explain says which router serves it, and why", stage)
 
 
 def _edit_by_hand(stage: Stage) -> None:

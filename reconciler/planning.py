@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from reconciler import desired as desired_state
 from reconciler.core import guard
-from reconciler.core.guard import Route
+from reconciler.core.effects import Effect, Effects
 from reconciler.core.plan import ABSENT, Answers, Loss, Plan, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired, Instance
 from reconciler.traefik import exposure
+from reconciler.traefik.consequences import Before, consequences
 from reconciler.world import World
 from state import views
 from state.grants import Grants
@@ -179,7 +180,7 @@ def _judged(
     )
     after = {name: outcome(ground[name], plan.of(name).changes) for name in observed}
     plan = _validated(world, plan, desired, observed, after)
-    plan = _guarded(world, plan, observed, ground, after, policy, is_proposal=main is not None)
+    plan = _guarded(world, plan, desired, observed, ground, after, policy, is_proposal=main is not None)
     return Planned(plan=plan, desired=desired, observed=observed, lost=lost, after=after)
 
 
@@ -233,6 +234,7 @@ def _placed(problem: Problem, desired: Desired) -> Problem:
 def _guarded(
     world: World,
     plan: Plan,
+    desired: Desired,
     observed: Mapping[str, Observation],
     before: Mapping[str, Snapshot],
     after: Mapping[str, Snapshot],
@@ -241,14 +243,16 @@ def _guarded(
     is_proposal: bool,
 ) -> Plan:
     found: list[Loss] = [] if is_proposal else list(_rewritten(world, plan.commit))
+    effects: list[Effect] = []
     for instance in after:
         if changes := plan.of(instance).changes:
-            earlier = world.log.view(views.Lately).before(instance, world.clock.now())
-            sides = (before[instance], after[instance], earlier)
-            was, will_be, had_been = (_routes(side, policy, observed[instance]) for side in sides)
+            done = _effects(world, instance, before[instance], after[instance], observed[instance], policy)
             needed = exposure.needed(before[instance], policy.protects)
-            found += guard.losses(was, will_be, changes, policy, earlier=had_been, needed=needed)
+            found += guard.losses(instance, done, changes, policy, needed=needed)
             found += guard.emptied(instance, before[instance], after[instance])
+            effects += done.all
+            placed = tuple(_placed(problem, desired) for problem in done.problems)
+            plan = replace(plan, problems=(*plan.problems, *placed), notes=(*plan.notes, *done.notes))
     grants = world.log.view(Grants)
     refused = guard.refusals(
         found,
@@ -259,12 +263,15 @@ def _guarded(
         commit=plan.commit,
         strict=not is_proposal and grants.all_shown,
     )
-    return replace(plan, losses=tuple(found), refusals=refused)
+    return replace(plan, losses=tuple(found), refusals=refused, effects=tuple(effects))
 
 
-def _routes(snapshot: Snapshot, policy: Policy, seen: Observation) -> list[Route]:
-    others = exposure.foreign(seen.served, seen.live)
-    return exposure.routes(snapshot, policy.guards.authentication, others)
+def _effects(
+    world: World, instance: str, before: Snapshot, after: Snapshot, observed: Observation, policy: Policy
+) -> Effects:
+    """What going from one state to the other does to requests, and went before without anybody looking."""
+    earlier = world.log.view(views.Lately).before(instance, world.clock.now())
+    return consequences(instance, Before(before, earlier), after, observed, policy.guards.authentication)
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:

@@ -70,6 +70,10 @@ class QueryClient:
         """What a target serves now, ours and foreign."""
         return self._get("/query/live", instance=instance)
 
+    def explain(self, instance: str, request: Mapping[str, Any]) -> Answer:
+        """Which router serves a request, written like a line of `waypost explain --requests`."""
+        return self._get("/query/explain", instance=instance, request=orjson.dumps(request).decode())
+
     def proposals(self) -> Answer:
         """Every proposal that is known, with its standing."""
         return self._get("/query/proposals")

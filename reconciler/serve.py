@@ -14,11 +14,13 @@ import structlog
 from reconciler import alerts, loop, reviewing, schedule, telling
 from reconciler.app import sender
 from reconciler.core import account
-from reconciler.core.target import TargetError
+from reconciler.core.target import Target, TargetError
 from reconciler.git.store import GitError, Store
 from reconciler.home import Home
 from reconciler.loop import Outcome
 from reconciler.planning import plan_main, policy_in_force
+from reconciler.routing.asking import asked
+from reconciler.traefik.consequences import explained
 from reconciler.web import Unknown
 from reconciler.world import World
 from state import events, views
@@ -37,6 +39,8 @@ class Reconciler:
     def __init__(self, home: Home, world: World) -> None:
         self._home = home
         self._world = world
+        # Passes remember what they saw last, and prove against that; a question in between must not change it.
+        self._asked = replace(world, targets={name: target.apart() for name, target in world.targets.items()})
         self._announcer = alerts.Announcer(world, sender(home), logger.warning)
         self._pass = threading.Lock()
         self._due = threading.Event()
@@ -90,33 +94,35 @@ class Reconciler:
             # A pass that found what the last one found is a tick, not news.
             if (outcome.state, outcome.said) != (before.state, before.said):
                 logger.info("pass", state=outcome.state, said=outcome.said)
-            self._follow_policy()
         except Exception as error:  # the top of this thread: a fault of ours must not end all passes
             logger.exception("a pass failed in a way nobody foresaw")
-            self._try_to_say(events.PassFailed(reason=f"unforeseen {type(error).__name__}: {error}"))
+            self._last = Outcome(state="lost", said=f"unforeseen {type(error).__name__}: {error}")
+            self._record(self._last.said)
             with contextlib.suppress(LogError, OSError):
                 self._announcer.announce()
 
     def _guarded_pass(self) -> Outcome:
         """A pass whose failure is recorded once and does not end the process: the next one tries again."""
-        failed = self._world.log.view(views.Health).pass_failed
         try:
             outcome = loop.run_pass(self._world)
+            self._follow_policy()
+            self._record("")
         except (GitError, TargetError, LogError, OSError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            if reason != failed:
-                self._try_to_say(events.PassFailed(reason=reason))
             outcome = Outcome(state="lost", said=str(error))
-        else:
-            if failed:
-                self._try_to_say(events.PassRecovered(reason="passes work again"))
+            self._record(f"{type(error).__name__}: {error}")
         with contextlib.suppress(LogError, OSError):
             self._announcer.announce()
         return outcome
 
-    def _try_to_say(self, event: events.Event) -> None:
+    def _record(self, failed: str) -> None:
+        """Why a pass failed, or "": that it did not. Either is news only where it was otherwise before."""
         try:
-            self._world.log.append(Entry(stream="home", event=event))
+            known = self._world.log.view(views.Health).pass_failed
+            if failed and failed != known:
+                self._world.log.append(Entry(stream="home", event=events.PassFailed(reason=failed)))
+            elif known and not failed:
+                recovered = events.PassRecovered(reason="passes work again")
+                self._world.log.append(Entry(stream="home", event=recovered))
         except (LogError, OSError) as error:
             logger.error("the log cannot be written", error=str(error))
 
@@ -174,10 +180,17 @@ class Reconciler:
         return telling.drift(self._world)
 
     def live(self, instance: str) -> dict[str, Any]:
-        target = self._world.targets.get(instance or "traefik")
+        return telling.live(self._instance(instance).observe())
+
+    def explain(self, instance: str, request: str) -> dict[str, Any]:
+        target = self._instance(instance)
+        return explained(target.instance, target.observe(), asked(request.encode()))
+
+    def _instance(self, name: str) -> Target:
+        target = self._asked.targets.get(name or "traefik")
         if target is None:
-            raise Unknown(f"there is no instance '{instance}'; there are: {', '.join(self._world.targets) or 'none'}")
-        return telling.live(target.observe())
+            raise Unknown(f"there is no instance '{name}'; there are: {', '.join(self._asked.targets) or 'none'}")
+        return target
 
     def proposals(self) -> dict[str, Any]:
         return {"proposals": [telling.proposal(one) for one in self._world.log.view(views.Proposals).items.values()]}
@@ -196,7 +209,7 @@ class Reconciler:
 
     def _own_view(self) -> World:
         # A repository handle is for one thread; questions are answered by many.
-        return replace(self._world, store=Store.open(self._home.desired_store_path))
+        return replace(self._asked, store=Store.open(self._home.desired_store_path))
 
     def _head(self, world: World) -> str:
         head = world.store.head(world.branch)

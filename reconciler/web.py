@@ -12,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reconciler.core.target import TargetError
+from reconciler.git.errors import GitError
 from reconciler.loop import Outcome
+from state.errors import LogError
 
 
 class Unknown(Exception):
@@ -29,6 +32,7 @@ class Answers(Protocol):
     def status(self) -> dict[str, Any]: ...
     def drift(self) -> dict[str, Any]: ...
     def live(self, instance: str) -> dict[str, Any]: ...
+    def explain(self, instance: str, request: str) -> dict[str, Any]: ...
     def proposals(self) -> dict[str, Any]: ...
     def proposal(self, id: str) -> dict[str, Any]: ...
     def revision(self, number: int) -> dict[str, Any]: ...
@@ -52,6 +56,7 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         "/query/status": lambda r: answers.status(),
         "/query/drift": lambda r: answers.drift(),
         "/query/live": lambda r: answers.live(query(r, "instance")),
+        "/query/explain": lambda r: answers.explain(query(r, "instance"), query(r, "request")),
         "/query/proposals": lambda r: answers.proposals(),
         "/query/proposals/{proposal:path}": lambda r: answers.proposal(path(r, "proposal")),
         "/query/revisions/{number:int}": lambda r: answers.revision(int(path(r, "number"))),
@@ -87,6 +92,8 @@ def _endpoint(answer: Callable[[Request], dict[str, Any]]) -> Callable[[Request]
             return JSONResponse({"error": str(error)}, 404)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
+        except (TargetError, GitError, LogError) as error:
+            return JSONResponse({"error": str(error)}, 503)
 
     return endpoint
 

@@ -49,6 +49,9 @@ class Plan(BaseModel):
     code: str = Field(default="", description="short form of the digest, which a person types")
     held: str = Field(default="", description="why it would not be applied as it is; '' where nothing holds it")
     changes: list[dict[str, Any]] = Field(default_factory=list, description="what would be done, a resource each")
+    effects: list[dict[str, Any]] = Field(
+        default_factory=list, description="sorts of requests that it treats differently, each with a witness in words"
+    )
     losses: list[dict[str, Any]] = Field(default_factory=list, description="what people would lose")
     conflicts: list[dict[str, Any]] = Field(default_factory=list, description="changed by hand too: a person decides")
     refusals: list[dict[str, Any]] = Field(default_factory=list, description="what a guard refuses without consent")
@@ -303,6 +306,9 @@ def _made_by(id: str, commit: Commit) -> tuple[ProposalMade, str, Call, str]:
     return made, f"proposal/{id}", call, f"made:{id}"
 
 
+_LISTS = ("changes", "effects", "losses", "conflicts", "refusals", "problems")
+
+
 def read_plan(answer: Answer) -> Plan:
     """A plan as a model gets it; fields this version does not know are left out."""
     if isinstance(answer, Away):
@@ -310,7 +316,7 @@ def read_plan(answer: Answer) -> Plan:
     told = answer.get("plan")
     if not isinstance(told, dict):
         return Plan(state="pending", reason="the reconciler answered without a plan")
-    lists = {name: _objects(told.get(name)) for name in ("changes", "losses", "conflicts", "refusals", "problems")}
+    lists = {name: _objects(told.get(name)) for name in _LISTS}
     long = [
         f"{len(items) - MOST_SHOWN} more {name} are not shown" for name, items in lists.items() if items[MOST_SHOWN:]
     ]

@@ -209,6 +209,29 @@ class Traefik(Shard):
             return self._desk.plan(proposal)
         return read_plan(self._desk.query.plan_ref())
 
+    @tool(Traits(title="Explain a request"))
+    def explain_request(
+        self,
+        call: Call,
+        url: Annotated[
+            str, Field(max_length=8000, description="As a client writes it: https://git.example.org/x?y=1.")
+        ],
+        method: Annotated[str, Field(max_length=40, description="GET, POST, …")] = "GET",
+        headers: Annotated[dict[str, str] | None, Field(description="Request headers that a rule may look at.")] = None,
+        client_ip: Annotated[str, Field(max_length=64, description="Whom it comes from.")] = "127.0.0.1",
+        entrypoint: Annotated[
+            str, Field(max_length=200, description="Where it arrives. Empty: by scheme and port.")
+        ] = "",
+        instance: InstanceName = "traefik",
+    ) -> Told:
+        """Which router of the live Traefik serves a request, through which middlewares, which others match, and why
+        the winner wins; also when chance decides, or nobody can tell. Sends nothing: it is worked out from the rules
+        of all providers."""
+        request = {"method": method, "url": url, "headers": headers or {}, "client_ip": client_ip}
+        if entrypoint:
+            request["entrypoint"] = entrypoint
+        return told(self._desk.query.explain(instance, request))
+
     @tool(Traits(title="History of a route"))
     def route_history(self, call: Call, name: AnyName, instance: InstanceName = "traefik") -> Told:
         """What happened to one HTTP route: proposals, approvals, applies, drift, each with its reason."""

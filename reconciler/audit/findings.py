@@ -1,7 +1,4 @@
-"""The audit of a running Traefik: evidence in, findings out. Pure.
-
-Ties between routers and routers that none of their requests can reach are not looked for here.
-"""
+"""The audit of a running Traefik: evidence in, findings out. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from typing import Final
 
 from reconciler.audit.access import access
 from reconciler.audit.evidence import ROUTERS, SEVERITIES, Evidence, Finding, provider, qualified, together, where
-from reconciler.audit.falls import Falls
 from reconciler.audit.files import files
+from reconciler.audit.routes import Routes
 from reconciler.traefik import validate
 from reconciler.traefik.api import Item
 from reconciler.traefik.references import Reference, at, references
@@ -28,8 +25,10 @@ _UNLISTED: Final = frozenset({"http.serversTransports", "tcp.serversTransports",
 
 def audit(evidence: Evidence) -> list[Finding]:
     """Everything worth a word, the gravest first; the same evidence gives the same findings."""
+    routes = Routes(evidence)
     found = [
-        *_routers(evidence),
+        *_routers(evidence, routes),
+        *routes.findings(),
         *_broken(evidence),
         *_dangling(evidence),
         *_resolvers(evidence),
@@ -51,27 +50,26 @@ def _language(evidence: Evidence) -> Iterator[Finding]:
 # ── what Traefik says itself ──
 
 
-def _routers(evidence: Evidence) -> Iterator[Finding]:
-    falls = Falls(evidence)
+def _routers(evidence: Evidence, routes: Routes) -> Iterator[Finding]:
     for kind in ROUTERS:
         for name, family in evidence.families(kind):
             for listed_as, item in family.items():
                 place = where([item]) if len(family) > 1 else ""
                 if item.status == "disabled":
-                    yield _disabled(evidence, falls, kind, listed_as, place)
+                    yield _disabled(evidence, routes, kind, listed_as, place)
                 elif item.status == "warning":
                     message = f"works, with a fault{place}: {_words(item)}"
                     yield Finding(severity="warning", kind="warning", subject=f"{kind} {name}", message=message)
 
 
-def _disabled(evidence: Evidence, falls: Falls, kind: str, name: str, place: str) -> Finding:
+def _disabled(evidence: Evidence, routes: Routes, kind: str, name: str, place: str) -> Finding:
     item = evidence.runtime.of(kind)[name]
     near = [tip for reference in references(kind, item.spec) if (tip := _missing(evidence, name, reference))]
     return Finding(
         severity="error",
         kind="disabled-router",
         subject=f"{kind} {evidence.original(kind, name)}",
-        message=f"disabled{place}: {_words(item)}; {falls.consequence(kind, name, item)}",
+        message=f"disabled{place}: {_words(item)}; {routes.consequence(kind, name, item.spec)}",
         suggestion=near[0][1] if near and near[0][1] else "Correct it, or take it out",
     )
 

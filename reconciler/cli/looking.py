@@ -8,22 +8,46 @@ from pathlib import Path
 import click
 
 from reconciler import telling
-from reconciler.cli.group import as_json, session, waypost
+from reconciler.cli.group import as_json, session, the_home, waypost
 from reconciler.cli.printing import plan_code, print_json, print_plan, print_said
+from reconciler.home import Home
 from reconciler.session import CommandError
 from state.model import Address
 
 
 @waypost.command()
 @click.option("--ref", default="", help="A branch, commit or proposal id; default: main.")
+@click.option("--traefik", "binary", default="", metavar="BINARY", help="What this Traefik would do otherwise instead.")
+@click.option(
+    "--target", default="", metavar="NAME", help="With --traefik: which Traefik of the home; default: the first."
+)
 @as_json
 @click.pass_context
-def plan(context: click.Context, ref: str, as_json: bool) -> None:
-    """Dry run: what would change, what drifted, what conflicts, what is refused. Changes nothing."""
+def plan(context: click.Context, ref: str, binary: str, target: str, as_json: bool) -> None:
+    """Dry run: what would change, what drifted, what conflicts, what is refused. Changes nothing.
+
+    With --traefik BINARY: what an upgrade of Traefik to that program would change, its files tried in it.
+    """
+    if binary:
+        if ref:
+            raise click.UsageError("--traefik is about what is live, and --ref about a commit: choose one")
+        return _upgrade(the_home(context), binary, target, as_json)
     with session(context) as one:
         made = one.plan(ref).plan
         print_plan(made, as_json)
         raise SystemExit(plan_code(made))
+
+
+def _upgrade(home: Home, binary: str, target: str, as_json: bool) -> None:
+    from reconciler import upgrading
+
+    made = upgrading.preview(home, binary, target)
+    if as_json:
+        print_json(made.as_json())
+    else:
+        for line in made.lines():
+            click.echo(line)
+    raise SystemExit(2 if made.differs else 0)
 
 
 @waypost.command()

@@ -25,6 +25,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "conflicts": [_difference(one) for one in plan.conflicts],
         "taken_over": list(plan.taken_over),
         "quarantined": [str(one) for one in plan.quarantined],
+        "effects": [{"told": effect.told, **effect.data} for effect in plan.effects[:MOST_EFFECTS]],
+        "effects_in_all": len(plan.effects),
         "losses": [loss.as_json() for loss in plan.losses],
         "refusals": [refusal.as_json() for refusal in plan.refusals],
         "problems": [problem_json(problem) for problem in plan.problems],
@@ -50,6 +52,7 @@ def lines(plan: Plan) -> list[str]:
         *_section("in conflict: changed by hand and by a commit", chain.from_iterable(map(_conflict, plan.conflicts))),
         *_section("taken over: a file that Traefik reads before ours has the name too", plan.taken_over),
         *_section("quarantined: refuted before, and still the same", map(str, plan.quarantined)),
+        *_section("what happens to requests", _effects(plan)),
         *_section("what people would lose", map(str, plan.losses)),
         *_section("refused", map(str, plan.refusals)),
         *_section("problems", (f"{problem.severity}: {problem}" for problem in plan.problems)),
@@ -60,6 +63,16 @@ def lines(plan: Plan) -> list[str]:
 def _section(title: str, content: Iterable[str]) -> list[str]:
     found = [f"  {line}" for line in content]
     return [f"{title}:", *found] if found else []
+
+
+MOST_EFFECTS = 50
+"""More sorts of requests than a person reads; the most important come first."""
+
+
+def _effects(plan: Plan) -> Iterator[str]:
+    yield from (effect.told for effect in plan.effects[:MOST_EFFECTS])
+    if len(plan.effects) > MOST_EFFECTS:
+        yield f"… and {len(plan.effects) - MOST_EFFECTS} more sorts of requests"
 
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "restore": "<"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from reconciler.core.diff import within
+from reconciler.core.effects import Effect
 from state.model import Address, Problem, Snapshot, Spec, canonical, digest
 
 Action = Literal["create", "update", "delete", "restore"]
@@ -133,6 +134,7 @@ class Plan:
     adopted: tuple[Difference, ...] = ()
     conflicts: tuple[Difference, ...] = ()
     quarantined: tuple[Change, ...] = ()
+    effects: tuple[Effect, ...] = ()  # which requests it treats differently, what matters most first
     losses: tuple[Loss, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     problems: tuple[Problem, ...] = ()

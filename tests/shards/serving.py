@@ -218,6 +218,9 @@ class Answers:
     def live(self, instance: str) -> dict[str, Any]:
         return self._tell("live")
 
+    def explain(self, instance: str, request: str) -> dict[str, Any]:
+        return self._tell(f"explain {instance} {request}")
+
     def proposals(self) -> dict[str, Any]:
         return self._tell("proposals")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -91,6 +92,19 @@ def test_history_why_and_drift_come_from_the_reconciler(accompanied: Waypost, an
     assert accompanied.answer("why", resource="traefik/http.routers/grafana")["data"]["live"] is True
     assert accompanied.answer("traefik_drift_report")["data"] == {"drift": []}
     assert accompanied.refusal("why", resource="traefik/http.routers/nobody")["code"] == "unknown-resource"
+
+
+def test_who_serves_a_request_is_explained_by_the_reconciler(accompanied: Waypost, answers: Answers) -> None:
+    request = {"method": "GET", "url": "https://a.test/x", "headers": {"K": "v"}, "client_ip": "127.0.0.1"}
+    answers.told[f"explain traefik {json.dumps(request, separators=(',', ':'))}"] = {"router": "a", "words": ["…"]}
+    told = accompanied.answer("traefik_explain_request", url="https://a.test/x", headers={"K": "v"})
+    assert told["data"]["router"] == "a"
+
+
+def test_a_plan_tells_which_requests_it_treats_differently(accompanied: Waypost, answers: Answers) -> None:
+    words = "`GET https://git.lab/admin` went to `gitea` behind `auth`; after this it goes to `wiki`, without `auth`."
+    answers.told["plan_ref"] = {"plan": {"digest": "d", "effects": [{"told": words, "authentication_lost": True}]}}
+    assert accompanied.answer("traefik_plan_changes")["effects"][0]["told"] == words
 
 
 def test_proposals_are_listed_and_shown_with_their_diff(waypost: Waypost) -> None:

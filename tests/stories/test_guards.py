@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
-from reconciler import reviewing
+from reconciler import loop
+from reconciler.cli import waypost
 from state import events
 from state.log import Entry
 
@@ -65,7 +67,7 @@ def test_a_new_open_route_before_one_with_authentication_is_held_and_would_have_
     guarded.push({"traefik/new.yaml": routers(new=spec)})
     (refusal,) = held(guarded, "authentication")
     assert refusal["address"] == "traefik/http.routers/r1"
-    assert "r1.lab (Host(`r1.lab`)) would answer without authentication" in refusal["lost"]
+    assert "r1.lab would answer without authentication, through traefik/http.routers/new" in refusal["lost"]
     assert guarded.status("r1.lab") == ASKED
     assert consent(guarded) == "applied"
     guarded.until(lambda: guarded.status("r1.lab") == OPEN, "what the guard foresaw")
@@ -128,7 +130,7 @@ def test_what_was_approved_and_refuted_is_not_approved_for_a_later_push(guarded)
     id = guarded.propose({"traefik/r1.yaml": routers(r1=asked(middlewares=[]))})
     with guarded.session() as person:
         record = person.proposal(id)
-        reviewing.show(person.world, record, person.head())
+        person.saw(record, person.plan(id).plan)
         person.merge(record)
     both = routers(r1=asked(middlewares=[]), new={"rule": "Host(`new.lab`)", "middlewares": ["new"]})
     guarded.git("pull", "--quiet")
@@ -141,6 +143,63 @@ def test_what_was_approved_and_refuted_is_not_approved_for_a_later_push(guarded)
     guarded.push({"traefik/r1.yaml": routers(r1=asked(middlewares=[]))})
     assert held(guarded, "authentication")
     assert guarded.status("r1.lab") == ASKED
+
+
+# ── a plan is seen when a person sees it ─────────────────────────────────────────────────────────
+
+
+def show(house, id, *more):
+    shown = CliRunner().invoke(waypost, ["--home", str(house.home.path), "show", id, *more])
+    assert shown.exit_code == 0, shown.output
+    return shown
+
+
+def merge(house, id):
+    """As a person merges who never heard of Waypost."""
+    house.git("fetch", "--quiet", "origin", f"proposals/{id}")
+    house.git("merge", "--quiet", "--ff-only", "FETCH_HEAD")
+    house.git("push", "--quiet")
+
+
+def propose_opening(house):
+    return house.propose({"traefik/r1.yaml": routers(r1=asked(middlewares=[]))}, "Tidy up")
+
+
+def test_a_proposal_that_nobody_looked_at_is_held_however_often_it_was_planned(guarded):
+    id = propose_opening(guarded)
+    guarded.run()
+    show(guarded, id, "--json")  # data for a program: nobody saw it
+    merge(guarded, id)
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab") == ASKED
+    assert [one.to_person for one in guarded.events(events.PlanShown)] == [False]
+
+
+def test_a_proposal_that_a_person_was_shown_may_be_merged_by_any_road(guarded):
+    id = propose_opening(guarded)
+    for _ in range(2):
+        assert "would answer without authentication" in show(guarded, id).stdout
+    merge(guarded, id)
+    assert guarded.run().state == "applied"
+    assert [one.to_person for one in guarded.events(events.PlanShown)] == [True]
+    guarded.until(lambda: guarded.status("r1.lab") == OPEN, "what the person was shown")
+
+
+def test_what_a_person_is_shown_while_a_reconciler_runs_counts_as_well(guarded):
+    id = propose_opening(guarded)
+    with guarded.world() as running:
+        loop.run_pass(running)
+        show(guarded, id)
+        merge(guarded, id)
+        assert loop.run_pass(running).state == "applied"
+
+
+def test_who_was_shown_the_plan_by_approve_has_seen_it_approved_or_not(guarded):
+    id = propose_opening(guarded)
+    asked_for = CliRunner().invoke(waypost, ["--home", str(guarded.home.path), "approve", id])
+    assert asked_for.exit_code == 3
+    merge(guarded, id)
+    assert guarded.run().state == "applied"
 
 
 # ── the ways to repair everything else ───────────────────────────────────────────────────────────

@@ -56,7 +56,7 @@ def test_the_router_that_takes_the_requests_of_a_disabled_one_really_serves_them
     result = run(traefik.url)
     assert result.exit_code == 2
     assert 'middleware "auht@file" does not exist' in result.output
-    assert "requests for f.test fall through to broad@file, which asks for no authentication" in result.output
+    assert "`GET http://f.test/admin` falls through to broad, which asks for no authentication" in result.output
     assert traefik.get("f.test", "/admin/x") == (418, "broad")
 
 

@@ -1,0 +1,72 @@
+"""What a plan does to requests, as guards and people see it: sorts of requests, and who answers them. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from state.model import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """Who answers one sort of requests. `routes` are addresses: none where nobody does, several where chance decides.
+
+    `asks`: in every case somebody asks who is there. `known` is False where nobody can tell who answers.
+    """
+
+    routes: tuple[str, ...] = ()
+    asks: bool = False
+    known: bool = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may be answered without anybody asking who is there."""
+        return not self.asks and (bool(self.routes) or not self.known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """One sort of requests that a plan treats differently. `told` says it in a sentence, with a request as witness.
+
+    `host` is that of the witness, or what is known of it. `unknown` is why nobody can tell, "" where it is certain.
+    `data` is the same for machines.
+    """
+
+    told: str
+    host: str
+    entry_point: str
+    before: Answering
+    after: Answering
+    unknown: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """A host name that loses the route which answered for it. `told` says in words what is left."""
+
+    host: str
+    route: str
+    told: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects:
+    """All that one instance's part of a plan does to requests, what matters most first.
+
+    `problems` are what is wrong with the routes that it changes, among all others: an "error" holds the plan.
+    `gone` are the host names without a route afterwards, `lately` those that went in the steps before, at which nobody
+    looked. `hosts` counts the names that are answered before, `routes` the routes before and in those steps, `left`
+    the routes afterwards.
+    """
+
+    all: tuple[Effect, ...] = ()
+    gone: tuple[Gone, ...] = ()
+    lately: tuple[str, ...] = ()
+    hosts: int = 0
+    routes: int = 0
+    left: int = 0
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
