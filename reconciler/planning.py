@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from reconciler import desired as desired_state
 from reconciler.core import guard
-from reconciler.core.effects import Effect, Effects
-from reconciler.core.plan import ABSENT, Answers, Loss, Plan, make_plan, outcome, side_hash
+from reconciler.core.effects import Effects
+from reconciler.core.plan import ABSENT, Answers, Loss, Plan, Refusal, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
@@ -32,6 +32,27 @@ class Planned:
     after: Mapping[str, Snapshot] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """What one plan is made from. `main` is given for a proposal: it is judged on the ground of what main wants."""
+
+    desired: Desired
+    observed: Mapping[str, Observation]
+    lost: Mapping[str, TargetError]
+    policy: Policy
+    base: Snapshot
+    want: Snapshot
+    main: Desired | None = None
+
+    @property
+    def live(self) -> Snapshot:
+        """What is live, of a proposal only what it is about."""
+        live = {address: spec for one in self.observed.values() for address, spec in one.live.items()}
+        if self.main is None:
+            return live
+        return {address: spec for address, spec in live.items() if address in self.base or address in self.want}
+
+
 def plan_main(world: World, commit: str) -> Planned:
     """The plan that a pass would carry out for this commit of main."""
     policy = policy_in_force(world, commit)
@@ -42,9 +63,8 @@ def plan_main(world: World, commit: str) -> Planned:
         return replace(standing, desired=desired, plan=replace(standing.plan, changes=(), problems=problems))
     observed, lost = observe(world)
     lost |= homeless(world, desired)
-    base = last_applied(world, observed)
-    want = _of_instances(desired.snapshot, observed)
-    return _judged(world, desired, observed, lost, policy, base, want)
+    base, want = last_applied(world, observed), _of_instances(desired.snapshot, observed)
+    return _judged(world, _Case(desired=desired, observed=observed, lost=lost, policy=policy, base=base, want=want))
 
 
 def plan_standing(world: World, commit: str) -> Planned:
@@ -53,7 +73,7 @@ def plan_standing(world: World, commit: str) -> Planned:
     base = last_applied(world, observed)
     nothing = Desired(commit=commit, tree="", resources={}, policy_text=None)
     policy = policy_in_force(world, commit) if commit else Policy()
-    return _judged(world, nothing, observed, lost, policy, base, base)
+    return _judged(world, _Case(desired=nothing, observed=observed, lost=lost, policy=policy, base=base, want=base))
 
 
 def plan_proposal(world: World, commit: str, head: str) -> Planned:
@@ -68,7 +88,8 @@ def plan_proposal(world: World, commit: str, head: str) -> Planned:
     observed, lost = observe(world, commit)
     base = {a: s for a, s in last_applied(world, observed).items() if a in touched}
     want = {a: s for a, s in _of_instances(proposed.snapshot, observed).items() if a in touched}
-    planned = _judged(world, proposed, observed, lost, policy, base, want, main=main)
+    case = _Case(desired=proposed, observed=observed, lost=lost, policy=policy, base=base, want=want, main=main)
+    planned = _judged(world, case)
     return replace(planned, plan=replace(planned.plan, notes=planned.plan.notes + _overlaps(touched, parent, main)))
 
 
@@ -155,33 +176,21 @@ def _overlay(base: dict[Address, object], address: Address, spec: object) -> Non
         base[address] = spec
 
 
-def _judged(
-    world: World,
-    desired: Desired,
-    observed: Mapping[str, Observation],
-    lost: Mapping[str, TargetError],
-    policy: Policy,
-    base: Snapshot,
-    want: Snapshot,
-    main: Desired | None = None,
-) -> Planned:
-    """`main` is given for a proposal: it is judged on the ground of what main wants, applied yet or not."""
-    ground = {name: {**_awaited(main, name), **_ground(world, name, one)} for name, one in observed.items()}
-    live = {address: spec for one in observed.values() for address, spec in one.live.items()}
-    if main:
-        live = {address: spec for address, spec in live.items() if address in base or address in want}
+def _judged(world: World, case: _Case) -> Planned:
+    observed, before = case.observed, _grounds(world, case)
+    problems = () if case.main else tuple(_standing(one) for seen in observed.values() for one in seen.problems)
     plan = replace(
-        make_plan(desired.commit, base, want, live, answers=answers(world, policy, desired)),
-        policy=policy.digest,
+        make_plan(case.desired.commit, case.base, case.want, case.live, answers=_answers(world, case)),
+        policy=case.policy.digest,
         renderers=tuple((name, world.targets[name].renderer) for name in sorted(observed)),
-        problems=() if main else tuple(_standing(one) for seen in observed.values() for one in seen.problems),
+        problems=problems,
         taken_over=tuple(f"{a}: {file}" for seen in observed.values() for a, file in sorted(seen.taken_over.items())),
-        notes=tuple(f"{name}: not looked at: {error}" for name, error in lost.items()),
+        notes=tuple(f"{name}: not looked at: {error}" for name, error in case.lost.items()),
     )
-    after = {name: outcome(ground[name], plan.of(name).changes) for name in observed}
-    plan = _validated(world, plan, desired, observed, after)
-    plan = _guarded(world, plan, desired, observed, ground, after, policy, is_proposal=main is not None)
-    return Planned(plan=plan, desired=desired, observed=observed, lost=lost, after=after)
+    after = {name: outcome(before[name], plan.of(name).changes) for name in observed}
+    plan = _validated(world, case, plan, after)
+    plan = _guarded(world, case, plan, before, after)
+    return Planned(plan=plan, desired=case.desired, observed=observed, lost=case.lost, after=after)
 
 
 def _standing(problem: Problem) -> Problem:
@@ -189,10 +198,15 @@ def _standing(problem: Problem) -> Problem:
     return replace(problem, severity="warning")
 
 
-def _ground(world: World, instance: str, observed: Observation) -> Snapshot:
-    """What a write starts from. Where our own file cannot be read the target still serves what was last applied,
+def _grounds(world: World, case: _Case) -> dict[str, Snapshot]:
+    """What a write to each instance starts from; for a proposal with all that main wants, applied yet or not."""
+    return {name: {**_awaited(case.main, name), **_ground(world, name, one)} for name, one in case.observed.items()}
 
-    so that, and not the nothing that is readable, is what people would lose.
+
+def _ground(world: World, instance: str, observed: Observation) -> Snapshot:
+    """Where our own file cannot be read the target still serves what was last applied.
+
+    That, and not the nothing that is readable, is what people would lose.
     """
     if observed.own_file in observed.poison:
         return last_applied(world, {instance: observed})
@@ -203,17 +217,11 @@ def _awaited(main: Desired | None, instance: str) -> dict[Address, object]:
     return {} if main is None else {a: s for a, s in main.snapshot.items() if a.instance == instance}
 
 
-def _validated(
-    world: World,
-    plan: Plan,
-    desired: Desired,
-    observed: Mapping[str, Observation],
-    after: Mapping[str, Snapshot],
-) -> Plan:
+def _validated(world: World, case: _Case, plan: Plan, after: Mapping[str, Snapshot]) -> Plan:
     for instance, wanted in after.items():
         if plan.of(instance).changes:
-            found = world.targets[instance].validate(wanted, observed[instance])
-            placed = tuple(_placed(_covered(problem, wanted), desired) for problem in found.problems)
+            found = world.targets[instance].validate(wanted, case.observed[instance])
+            placed = tuple(_placed(_covered(problem, wanted), case.desired) for problem in found.problems)
             plan = replace(plan, problems=plan.problems + placed, notes=plan.notes + found.notes)
     return plan
 
@@ -232,46 +240,44 @@ def _placed(problem: Problem, desired: Desired) -> Problem:
 
 
 def _guarded(
-    world: World,
-    plan: Plan,
-    desired: Desired,
-    observed: Mapping[str, Observation],
-    before: Mapping[str, Snapshot],
-    after: Mapping[str, Snapshot],
-    policy: Policy,
-    *,
-    is_proposal: bool,
+    world: World, case: _Case, plan: Plan, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]
 ) -> Plan:
-    found: list[Loss] = [] if is_proposal else list(_rewritten(world, plan.commit))
-    effects: list[Effect] = []
-    for instance in after:
+    """The plan with what it does to requests, what people would lose by it, and which loss nobody agreed to."""
+    found: list[Loss] = [] if case.main else list(_rewritten(world, plan.commit))
+    for instance, wanted in after.items():
         if changes := plan.of(instance).changes:
-            done = _effects(world, instance, before[instance], after[instance], observed[instance], policy)
-            needed = exposure.needed(before[instance], policy.protects)
-            found += guard.losses(instance, done, changes, policy, needed=needed)
-            found += guard.emptied(instance, before[instance], after[instance])
-            effects += done.all
-            placed = tuple(_placed(problem, desired) for problem in done.problems)
-            plan = replace(plan, problems=(*plan.problems, *placed), notes=(*plan.notes, *done.notes))
+            done = _effects(world, case, instance, before[instance], wanted)
+            needed = exposure.needed(before[instance], case.policy.protects)
+            found += guard.losses(instance, done, changes, case.policy, needed=needed)
+            found += guard.emptied(instance, before[instance], wanted)
+            placed = (_placed(problem, case.desired) for problem in done.problems)
+            plan = replace(
+                plan,
+                effects=(*plan.effects, *done.all),
+                problems=(*plan.problems, *placed),
+                notes=(*plan.notes, *done.notes),
+            )
+    return replace(plan, losses=tuple(found), refusals=_refusals(world, case, plan, found))
+
+
+def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple[Refusal, ...]:
     grants = world.log.view(Grants)
-    refused = guard.refusals(
+    return guard.refusals(
         found,
         # A proposal's own plan is what shows these losses; only what needs a person's word is refused there.
-        shown={loss.key for loss in found} if is_proposal else grants.shown,
+        shown={loss.key for loss in found} if case.main else grants.shown,
         consented=grants.consented,
         digest=plan.digest,
         commit=plan.commit,
-        strict=not is_proposal and grants.all_shown,
+        strict=case.main is None and grants.all_shown,
     )
-    return replace(plan, losses=tuple(found), refusals=refused, effects=tuple(effects))
 
 
-def _effects(
-    world: World, instance: str, before: Snapshot, after: Snapshot, observed: Observation, policy: Policy
-) -> Effects:
-    """What going from one state to the other does to requests, and went before without anybody looking."""
+def _effects(world: World, case: _Case, instance: str, before: Snapshot, after: Snapshot) -> Effects:
+    """What going from one state to the other does to requests, and what went before without anybody looking."""
     earlier = world.log.view(views.Lately).before(instance, world.clock.now())
-    return consequences(instance, Before(before, earlier), after, observed, policy.guards.authentication)
+    patterns = case.policy.guards.authentication
+    return consequences(instance, Before(before, earlier), after, case.observed[instance], patterns)
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:
@@ -281,15 +287,15 @@ def _rewritten(world: World, commit: str) -> Iterable[Loss]:
         yield Loss(guard="history", address=world.branch, lost=lost, level="consent")
 
 
-def answers(world: World, policy: Policy, desired: Desired) -> Answers:
+def _answers(world: World, case: _Case) -> Answers:
     """What people said about drift and quarantine, as far as it still holds at this moment."""
     drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
     held = world.log.view(views.Quarantine).held
     return Answers(
         heal=dict(drift.heal),
-        heal_instances=frozenset(name for name, part in policy.targets.items() if part.drift == "heal"),
+        heal_instances=frozenset(name for name, part in case.policy.targets.items() if part.drift == "heal"),
         accepted={a: (one.live_hash, one.until) for a, one in drift.accepted.items() if one.until > now},
-        quarantine=frozenset(held) - mended(world, desired),
+        quarantine=frozenset(held) - mended(world, case.desired),
     )
 
 
