@@ -17,7 +17,7 @@ def told(change: Change) -> str:
     before, after = change.before, change.after
     if before is None or after is None or change.witness is None:
         return ""
-    there = f"{shown_request(change.witness)} {_past(before)}; after this it {_present(before, after)}"
+    there = f"{shown_request(change.witness)}{_place(change)} {_past(before)}; after this it {_present(before, after)}"
     return f"{there}.{_marked(change)}"
 
 
@@ -26,6 +26,14 @@ def listed(changes: Changes, most: int = 50) -> list[str]:
     lines = [told(one) for one in changes.first(most)]
     left = changes.total - len(lines)
     return [*lines, f"… and {left} more."] if left else lines
+
+
+_USUAL = {False: ("web", "http"), True: ("websecure", "https")}
+
+
+def _place(change: Change) -> str:
+    """Where, unless a reader takes it for granted."""
+    return "" if change.entry_point in _USUAL[change.tls] else f" at `{change.entry_point}`"
 
 
 def _unknown(change: Change) -> str:
