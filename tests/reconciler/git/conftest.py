@@ -18,3 +18,8 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def ada(tmp_path: Path, store: Store) -> Person:
     return clone(store, tmp_path / "people" / "ada", "Ada")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "mirror.git")

@@ -25,11 +25,6 @@ from tests.reconciler.git.people import Person, damage, desired, files_of, main_
 TOKEN = "s3cret-t0ken"
 
 
-@pytest.fixture
-def mirror(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "mirror.git")
-
-
 @pytest.fixture(params=["path", "file"])
 def origin(request: pytest.FixtureRequest, store: Store) -> Remote:
     """The desired repo as another one, named by its path or by a file address."""
