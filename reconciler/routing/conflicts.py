@@ -25,7 +25,7 @@ from reconciler.routing.request import Request
 from reconciler.routing.revising import named
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
-from reconciler.routing.ties import Tie, Ties, is_tie, resolution
+from reconciler.routing.ties import Tie, Ties, resolution, stood
 from reconciler.routing.treatments import Serving
 
 __all__ = ["Certificates", "Finding", "Findings", "check", "check_change"]
@@ -91,40 +91,30 @@ def _standing_ties(serving: Serving, more: Counter[str]) -> Iterator[Finding]:
         more["tie"] += ties.more
 
 
-def _new_ties(before: Serving, after: Serving, names: Collection[str], more: Counter[str]) -> Iterator[Finding]:
+def _new_ties(before: Serving, after: Serving, names: frozenset[str], more: Counter[str]) -> Iterator[Finding]:
     known: set[tuple[str, str]] = set()
     for plane in planes(after.table).values():
         ties = Ties(after, plane, MOST_WITH_ONE)
-        roots = {id(one.root): one.root for name in sorted(names) for one in plane.named(name)}
+        roots = {id(one.root): one.root for name in sorted(names) for one in plane.through(name)}
         for tie in (tie for root in roots.values() for tie in ties.of(root)):
-            if tie.names not in known:
+            if tie.names not in known and not names.isdisjoint((*tie.one.name, *tie.other.name)):
                 known.add(tie.names)
                 yield _tie(after, tie, _severity(before, after, tie), names)
         more["tie"] += ties.more
 
 
 def _severity(before: Serving, after: Serving, tie: Tie) -> Severity:
-    if tie.reach.request is None or _alike(after, tie) or _stood(before, tie):
+    if tie.reach.request is None or _alike(after, tie) or stood(before, tie):
         return "warning"
     return "error"
 
 
 def _alike(serving: Serving, tie: Tie) -> bool:
     """Whether it does not matter which of the two gets a request."""
+    if tie.one.last.below or tie.other.last.below:
+        return False
     one, other = (serving.of_claimant(each, tie.plane.place) for each in (tie.one, tie.other))
     return (one.service, one.middlewares, dict(one.parts)) == (other.service, other.middlewares, dict(other.parts))
-
-
-def _stood(before: Serving, tie: Tie) -> bool:
-    """Whether the two tied before the change too."""
-    plane = planes(before.table).get(tie.plane.place)
-    if plane is None:
-        return False
-    roots = [next((one.root for one in plane.named(each.root.router.name)), None) for each in (tie.one, tie.other)]
-    one, other = roots
-    if one is None or other is None:
-        return False
-    return one is other or is_tie(before, plane, one, other)
 
 
 def _tie(serving: Serving, tie: Tie, severity: Severity, preferred: Collection[str]) -> Finding:

@@ -133,6 +133,18 @@ class Plane:
         return self.by_name.get(name, ())
 
     @cached_property
+    def _by_member(self) -> dict[str, list[Claimant]]:
+        found: dict[str, list[Claimant]] = {}
+        for one in self.claimants:
+            for name in dict.fromkeys(each.router.name for each in one.path):
+                found.setdefault(name, []).append(one)
+        return found
+
+    def through(self, name: str) -> Sequence[Claimant]:
+        """The claimants to which a router leads: its own, and those of its children."""
+        return self._by_member.get(name, ())
+
+    @cached_property
     def _index(self) -> Index[Claimant]:
         return Index((one.bound, one) for one in self.claimants)
 
@@ -219,6 +231,10 @@ class _RevisedPlane(Plane):
     def named(self, name: str) -> Sequence[Claimant]:
         found = [one for one in self._come if one.root.router.name == name]
         return found if found or name in self._gone else self._base.named(name)
+
+    def through(self, name: str) -> Sequence[Claimant]:
+        come = [one for one in self._come if any(each.router.name == name for each in one.path)]
+        return [*come, *(one for one in self._base.through(name) if one.root.router.name not in self._gone)]
 
     def near(self, bound: Bound) -> list[Claimant]:
         come = self._coming.near(bound)

@@ -56,12 +56,15 @@ def _by_router(table: Table, names: Iterable[str] | None) -> dict[str, list[tupl
     found: dict[str, list[tuple[Plane, Claimant]]] = {}
     wanted = None if names is None else frozenset(names)
     for plane in planes(table).values():
-        for one in (
-            plane.claimants if wanted is None else (each for name in sorted(wanted) for each in plane.named(name))
-        ):
+        for one in plane.claimants if wanted is None else _through(plane, wanted):
             if not one.childless and one.last.router.provider != "internal":
                 found.setdefault(one.last.router.name, []).append((plane, one))
     return found
+
+
+def _through(plane: Plane, names: Iterable[str]) -> Iterable[Claimant]:
+    """All to which these routers lead."""
+    return dict.fromkeys(one for name in sorted(names) for one in plane.through(name))
 
 
 # ── disabled routers ─────────────────────────────────────────────────────────────────────────────

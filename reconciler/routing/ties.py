@@ -9,7 +9,7 @@ from reconciler.routing.choosing import Ranked
 from reconciler.routing.decide import Contained, contains
 from reconciler.routing.index import Index
 from reconciler.routing.matchers import Node
-from reconciler.routing.planes import Claimant, Plane, node_of
+from reconciler.routing.planes import Claimant, Plane, node_of, planes
 from reconciler.routing.regions import Reach, Side, reach, side_of
 from reconciler.routing.routers import HIGHEST_PRIORITY
 from reconciler.routing.treatments import Serving
@@ -95,13 +95,22 @@ def _both_internal(one: Claimant, other: Claimant) -> bool:
     return one.last.router.provider == other.last.router.provider == "internal"
 
 
-def is_tie(serving: Serving, plane: Plane, one: Ranked, other: Ranked) -> bool:
-    """Whether two root routers of a plane tie for some request, or may."""
-    if one.key != other.key:
+def stood(serving: Serving, tie: Tie) -> bool:
+    """Whether two routers tied in another table too."""
+    plane = planes(serving.table).get(tie.plane.place)
+    if plane is None:
         return False
-    sides = [side_of(serving, plane, Claimant((each,))) for each in (one, other)]
-    found = reach(sides)
-    return found.request is not None or bool(found.doubt)
+    one, other = (_as_there(plane, each) for each in (tie.one, tie.other))
+    if one is None or other is None or one.last.key != other.last.key:
+        return False
+    return reach([side_of(serving, plane, each) for each in (one, other)]).request is not None
+
+
+def _as_there(plane: Plane, one: Claimant) -> Claimant | None:
+    """The claimant of the same name in another plane."""
+    size, name = len(one.path), one.name
+    paths = (each.path[:size] for each in plane.named(one.root.router.name))
+    return next((found for path in paths if (found := Claimant(path)).name == name), None)
 
 
 def resolution(tie: Tie, preferred: Collection[str] = ()) -> str:

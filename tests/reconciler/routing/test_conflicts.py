@@ -100,6 +100,19 @@ def test_children_of_one_parent_tie_too() -> None:
     assert [(one.subject, one.others) for one in found] == [("a", ("b",))]
 
 
+def test_a_child_that_ties_with_a_sibling_is_an_error_only_where_the_change_brings_it_about() -> None:
+    parent = router("parent", "Host(`a.lab`)", service="")
+    one, two, three = (
+        router(name, f"PathPrefix(`/{path}`)", parents=("parent@file",), entry_points=(), priority=5)
+        for name, path in (("one", "a"), ("two", "a/b"), ("three", "a/c"))
+    )
+    standing = table(parent, one, two)
+    (error,) = after(standing, three).errors
+    assert (error.subject, error.others) == ("one", ("three",))
+    assert not after(standing, replace(two, service="elsewhere@file")).errors
+    assert [tie.severity for tie in of_kind(after(standing, replace(two, service="x@file")), "tie")] == ["warning"]
+
+
 @pytest.mark.parametrize("seed", range(15))
 def test_every_tie_that_a_random_request_meets_is_found(seed: int) -> None:
     maker = ChangeMaker(seed, families=seed % 2 == 0)
