@@ -30,7 +30,8 @@ class Answering:
 class Effect:
     """One sort of requests that a plan treats differently. `told` says it in a sentence, with a request as witness.
 
-    `host` is that of the witness, or what is known of it. `unknown` is why nobody can tell, "" where it is certain.
+    `host` is that of the witness with its path where that is more than "/". `unknown` is why nobody can tell, "" where
+    it is certain. `odd`: hardly any client sends such requests, and nobody loses anything by them.
     `data` is the same for machines.
     """
 
@@ -40,6 +41,7 @@ class Effect:
     before: Answering
     after: Answering
     unknown: str = ""
+    odd: bool = False
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
@@ -58,7 +60,7 @@ class Effects:
 
     `problems` are what is wrong with the routes that it changes, among all others: an "error" holds the plan.
     `gone` are the host names without a route afterwards, `lately` those that went in the steps before, at which nobody
-    looked. `hosts` counts the names that are answered before, `routes` the routes before and in those steps, `left`
+    looked. `hosts` counts the names in rules before, `routes` the routes before and in those steps, `left`
     the routes afterwards.
     """
 

@@ -19,12 +19,13 @@ def losses(
 
     `needed` are the addresses of what protected resources need.
     """
+    ordinary = [effect for effect in effects.all if not effect.odd]
     found = [
         *_hostnames(effects, policy),
-        *_opened(effects.all),
-        *_exposed(effects.all, policy),
+        *_opened(ordinary),
+        *_exposed(ordinary, policy),
         *_protected(changes, policy, needed),
-        *_taken(effects.all, policy),
+        *_taken(ordinary, policy),
         *_last(instance, effects),
     ]
     return list({loss.key: loss for loss in reversed(found)}.values())[::-1]

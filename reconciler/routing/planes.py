@@ -229,11 +229,20 @@ class _RevisedPlane(Plane):
         self._coming = Index((one.bound, one) for one in self._come)
 
     def named(self, name: str) -> Sequence[Claimant]:
-        found = [one for one in self._come if one.root.router.name == name]
+        found = [one for one in self._through.get(name, ()) if one.root.router.name == name]
         return found if found or name in self._gone else self._base.named(name)
 
+    @cached_property
+    def _through(self) -> dict[str, list[Claimant]]:
+        """Those that come, by each router on their way."""
+        found: dict[str, list[Claimant]] = {}
+        for one in self._come:
+            for name in dict.fromkeys(each.router.name for each in one.path):
+                found.setdefault(name, []).append(one)
+        return found
+
     def through(self, name: str) -> Sequence[Claimant]:
-        come = [one for one in self._come if any(each.router.name == name for each in one.path)]
+        come = self._through.get(name, ())
         return [*come, *(one for one in self._base.through(name) if one.root.router.name not in self._gone)]
 
     def near(self, bound: Bound) -> list[Claimant]:
@@ -246,9 +255,16 @@ class _RevisedPlane(Plane):
         return come | (self._base.users(named) - self._gone)
 
     def of_key(self, key: Key, bound: Bound) -> list[Ranked]:
-        come = [one.root for one in self._come if one.root.key == key]
+        come = self._roots_coming.get(key)
         stay = [one for one in self._base.of_key(key, bound) if one.router.name not in self._gone]
-        return [*stay, *dict.fromkeys(come)]
+        return [*stay, *come.near(bound)] if come else stay
+
+    @cached_property
+    def _roots_coming(self) -> dict[Key, Index[Ranked]]:
+        found: dict[Key, dict[Ranked, None]] = {}
+        for one in self._come:
+            found.setdefault(one.root.key, {})[one.root] = None
+        return {key: Index((bound_of(node_of(one)), one) for one in roots) for key, roots in found.items()}
 
     @cached_property
     def opaque(self) -> tuple[Claimant, ...]:

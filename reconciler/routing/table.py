@@ -22,6 +22,7 @@ __all__ = ["Answer", "EntryPoint", "Layer", "Ranked", "Router", "Table", "Unknow
 
 _DENIED: Final = 400
 _NOT_FOUND: Final = 404
+_OWN: Final = "traefik"
 _MISDIRECTED: Final = 421
 
 
@@ -217,9 +218,11 @@ class Table:
 
     @cached_property
     def default_doors(self) -> tuple[str, ...]:
-        """Where a router listens that names no entry point."""
-        marked = tuple(door.name for door in self.entry_points.values() if door.as_default)
-        return marked or tuple(door.name for door in self.entry_points.values() if not door.udp)
+        """Where a router listens that names no entry point: never at Traefik's own, unless that is marked."""
+        doors = [door for door in self.entry_points.values() if not door.udp]
+        return tuple(door.name for door in doors if door.as_default) or tuple(
+            door.name for door in doors if door.name != _OWN
+        )
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────
 

@@ -178,6 +178,8 @@ class Serving:
     table: Table
     definitions: Definitions = field(default_factory=Definitions)
     asks: Asks = lambda middlewares: False
+    redirects: Asks = lambda middlewares: False
+    """Whether a chain sends whoever comes without TLS to where there is TLS, and serves them nothing."""
 
     def treatment(self, request: Request) -> Treatment:
         """What becomes of a request that names its entry point."""
@@ -254,7 +256,9 @@ class Serving:
         return treatment.served and not all(map(self._asks, treatment.chances))
 
     def _asks(self, one: Treatment) -> bool:
-        """By the middlewares on the way, or by those of the service."""
+        """By the middlewares on the way, or by those of the service; who is only sent to https gets nothing here."""
+        if not one.tls and self.redirects(one.middlewares):
+            return True
         protocol = "tcp" if one.kind == "tcp" else "http"
         return self.asks((*one.middlewares, *self.definitions.middlewares_of(f"{protocol}.services", one.service)))
 

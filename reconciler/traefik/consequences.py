@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from reconciler.routing.explain import as_json as answer_json
 from reconciler.routing.explain import lines as answer_lines
 from reconciler.routing.findings import Finding, Findings
 from reconciler.routing.hosting import Name, names, places, stand_in
+from reconciler.routing.regions import is_ordinary
 from reconciler.routing.request import NEWEST
 from reconciler.routing.revising import revised
 from reconciler.routing.routers import EntryPoint, Router
@@ -145,13 +146,28 @@ class _Scene:
     def serving(self, ours: Snapshot, base: Table | None = None) -> Serving:
         """All that serves with this state of ours. With `base` only what differs from it is made anew."""
         ours = {address: spec for address, spec in ours.items() if address not in self.observed.taken_over}
-        routers = self.routers(ours)
-        table = self._table(routers) if base is None else _revision(base, routers, self._others)
+        routers, others = self.routers(ours), self._others_beside(ours)
+        table = self._table(routers, others) if base is None else _revision(base, routers, others)
         definitions = {kind: dict(held) for kind, held in self._theirs.items()}
         for address, spec in ours.items():
             definitions.setdefault(address.kind, {})[f"{address.name}@file"] = spec
         judge = Judge(ours, self.authentication, self._foreign_middlewares)
-        return Serving(table, Definitions(definitions), partial(judge.asks, self.instance))
+        asks, redirects = partial(judge.asks, self.instance), partial(judge.redirects, self.instance)
+        return Serving(table, Definitions(definitions), asks, redirects)
+
+    def _others_beside(self, ours: Snapshot) -> list[Router]:
+        """Others' routers. One that names a service or middleware of ours is disabled without it."""
+        was, is_there = self._names(self._mine), self._names(ours)
+        return [
+            replace(router, disabled=f"{gone[0]} does not exist", accepted=False) if gone else router
+            for router in self._others
+            for gone in [[name for name in (router.service, *router.middlewares) if name in was - is_there]]
+        ]
+
+    @staticmethod
+    def _names(addresses: Iterable[Address]) -> frozenset[str]:
+        kinds = (".services", ".middlewares")
+        return frozenset(f"{address.name}@file" for address in addresses if address.kind.endswith(kinds))
 
     def routers(self, ours: Snapshot) -> list[Router]:
         """Our routers, with what they name of our own and of other files looked up."""
@@ -163,8 +179,8 @@ class _Scene:
         others = [(kind, name) for kind, held in self._items.items() for name in held if not name.endswith("@file")]
         return reading.from_files(specs, others=others if self._items else None, faults=_faults)
 
-    def _table(self, ours: Iterable[Router]) -> Table:
-        routers = [*self._others, *ours]
+    def _table(self, ours: Iterable[Router], others: Iterable[Router]) -> Table:
+        routers = [*others, *ours]
         doors = self._doors or inferred(routers)
         return Table(routers, doors, release=release_of(self.observed.version), precedence=self.observed.precedence)
 
@@ -220,16 +236,18 @@ def _gone(instance: str, was: Serving, will_be: Serving, moved: Iterable[Router]
         for name in names(router):
             if name.text not in told_of:
                 told_of.add(name.text)
-                yield from _lost(_address(instance, router), name, was, will_be)
+                yield from _lost(_address(instance, router), router, name, was, will_be)
 
 
-def _lost(route: str, name: Name, was: Serving, will_be: Serving) -> Iterator[Gone]:
+def _lost(route: str, router: Router, name: Name, was: Serving, will_be: Serving) -> Iterator[Gone]:
     answered = places(was, name, doubted=True)
     left = places(will_be, name, doubted=False) if answered else frozenset()
     lost = sorted(answered - left)
     if not lost:
         return
     other = stand_in(will_be, name, lost[0])
+    if other and not left and any(one.router == plain_name(router.name) for one in other.chances):
+        return  # its rule says the same in other words
     if left:
         where = ", ".join(sorted({door for door, _ in lost}))
         yield Gone(host=name.text, route=route, told=f"{name.text} would no longer be served on {where}")
@@ -271,12 +289,17 @@ def _effect(instance: str, change: Change, was: Serving, will_be: Serving) -> Ef
         before=_answering(instance, change.before, was),
         after=_answering(instance, change.after, will_be),
         unknown=change.unknown,
+        odd=change.witness is not None and not is_ordinary(change.witness),
         data=as_json(change),
     )
 
 
 def _host(change: Change) -> str:
-    return (change.witness.host or "") if change.witness else ""
+    """The host of the witness, and its path: what is agreed to for one path is not agreed to for all."""
+    if change.witness is None:
+        return ""
+    path = change.witness.target.partition("?")[0]
+    return f"{change.witness.host or 'any host'}{'' if path == '/' else path}"
 
 
 def _answering(instance: str, treatment: Treatment | None, serving: Serving) -> Answering:

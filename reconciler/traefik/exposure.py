@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from reconciler.traefik import references
-from reconciler.traefik.references import listed
+from reconciler.traefik.references import at, listed
 from state.model import Address, Snapshot, Spec
 
 AUTHENTICATING = frozenset({"basicauth", "digestauth", "forwardauth"})
@@ -40,11 +40,18 @@ class Judge:
         """Whether any of these middlewares of an instance does; names as files write them, or qualified."""
         return any(self._authenticates(instance, name, "file", frozenset()) for name in names)
 
+    def redirects(self, instance: str, names: Sequence[str]) -> bool:
+        """Whether these middlewares send every request that comes without TLS to https."""
+        specs = (self._spec(instance, name.partition("@")[0], name.partition("@")[2] or "file") for name in names)
+        return any(str(at(_lowered(spec).get("redirectscheme"), "scheme")).lower() == "https" for spec in specs)
+
     def _authenticates(self, instance: str, name: str, provider: str, seen: frozenset[str]) -> bool:
         """`provider` is where a name without one is looked up: whoever refers to it looks at home."""
         plain, _, named = name.partition("@")
         home = named or provider
         spec = self._spec(instance, plain, home)
+        if spec is None and home == "file":
+            return False  # all that files define is known: this one does not exist
         if spec is None or f"{plain}@{home}" in seen:
             return spec is None and self._named_so(name)
         types = {str(kind).lower() for kind in spec} if isinstance(spec, Mapping) else set()
@@ -61,6 +68,10 @@ class Judge:
 
     def _named_so(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+
+def _lowered(spec: Spec) -> dict[str, Any]:
+    return {str(key).lower(): value for key, value in spec.items()} if isinstance(spec, Mapping) else {}
 
 
 def _chain(spec: Spec) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """What a change of ours does to requests, among everything that a running Traefik serves."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core import guard
@@ -221,3 +223,49 @@ def test_a_certificate_that_is_asked_for_other_names_is_a_warning():
 def test_an_ordinary_new_route_is_nothing_to_worry_about():
     broad = router("PathPrefix(`/`)", priority=1)
     assert problems(ours(all=broad), ours(all=broad, a=router("Host(`x.lab`)"))) == []
+
+
+def test_a_middleware_of_ours_that_anothers_route_names_does_not_go_unnoticed():
+    theirs = {"git@docker": router("Host(`git.lab`)", middlewares=["door@file"])}
+    broad = router("PathPrefix(`/`)", priority=1)
+    without = {address: spec for address, spec in ours(all=broad).items() if address.name != "door"}
+    assert losses(ours(all=broad), without, theirs) == [("authentication", "git@docker")]
+
+
+def test_a_redirect_to_https_opens_nothing():
+    https = {Address("traefik", "http.middlewares", "https"): {"redirectScheme": {"scheme": "https"}}}
+    before = {**ours(a=ASKED), **https}
+    secure = router("Host(`x.lab`)", asks=True, door="websecure", tls={})
+    after = {**ours(a=secure, redirect=router("Host(`x.lab`)", middlewares=["https"])), **https}
+    assert ("authentication", "a") not in losses(before, after)
+    plain = {**ours(redirect=router("Host(`x.lab`)", middlewares=["https"], door="websecure", tls={})), **https}
+    asked = {**ours(a=secure), **https}
+    assert ("authentication", "a") in losses(asked, plain)  # over TLS it lets everything through
+
+
+def test_a_rule_that_says_the_same_in_other_words_loses_no_host():
+    assert not effects(ours(a=router("Host(`x.lab`)")), ours(a=router("HostRegexp(`^x\\.lab$`)"))).gone
+
+
+def test_what_is_agreed_to_for_one_path_is_not_agreed_to_for_all():
+    narrow = router("Host(`x.lab`) && Path(`/health`)", priority=1000)
+    wide = router("Host(`x.lab`)", priority=1000)
+    found = [
+        {loss.key for loss in guard.losses("traefik", effects(ours(a=ASKED), ours(a=ASKED, h=way)), (), Policy())}
+        for way in (narrow, wide)
+    ]
+    assert all(found) and found[0].isdisjoint(found[1])
+
+
+def test_a_route_that_names_no_entry_point_is_not_served_at_traefiks_own():
+    doors = (*DOORS, {"name": "traefik", "address": ":8080"})
+    seen = observed(ours())
+    everywhere = {"rule": "Host(`x.lab`)", "service": "noop@internal"}
+    found = consequences("traefik", Before(ours(), {}), ours(a=everywhere), replace(seen, doors=doors), ("*auth*",))
+    assert {one.entry_point for one in found.all} == {"web", "websecure"}
+
+
+def test_redefining_what_many_routes_share_costs_no_more_than_the_routes():
+    many = {f"r{number}": router(f"Host(`r{number:04d}.lab`)", asks=True) for number in range(60)}
+    weakened = {**ours(**many), Address("traefik", "http.middlewares", "door"): {"compress": {}}}
+    assert len(losses(ours(**many), weakened)) == 60
