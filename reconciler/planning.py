@@ -276,8 +276,9 @@ def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple
 def _effects(world: World, case: _Case, instance: str, before: Snapshot, after: Snapshot) -> Effects:
     """What going from one state to the other does to requests, and what went before without anybody looking."""
     earlier = world.log.view(views.Lately).before(instance, world.clock.now())
-    patterns = case.policy.guards.authentication
-    return consequences(instance, Before(before, earlier), after, case.observed[instance], patterns)
+    seen, guards = case.observed[instance], case.policy.guards
+    sides = Before(before, earlier)
+    return consequences(instance, sides, after, seen, guards.authentication, guards.public_entry_points)
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:

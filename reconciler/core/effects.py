@@ -55,6 +55,15 @@ class Gone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reached:
+    """A host name that a route newly answers for at a public entry point."""
+
+    host: str
+    route: str
+    entry_point: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effects:
     """All that one instance's part of a plan does to requests, what matters most first.
 
@@ -66,6 +75,7 @@ class Effects:
 
     all: tuple[Effect, ...] = ()
     gone: tuple[Gone, ...] = ()
+    reached: tuple[Reached, ...] = ()
     lately: tuple[str, ...] = ()
     hosts: int = 0
     routes: int = 0

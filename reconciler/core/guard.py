@@ -24,6 +24,7 @@ def losses(
         *_hostnames(effects, policy),
         *_opened(ordinary),
         *_exposed(ordinary, policy),
+        *(_reached(one.host, one.route, one.entry_point) for one in effects.reached),
         *_protected(changes, policy, needed),
         *_taken(ordinary, policy),
         *_last(instance, effects),
@@ -97,7 +98,8 @@ def _opened(effects: Iterable[Effect]) -> Iterator[Loss]:
     for effect in filter(_opens, effects):
         asked = effect.before.routes[0]
         if effect.unknown:
-            lost = f"{effect.host} may answer without authentication; nobody can tell: {effect.unknown}"
+            what = effect.host or "some of what it answers for"
+            lost = f"{what} may answer without authentication; nobody can tell: {effect.unknown}"
         else:
             lost = f"{effect.host} would answer without authentication, through {_together(effect.after.routes)}"
         yield Loss(guard="authentication", address=asked, lost=lost, level="shown", why=f"as for {effect.told}")
@@ -115,8 +117,12 @@ def _exposed(effects: Iterable[Effect], policy: Policy) -> Iterator[Loss]:
     public = frozenset(policy.guards.public_entry_points)
     for effect in effects:
         if effect.entry_point in public and not effect.before.routes and effect.after.routes and effect.before.known:
-            lost = f"{effect.host} would newly be reachable on the public entry point {effect.entry_point}"
-            yield Loss(guard="exposure", address=effect.after.routes[0], lost=lost, level="shown")
+            yield _reached(effect.host, effect.after.routes[0], effect.entry_point)
+
+
+def _reached(host: str, route: str, entry_point: str) -> Loss:
+    lost = f"{host} would newly be reachable on the public entry point {entry_point}"
+    return Loss(guard="exposure", address=route, lost=lost, level="shown")
 
 
 def _protected(changes: Iterable[Change], policy: Policy, needed: Collection[str]) -> Iterator[Loss]:

@@ -123,8 +123,7 @@ class _PlaceDiff:
 
     def _doubt(self, one: Claimant | None, other: Claimant | None, why: str, witness: Request | None = None) -> None:
         nodes = dict.fromkeys(node for side in (one, other) if side is not None for node in side.nodes)
-        was = None if one is not None and one.opaque else self._supposed(self._before, one)
-        now = None if other is not None and other.opaque else self._supposed(self._after, other)
+        was, now = self._supposed(self._before, one), self._supposed(self._after, other)
         self._doubts.append(self._change(was, now, witness=witness, unknown=why, region=tuple(nodes)))
 
     def _supposed(self, serving: Serving, one: Claimant | None) -> Treatment:

@@ -118,6 +118,19 @@ class Definitions:
         listed = texts(value_at(self._specs.get(kind, {}).get(name), "middlewares"))
         return tuple(plain_name(_qualified(one, provider)) for one in listed)
 
+    def members_of(self, kind: str, name: str) -> tuple[str, ...]:
+        """The services between which a service divides its requests; a mirror gets only copies."""
+        name = _qualified(name)
+        spec, provider = self._specs.get(kind, {}).get(name), name.rpartition("@")[2]
+        named = [
+            name
+            for holder in ("weighted", "highestRandomWeight", "failover")
+            for name in _services_in(value_at(spec, holder))
+        ]
+        if main := value_at(value_at(spec, "mirroring"), "service"):
+            named.append(str(main))
+        return tuple(_qualified(one, provider) for one in named)
+
     def parts_of(self, protocol: str, service: str, middlewares: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Digests of everything that treats a request."""
         if not self._specs:
@@ -259,8 +272,17 @@ class Serving:
         """By the middlewares on the way, or by those of the service; who is only sent to https gets nothing here."""
         if not one.tls and self.redirects(one.middlewares):
             return True
-        protocol = "tcp" if one.kind == "tcp" else "http"
-        return self.asks((*one.middlewares, *self.definitions.middlewares_of(f"{protocol}.services", one.service)))
+        kind = "tcp.services" if one.kind == "tcp" else "http.services"
+        return self.asks(one.middlewares) or self._service_asks(kind, one.service, frozenset())
+
+    def _service_asks(self, kind: str, name: str, above: frozenset[str]) -> bool:
+        """By its own middlewares, or because all those do to which it hands requests on."""
+        if name in above:
+            return False
+        if self.asks(self.definitions.middlewares_of(kind, name)):
+            return True
+        members = self.definitions.members_of(kind, name)
+        return bool(members) and all(self._service_asks(kind, one, above | {name}) for one in members)
 
 
 def _contenders(table: Table, answer: Answer) -> list[Ranked]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Final
 
-from reconciler.core.effects import Answering, Effect, Effects, Gone
+from reconciler.core.effects import Answering, Effect, Effects, Gone, Reached
 from reconciler.core.target import Observation
 from reconciler.routing import reading
 from reconciler.routing.asking import Asked, inferred
@@ -48,11 +48,17 @@ class Before:
 
 
 def consequences(
-    instance: str, before: Before, after: Snapshot, observed: Observation, authentication: Iterable[str]
+    instance: str,
+    before: Before,
+    after: Snapshot,
+    observed: Observation,
+    authentication: Iterable[str],
+    public: Collection[str] = (),
 ) -> Effects:
     """All that going from one state of ours to another does to requests.
 
     `authentication` are patterns of names of middlewares that ask who is there, for those into which nobody can see.
+    `public` are the entry points that the internet reaches.
     """
     scene = _Scene(instance, observed, tuple(authentication))
     was = scene.serving(before.ours)
@@ -65,6 +71,7 @@ def consequences(
     return Effects(
         all=tuple(_effect(instance, change, was, will_be) for change in changes),
         gone=tuple(_gone(instance, was, will_be, moved)),
+        reached=tuple(_reached(instance, was, will_be, public)) if public else (),
         lately=tuple(sorted(lately)),
         hosts=len(known),
         routes=len({a for a in (*before.ours, *before.earlier) if a.kind in _ROUTERS}),
@@ -237,6 +244,15 @@ def _gone(instance: str, was: Serving, will_be: Serving, moved: Iterable[Router]
             if name.text not in told_of:
                 told_of.add(name.text)
                 yield from _lost(_address(instance, router), router, name, was, will_be)
+
+
+def _reached(instance: str, was: Serving, will_be: Serving, public: Collection[str]) -> Iterator[Reached]:
+    """Names that routers which come or change answer for at public entry points, where no router of that name did."""
+    for router in _moved(will_be.table, was.table):
+        for name in names(router):
+            new = places(will_be, name, doubted=True) - places(was, name, doubted=False)
+            for door in sorted({door for door, _ in new if door in public}):
+                yield Reached(host=name.text, route=_address(instance, router), entry_point=door)
 
 
 def _lost(route: str, router: Router, name: Name, was: Serving, will_be: Serving) -> Iterator[Gone]:

@@ -269,3 +269,48 @@ def test_redefining_what_many_routes_share_costs_no_more_than_the_routes():
     many = {f"r{number}": router(f"Host(`r{number:04d}.lab`)", asks=True) for number in range(60)}
     weakened = {**ours(**many), Address("traefik", "http.middlewares", "door"): {"compress": {}}}
     assert len(losses(ours(**many), weakened)) == 60
+
+
+def test_an_opaque_router_that_loses_its_authentication_or_its_requests_is_a_loss():
+    old = router("Host(`x.lab`)", asks=True, ruleSyntax="v2")
+    assert ("authentication", "old") in losses(ours(old=old), ours(old=router("Host(`x.lab`)", ruleSyntax="v2")))
+    assert ("authentication", "old") in losses(ours(old=old), ours(old=old, new=router("Host(`x.lab`)", priority=99)))
+    assert losses(ours(old=old), ours(old=old, new=router("Host(`y.lab`)", priority=99))) == []
+
+
+def test_a_child_behind_a_rewriting_parent_that_loses_its_authentication_is_a_loss():
+    strip = {Address("traefik", "http.middlewares", "strip"): {"stripPrefix": {"prefixes": ["/a"]}}}
+    parent = {"rule": "Host(`x.lab`) && PathPrefix(`/a`)", "entryPoints": ["web"], "middlewares": ["strip"]}
+    child = {"rule": "PathPrefix(`/b`)", "service": "noop@internal", "parentRefs": ["parent"]}
+    before = {**ours(parent=parent, child={**child, "middlewares": ["door"]}), **strip}
+    after = {**ours(parent=parent, child=child), **strip}
+    assert ("authentication", "child") in losses(before, after)
+    assert losses(before, before) == []
+
+
+def test_authentication_inside_a_service_counts_however_deep_it_is():
+    def home(inner, outer=None):
+        inner = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}, **inner}
+        services = {"inner": inner, "outer": outer or {"weighted": {"services": [{"name": "inner", "weight": 1}]}}}
+        made = {Address("traefik", "http.services", name): spec for name, spec in services.items()}
+        return {**ours(a=router("Host(`x.lab`)", service="outer")), **made}
+
+    asking, silent = home({"middlewares": ["door"]}), home({})
+    assert losses(asking, silent) == [("authentication", "a")]
+    direct = {
+        **ours(a=router("Host(`x.lab`)", service="inner")),
+        **{a: s for a, s in asking.items() if a.name == "inner"},
+    }
+    assert losses(direct, asking) == []
+
+
+def test_a_name_that_comes_to_a_public_entry_point_is_reached_though_a_catch_all_answered_there():
+    broad = router("HostRegexp(`.+`)", priority=1, door="web")
+    inside, outside = router("Host(`x.lab`)", door="websecure"), router("Host(`x.lab`)", door="web")
+    before, after = ours(all=broad, a=inside), ours(all=broad, a=outside)
+    found = consequences("traefik", Before(before, {}), after, observed(before), ("*auth*",), ("web",))
+    assert [(one.host, one.entry_point) for one in found.reached] == [("x.lab", "web")]
+    again = consequences(
+        "traefik", Before(after, {}), ours(all=broad, b=outside), observed(after), ("*auth*",), ("web",)
+    )
+    assert not again.reached
