@@ -207,6 +207,7 @@ def _used(one: Ranked) -> Iterator[tuple[str, str]]:
     """Kind and qualified name of the service and the middlewares of a router, and of its children."""
     protocol = one.router.protocol
     yield f"{protocol}.services", one.router.service
+    yield "tls.options", one.router.tls_options or "default@file"
     for name in one.middlewares:
         yield f"{protocol}.middlewares", name if "@" in name else f"{name}@file"
     for child in one.below.ranked if one.below else ():

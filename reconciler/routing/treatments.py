@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from reconciler.routing.choosing import Ranked, plain_name
 from reconciler.routing.planes import Claimant, Place, planes
@@ -15,6 +15,10 @@ from reconciler.routing.table import Answer, Table, UnknownEntryPoint
 from state.model import digest
 
 Kind = Literal["served", "tied", "tcp", "not found", "misdirected", "closed", "refused", "absent", "unknown"]
+
+_OPTIONS: Final = "tls.options"
+_DEFAULT: Final = "default"
+_DEMANDING: Final = frozenset({"requireanyclientcert", "requireandverifyclientcert"})
 
 Asks = Callable[[Sequence[str]], bool]
 """Whether a chain of middlewares, by their names, asks who is there."""
@@ -131,6 +135,16 @@ class Definitions:
             named.append(str(main))
         return tuple(_qualified(one, provider) for one in named)
 
+    def options_part(self, options: str) -> tuple[tuple[str, str], ...]:
+        """The digest of TLS options ("" are the default ones) under a name for people; nothing where none is known."""
+        found = self.digest_of(_OPTIONS, options or _DEFAULT)
+        return ((f"TLS options {plain_name(options or _DEFAULT)}", found),) if found else ()
+
+    def demands_certificate(self, options: str) -> bool:
+        """Whether nobody comes in under these TLS options without a certificate of their own."""
+        spec = self._specs.get(_OPTIONS, {}).get(_qualified(options or _DEFAULT))
+        return str(value_at(value_at(spec, "clientAuth"), "clientAuthType")).lower() in _DEMANDING
+
     def parts_of(self, protocol: str, service: str, middlewares: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Digests of everything that treats a request."""
         if not self._specs:
@@ -230,6 +244,8 @@ class Serving:
     ) -> Treatment:
         protocol = "tcp" if kind == "tcp" else "http"
         parts = self.definitions.parts_of(protocol, service, middlewares)
+        if tls:
+            parts += self.definitions.options_part(options)
         return Treatment(
             kind=kind, router=router, service=service, middlewares=middlewares, tls=tls, options=options, parts=parts
         )
@@ -262,7 +278,9 @@ class Serving:
             return Treatment(kind="not found", tls=place[1])
         router, tcp = claimant.last.router, claimant.last.router.protocol == "tcp"
         service, middlewares = plain_name(router.service), claimant.last.middlewares
-        return self._served("tcp" if tcp else "served", claimant.last.shown, service, middlewares, place[1], "")
+        found = self._served("tcp" if tcp else "served", claimant.last.shown, service, middlewares, place[1], "")
+        own = self.definitions.options_part(claimant.root.router.tls_options) if place[1] else ()
+        return replace(found, parts=(*found.parts, *own))
 
     def is_open(self, treatment: Treatment) -> bool:
         """Whether a request may be served without anybody asking who is there."""
@@ -271,6 +289,8 @@ class Serving:
     def _asks(self, one: Treatment) -> bool:
         """By the middlewares on the way, or by those of the service; who is only sent to https gets nothing here."""
         if not one.tls and self.redirects(one.middlewares):
+            return True
+        if one.tls and self.definitions.demands_certificate(one.options):
             return True
         kind = "tcp.services" if one.kind == "tcp" else "http.services"
         return self.asks(one.middlewares) or self._service_asks(kind, one.service, frozenset())

@@ -314,3 +314,17 @@ def test_a_name_that_comes_to_a_public_entry_point_is_reached_though_a_catch_all
         "traefik", Before(after, {}), ours(all=broad, b=outside), observed(after), ("*auth*",), ("web",)
     )
     assert not again.reached
+
+
+def mutual(kind="RequireAndVerifyClientCert", name="mtls"):
+    return {Address("traefik", "tls.options", name): {"clientAuth": {"caFiles": ["ca.pem"], "clientAuthType": kind}}}
+
+
+def test_a_client_certificate_that_is_asked_for_no_more_is_a_loss_of_authentication():
+    secure = ours(a=router("Host(`x.lab`)", door="websecure", tls={"options": "mtls"}))
+    plain = ours(a=router("Host(`x.lab`)", door="websecure", tls={}))
+    options = mutual()
+    assert losses({**secure, **options}, {**secure, **mutual("VerifyClientCertIfGiven")}) == [("authentication", "a")]
+    assert losses({**secure, **options}, {**plain, **options}) == [("authentication", "a")]
+    assert losses({**plain, **mutual(name="default")}, plain) == [("authentication", "a")]
+    assert losses({**secure, **options}, {**secure, **options}) == []
