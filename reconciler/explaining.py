@@ -15,7 +15,7 @@ from reconciler.core.target import TargetError
 from reconciler.home import Home
 from reconciler.ports import Disk
 from reconciler.routing import explain, reading
-from reconciler.routing.asking import Asked, BadRequest, asked, entry_points, inferred, of_url, release
+from reconciler.routing.asking import Asked, BadRequest, asked, entry_points, inferred, of_url, release, release_of
 from reconciler.routing.explain import as_json
 from reconciler.routing.request import NEWEST
 from reconciler.routing.routers import EntryPoint
@@ -144,14 +144,6 @@ def _precedence(api: Listed) -> tuple[str, ...]:
     except ApiError:
         return ()
     return reading.texts(reading.value_at(reading.value_at(static, "providers"), "precedence"))
-
-
-def release_of(version: str) -> Release | None:
-    """3.7.15 as numbers; None for what is no release of version 3."""
-    parts = version.removeprefix("v").partition("-")[0].split(".")
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts) or parts[0] != "3":
-        return None
-    return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def _told(version: Release) -> str:

@@ -14,9 +14,11 @@ from reconciler.core.target import TargetError
 from reconciler.home import Home
 from reconciler.ports import Disk, SystemClock
 from reconciler.routing import reading
+from reconciler.routing.asking import release_of
 from reconciler.routing.changes import Change
 from reconciler.routing.decide import Found, find
 from reconciler.routing.planes import planes
+from reconciler.routing.request import NEWEST
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving
 from reconciler.routing.wording import as_json as change_json
@@ -24,7 +26,6 @@ from reconciler.routing.wording import told
 from reconciler.targets.shadow import Shadow, ShadowError, ShadowVerdict, find_binary, version_of
 from reconciler.targets.surroundings import Surroundings
 from reconciler.traefik.api import EntryPoint, Runtime
-from reconciler.traefik.consequences import release_of
 
 _MOST: Final = 50
 
@@ -130,7 +131,7 @@ def _differing(items: reading.Specs, doors: Iterable[EntryPoint], now: str, then
     """A request of each router, as either version chooses it, that the two treat differently."""
     entry_points = [reading.entry_point(door.options) for door in doors]
     routers = reading.from_api(items, entry_points)
-    releases = release_of(now), release_of(then)
+    releases = release_of(now) or NEWEST, release_of(then) or NEWEST
     was, will_be = (Serving(Table(routers, entry_points, release=release)) for release in releases)
     seen = set[tuple[object, ...]]()
     for serving, release in ((was, releases[0]), (will_be, releases[1])):

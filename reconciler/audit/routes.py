@@ -8,15 +8,17 @@ from typing import Any, Final
 
 from reconciler.audit.evidence import Evidence, Finding
 from reconciler.routing import conflicts, reading
+from reconciler.routing.asking import release_of
 from reconciler.routing.certificates import Certificates
 from reconciler.routing.findings import Finding as RouteFinding
 from reconciler.routing.grammar import ParseError, parse
 from reconciler.routing.reaching import falls
+from reconciler.routing.request import NEWEST
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Definitions, Serving
 from reconciler.routing.wording import shown_request
 from reconciler.traefik.api import EntryPoint
-from reconciler.traefik.consequences import certificate_asked, release_of
+from reconciler.traefik.consequences import certificate_asked
 from reconciler.traefik.exposure import Judge
 
 _AUTHENTICATING: Final = ("*auth*",)
@@ -32,7 +34,10 @@ class Routes:
         doors = [reading.entry_point(door.options or _options(door)) for door in evidence.doors]
         routers = reading.from_api(items, doors)
         table = Table(
-            routers, doors, release=release_of(evidence.version.version), precedence=_precedence(evidence.static)
+            routers,
+            doors,
+            release=release_of(evidence.version.version) or NEWEST,
+            precedence=_precedence(evidence.static),
         )
         judge = Judge({}, _AUTHENTICATING, items.get("http.middlewares", {}))
         self._serving = Serving(table, Definitions(items), partial(judge.asks, ""))

@@ -221,3 +221,9 @@ def release(text: str) -> Release:
     if match[3] is not None:
         return (*line, int(match[3]))
     return NEWEST if line == NEWEST[:2] else (*line, 999)
+
+
+def release_of(version: str) -> Release | None:
+    """The version that a Traefik says it is (3.7.15, v3.7.0-rc.1), as numbers; None for none of version 3."""
+    match = re.fullmatch(r"v?3\.([0-9]{1,3})\.([0-9]{1,5})(?:-.*)?", version)
+    return (3, int(match[1]), int(match[2])) if match else None

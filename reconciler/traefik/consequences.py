@@ -10,7 +10,7 @@ from typing import Any, Final
 from reconciler.core.effects import Answering, Effect, Effects, Gone, Reached
 from reconciler.core.target import Observation
 from reconciler.routing import reading
-from reconciler.routing.asking import Asked, inferred
+from reconciler.routing.asking import Asked, inferred, release_of
 from reconciler.routing.certificates import Asked as CertificateAsked
 from reconciler.routing.certificates import Certificates
 from reconciler.routing.changes import Change, Changes, diff
@@ -26,7 +26,6 @@ from reconciler.routing.revising import revised
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Definitions, Serving, Treatment
-from reconciler.routing.urls import Release
 from reconciler.routing.wording import as_json, told
 from reconciler.traefik import insides
 from reconciler.traefik.exposure import Judge
@@ -89,14 +88,6 @@ def explained(instance: str, observed: Observation, asked: Asked) -> dict[str, A
     table = _Scene(instance, observed, ()).serving(observed.live).table
     answer = table.answer(asked.request, asked.server_name)
     return {**answer_json(answer), "words": list(answer_lines(answer, table, asked.request))}
-
-
-def release_of(version: str) -> Release:
-    """3.7.15 as numbers; the newest known one for what cannot be read."""
-    parts = version.removeprefix("v").partition("-")[0].split(".")
-    if len(parts) == 3 and all(part.isdecimal() for part in parts):
-        return int(parts[0]), int(parts[1]), int(parts[2])
-    return NEWEST
 
 
 @dataclass(frozen=True)
@@ -189,7 +180,9 @@ class _Scene:
     def _table(self, ours: Iterable[Router], others: Iterable[Router]) -> Table:
         routers = [*others, *ours]
         doors = self._doors or inferred(routers)
-        return Table(routers, doors, release=release_of(self.observed.version), precedence=self.observed.precedence)
+        return Table(
+            routers, doors, release=release_of(self.observed.version) or NEWEST, precedence=self.observed.precedence
+        )
 
     def findings(self, was: Serving, will_be: Serving, sorts: Changes, after: Snapshot) -> Findings:
         """What is wrong with the routers that change, among all others."""
