@@ -52,14 +52,22 @@ def pattern_fault(pattern: str, release: Release = NEWEST) -> str:
 @lru_cache(20_000)
 def finder(pattern: str, release: Release = NEWEST) -> Finder:
     """A function that searches texts for a regular expression that has no fault."""
-    compiled = re2.compile(in_re2(pattern, release), _SEARCHING)._regexp  # type: ignore[no-untyped-call]
-    match, anywhere = compiled.Match, re2._Anchor.UNANCHORED
+    translated = in_re2(pattern, release)
+    in_ascii = _match(translated)
+    # RE2 looks for `\B` between the bytes of one character too, Go only between characters.
+    elsewhere = _match(f"\\A(?s:.)*?(?:{translated})") if "\\B" in translated and "\\Q" not in translated else in_ascii
+    anywhere = re2._Anchor.UNANCHORED
 
     def finds(text: str) -> bool:
-        data = text.encode() if text.isascii() else _text(text).encode()
+        match, data = (in_ascii, text.encode()) if text.isascii() else (elsewhere, _text(text).encode())
         return bool(match(anywhere, data, 0, len(data))[0][0] >= 0)
 
     return finds
+
+
+def _match(pattern: str) -> Callable[..., list[tuple[int, int]]]:
+    match: Callable[..., list[tuple[int, int]]] = re2.compile(pattern, _SEARCHING)._regexp.Match  # type: ignore[no-untyped-call]
+    return match
 
 
 def may_find(pattern: str, text: str) -> bool:
