@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from reconciler.routing.evaluate import Rule
-from reconciler.routing.matchers import And, Host, Node, Or
+from reconciler.routing.beginnings import host_beginning
+from reconciler.routing.evaluate import Rule, Test, http_test
+from reconciler.routing.matchers import And, Host, HostRegexp, Node, Not, Or
 from reconciler.routing.request import Seen
 from reconciler.routing.routers import Router
+from reconciler.routing.rules import looks_at
 
 _MOST_REMEMBERED: Final = 4096
 
@@ -19,8 +21,9 @@ _MOST_REMEMBERED: Final = 4096
 class Ranked:
     """A router in a table: compiled, with its priority as it counts and the middlewares that a request passes.
 
-    `opaque` says why nobody here can tell which requests it matches, "" where its `rule` can. `hosts` are the
-    literal names without which it cannot match, None where there are none. `below` are its children.
+    `opaque` says why nobody here can tell whether it serves what its `rule` matches, or, without one, which requests
+    it matches. `hosts` are the literal names without which it cannot match, None where there are none. `options` are
+    the TLS options that it asks for, or else its entry point ("" the default ones). `below` are its children.
     """
 
     router: Router
@@ -30,6 +33,7 @@ class Ranked:
     precedence: int = 0
     middlewares: tuple[str, ...] = ()
     hosts: frozenset[str] | None = None
+    options: str = ""
     below: Layer | None = None
 
     @cached_property
@@ -41,6 +45,12 @@ class Ranked:
     def service(self) -> str:
         """The name of its service as answers give it."""
         return plain_name(self.router.service)
+
+    @cached_property
+    def asks_of_host(self) -> Test | None:
+        """Without this it does not match, whatever else a request holds; None where it asks nothing of the host."""
+        asked = None if self.rule is None else of_host(self.rule.node)
+        return None if asked is None or self.rule is None else http_test(asked, self.rule.release)
 
     @cached_property
     def key(self) -> tuple[int, int]:
@@ -113,8 +123,17 @@ class Layer:
             return self.ranked
         name = host.lower().rstrip(".")
         suffix = "." + name.partition(".")[2]
-        numbers = {*self._anywhere, *self._by_host.get(name, ()), *self._by_host.get(suffix, ())}
-        return tuple(self.ranked[number] for number in sorted(numbers))
+        few = {*self._by_host.get(name, ()), *self._by_host.get(suffix, ()), *self._by_pattern(host)}
+        return tuple(map(self.ranked.__getitem__, sorted([*self._anywhere, *few])))
+
+    def _by_pattern(self, host: str) -> Iterator[int]:
+        """Those that ask for a host, though not by its literal name, and do not rule this one out."""
+        seen = Seen(host=host)
+        for length in self._lengths:
+            for number in self._by_beginning.get(host[:length], ()) if length <= len(host) else ():
+                asks = self.ranked[number].asks_of_host
+                if asks is None or asks(seen):
+                    yield number
 
     @cached_property
     def _by_host(self) -> dict[str, list[int]]:
@@ -126,7 +145,21 @@ class Layer:
 
     @cached_property
     def _anywhere(self) -> tuple[int, ...]:
-        return tuple(number for number, one in enumerate(self.ranked) if one.hosts is None)
+        """Those that ask nothing of the host."""
+        return tuple(number for number, one in enumerate(self.ranked) if one.hosts is None and one.asks_of_host is None)
+
+    @cached_property
+    def _by_beginning(self) -> dict[str, list[int]]:
+        """The others without a literal host, by what hosts that match begin with."""
+        found: dict[str, list[int]] = {}
+        for number, one in enumerate(self.ranked):
+            if one.rule is not None and one.hosts is None and one.asks_of_host is not None:
+                found.setdefault(host_beginning(one.rule.node, one.rule.release), []).append(number)
+        return found
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return sorted(set(map(len, self._by_beginning)))
 
     def choose(self, seen: Seen) -> Choice:
         """Who takes this request."""
@@ -189,6 +222,22 @@ def insisted(node: Node) -> frozenset[str] | None:
             return min(bounds, key=len, default=None)
         case Or(parts):
             return _union(insisted(part) for part in parts)
+    return None
+
+
+def of_host(node: Node) -> Node | None:
+    """A rule about the host alone that matches whatever this one does; None where that is everything."""
+    match node:
+        case Host() | HostRegexp():
+            return node
+        case And(parts):
+            found = [asked for part in parts if (asked := of_host(part)) is not None]
+            return And(tuple(found)) if len(found) > 1 else found[0] if found else None
+        case Or(parts):
+            every = [of_host(part) for part in parts]
+            return None if None in every else Or(tuple(asked for asked in every if asked is not None))
+        case Not(part):
+            return node if looks_at(part) == {"host"} else None
     return None
 
 

@@ -25,7 +25,7 @@ from reconciler.routing.request import Request
 from reconciler.routing.revising import named
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
-from reconciler.routing.ties import Tie, Ties, resolution, stood
+from reconciler.routing.ties import Tie, Ties, priority_of, resolution, stood
 from reconciler.routing.treatments import Serving
 
 __all__ = ["Certificates", "Finding", "Findings", "check", "check_change"]
@@ -124,7 +124,7 @@ def _tie(serving: Serving, tie: Tie, severity: Severity, preferred: Collection[s
         message += f": {tie.reach.doubt}"
         return Finding(severity="info", kind="undecided", subject=first, others=(second,), message=message)
     message = (
-        f"`{first}` and `{second}` match the same requests with the same priority {tie.one.last.priority}, "
+        f"`{first}` and `{second}` match the same requests with the same priority {priority_of(tie.one.last)}, "
         "and Traefik picks one of them at random at every reload"
     )
     if _alike(serving, tie):
@@ -152,6 +152,15 @@ def _unreached(one: Unreached) -> Finding:
         words = "; ".join(_never(one.router)) or "what it asks for contradicts itself"
         message = f"`{shown}` can never match a request: {words}"
         return Finding(severity="warning", kind="never", subject=shown, message=message, suggestion="Correct the rule")
+    if one.claimed and not one.thieves:
+        return Finding(
+            severity="warning",
+            kind="unreachable",
+            subject=shown,
+            message=f"No connection reaches `{shown}`: all that it asks for goes to HTTP routers with TLS for the same "
+            "names, or to a TCP router for all names, before",
+            suggestion=f"Take `{shown}` out, or what stands before it",
+        )
     return Finding(
         severity="warning",
         kind="unreachable",
@@ -205,7 +214,8 @@ def _takeovers(
     left = {one.router.name for one in unreached(after, victims)}
     whole = left - {one.router.name for one in unreached(before, left)}
     for (victim, thief), witness in taken.items():
-        yield _takeover(victim, thief, witness, whole=_qualified(victim) in whole)
+        by_tcp = after.treatment(witness).by_tcp
+        yield _takeover(victim, thief, witness, whole=_qualified(victim) in whole, by_tcp=by_tcp)
 
 
 def _handed_over(changes: Changes, ours: Collection[str]) -> Iterator[tuple[str, str, Request]]:
@@ -218,8 +228,9 @@ def _handed_over(changes: Changes, ours: Collection[str]) -> Iterator[tuple[str,
                         yield victim, thief, change.witness
 
 
-def _takeover(victim: str, thief: str, witness: Request, *, whole: bool) -> Finding:
+def _takeover(victim: str, thief: str, witness: Request, *, whole: bool, by_tcp: bool) -> Finding:
     foreign = "@" in victim
+    remedy = "a narrower rule or another entry point" if by_tcp else "a lower priority or a narrower rule"
     whose = f" of the provider {victim.rpartition('@')[2]}" if foreign else ""
     return Finding(
         severity="warning" if whole or foreign else "info",
@@ -228,7 +239,7 @@ def _takeover(victim: str, thief: str, witness: Request, *, whole: bool) -> Find
         others=(victim,),
         message=f"`{thief}` takes requests from `{victim}`{whose}" + (", and none is left for it" if whole else ""),
         witness=witness,
-        suggestion=f"If that is not meant, give `{thief}` a lower priority or a narrower rule",
+        suggestion=f"If that is not meant, give `{thief}` {remedy}",
     )
 
 
@@ -255,7 +266,7 @@ def _dead_parts(router: Router) -> Iterator[Finding]:
 
 def _never(router: Router) -> list[str]:
     try:
-        return never(parse(router.rule)) if router.syntax.casefold() != "v2" else []
+        return never(parse(router.rule)) if router.syntax != "v2" else []
     except ParseError:
         return []
 

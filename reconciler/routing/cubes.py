@@ -29,12 +29,12 @@ class Wanted(NamedTuple):
 class Cube:
     """A conjunction: what is asked of each side, with the values that answer it.
 
-    `open`: whether something could not be put to any side, as it is not modelled; only the evaluator can tell then.
+    `open` says what could not be put to any side, as it is not modelled; only the evaluator can tell then.
     """
 
     asked: dict[Side, Asked] = field(default_factory=dict)
     values: dict[Side, Values] = field(default_factory=dict)
-    open: bool = False
+    open: str = ""
     release: Release = NEWEST
 
     def value(self, side: Side) -> Values:
@@ -85,7 +85,8 @@ class Search:
                 found.asked[side] = found.asked.get(side, _NOTHING).and_(node, yes)
                 changed[side] = None
             else:
-                found.open = True
+                asked = ", ".join(f"`{argument}`" for argument in node.arguments)
+                found.open = f"what {node.name}({asked}) asks for is not modelled here"
         return found if all(self._answered(found, side) for side in changed) else None
 
     def _answered(self, cube: Cube, side: Side) -> bool:

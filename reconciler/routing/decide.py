@@ -105,7 +105,7 @@ def _searched(
             witness = written(cube)
             if confirmed(witness):
                 return witness
-            search.doubts.append(_NOT_MODELLED if cube.open else _NOT_WRITTEN)
+            search.doubts.append(cube.open or _NOT_WRITTEN)
     except Exceeded:
         return Unknown("it takes more steps than one answer may cost")
     return Unknown(search.doubts[0]) if search.doubts else Nothing()
@@ -115,7 +115,6 @@ def _wanted(all_of: Iterable[Node], none_of: Iterable[Node]) -> list[Wanted]:
     return [*(Wanted(node, True) for node in all_of), *(Wanted(node, False) for node in none_of)]
 
 
-_NOT_MODELLED = "a part of the rules is not modelled"
 _NOT_WRITTEN = "no request can be written that shows it"
 
 

@@ -11,31 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from reconciler.routing import addresses, domain
+from reconciler.routing import addresses, domain, matchers
 from reconciler.routing.evaluate import address_range, host_names, is_wildcard, sni_names, upper
 from reconciler.routing.headers import canonical_name, is_forwarded
 from reconciler.routing.languages.language import Language, beginning_with, exactly, found_by, pick, whole
 from reconciler.routing.languages.products import Budget, Exceeded
 from reconciler.routing.languages.trees import Unmodelled
-from reconciler.routing.matchers import (
-    ALPN,
-    ClientIP,
-    Header,
-    HeaderRegexp,
-    Host,
-    HostRegexp,
-    HostSNI,
-    HostSNIRegexp,
-    Matcher,
-    Method,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Query,
-    QueryRegexp,
-)
+from reconciler.routing.matchers import Matcher
 from reconciler.routing.patterns import in_re2
-from reconciler.routing.request import NEWEST, NO_TUNNELS, ROOTED, address_of
+from reconciler.routing.request import NEWEST, NO_TUNNELS, address_of
 from reconciler.routing.urls import ROUTING_PATHS, Release
 
 
@@ -80,28 +64,28 @@ class Solved:
 
 def side_of(matcher: Matcher) -> Side:
     match matcher:
-        case Host() | HostRegexp():
+        case matchers.Host() | matchers.HostRegexp():
             return HOST
-        case Path() | PathPrefix() | PathRegexp():
+        case matchers.Path() | matchers.PathPrefix() | matchers.PathRegexp():
             return PATH
-        case Method():
+        case matchers.Method():
             return METHOD
-        case ClientIP():
+        case matchers.ClientIP():
             return CLIENT
-        case Header(key, _) | HeaderRegexp(key, _):
+        case matchers.Header(key, _) | matchers.HeaderRegexp(key, _):
             return Side("header", canonical_name(key))
-        case Query(key, _) | QueryRegexp(key, _):
+        case matchers.Query(key, _) | matchers.QueryRegexp(key, _):
             return Side("query", key)
-        case HostSNI() | HostSNIRegexp():
+        case matchers.HostSNI() | matchers.HostSNIRegexp():
             return SERVER_NAME
-        case ALPN():
+        case matchers.ALPN():
             return PROTOCOLS
     raise Unmodelled(f"{matcher.name} asks for something unknown")
 
 
 def takes(matcher: Matcher, values: Values, release: Release = NEWEST) -> bool:
     """Whether a matcher takes what one side of a request is. Raises Unmodelled."""
-    if isinstance(matcher, ClientIP):
+    if isinstance(matcher, matchers.ClientIP):
         version, low, high = address_range(matcher.value)
         found = address_of(values[0])
         return found[0] == version and low <= found[1] <= high
@@ -135,24 +119,24 @@ def is_multiple(side: Side) -> bool:
 def language(matcher: Matcher, release: Release = NEWEST) -> Language:
     """The values that one matcher takes. Raises Unmodelled."""
     match matcher:
-        case Host(value):
+        case matchers.Host(value):
             return _host(value.lower(), release)
-        case HostRegexp(value):
+        case matchers.HostRegexp(value):
             found = _found_by(value, release)
             return _EVERYTHING if found.matches("") else found
-        case HostSNI(value):
+        case matchers.HostSNI(value):
             return _server_name(value, release)
-        case Path(value) | Header(_, value) | ALPN(value):
+        case matchers.Path(value) | matchers.Header(_, value) | matchers.ALPN(value):
             return exactly(value)
-        case PathPrefix(value):
+        case matchers.PathPrefix(value):
             return beginning_with(value)
-        case PathRegexp(value) | HeaderRegexp(_, value) | HostSNIRegexp(value):
+        case matchers.PathRegexp(value) | matchers.HeaderRegexp(_, value) | matchers.HostSNIRegexp(value):
             return _found_by(value, release)
-        case Query(_, value):
+        case matchers.Query(_, value):
             return exactly(value or "")
-        case QueryRegexp(_, value):
+        case matchers.QueryRegexp(_, value):
             return _found_by(value, release) if value is not None else exactly("")
-        case Method(value):
+        case matchers.Method(value):
             return exactly(upper(value))
     raise Unmodelled(f"{matcher.name} takes no text")
 
@@ -216,13 +200,13 @@ def solve(side: Side, asked: Asked, release: Release = NEWEST) -> Solved:
     return Solved(values, budget.spent)
 
 
-def _ranges(matchers: frozenset[Matcher]) -> list[addresses.Range]:
-    return sorted(address_range(matcher.arguments[0]) for matcher in matchers)
+def _ranges(asked: frozenset[Matcher]) -> list[addresses.Range]:
+    return sorted(address_range(matcher.arguments[0]) for matcher in asked)
 
 
-def _languages(matchers: frozenset[Matcher], release: Release) -> list[Language]:
+def _languages(asked: frozenset[Matcher], release: Release) -> list[Language]:
     """In an order of their own, so that the same set always gives the same values."""
-    return [language(one, release) for one in sorted(matchers, key=lambda one: (one.name, one.arguments))]
+    return [language(one, release) for one in sorted(asked, key=lambda one: (one.name, one.arguments))]
 
 
 def _one(
@@ -246,7 +230,7 @@ def _domains(side: Side, release: Release) -> list[Language]:
     values = _values_of(side, release)
     if side in (HOST, SERVER_NAME):
         return [domain.NAMES, values]
-    return [values, domain.ROOTLESS if release < ROOTED else domain.STAR] if side == PATH else [values]
+    return [values, domain.STAR] if side == PATH else [values]
 
 
 def _several(
@@ -280,7 +264,7 @@ def _values_of(side: Side, release: Release) -> Language:
         case "host":
             return domain.HOSTS
         case "path":
-            return domain.PATHS if release >= ROUTING_PATHS else domain.ANYTHING
+            return domain.PATHS if release >= ROUTING_PATHS else domain.DECODED_PATHS
         case "method":
             return domain.TOKENS
         case "query":

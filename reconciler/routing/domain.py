@@ -32,11 +32,12 @@ _PART = rf"(?:{_PLAIN}(?:{_PLAIN}|\.)*|\.{_PLAIN}(?:{_PLAIN}|\.)*|\.\.(?:{_PLAIN
 HOSTS: Final[Language] = whole(r"[a-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
 NAMES: Final[Language] = whole(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 PATHS: Final[Language] = whole(rf"(?s)/(?:{_PART}(?:/{_PART})*/?)?")
+DECODED_PATHS: Final[Language] = whole(r"(?s)/.*")
+"""What rules saw before Traefik 3.4.1: the path with every escape decoded after it was cleaned."""
 HEADER_VALUES: Final[Language] = whole(r"(?:[!-~]|[^\x00-\x7f])(?:(?:[\t -~]|[^\x00-\x7f])*(?:[!-~]|[^\x00-\x7f]))?|")
 ANYTHING: Final[Language] = whole(r"(?s).*")
 TOKENS: Final[Language] = whole(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 STAR: Final[Language] = exactly("*")
-ROOTLESS: Final[Language] = exactly("*", "")
 TUNNEL: Final[Language] = exactly("CONNECT")
 SERVER_NAMES: Final[Language] = whole(r"(?:[a-z0-9\-._]*[a-z0-9\-_])?")
 PROTOCOLS: Final[Language] = whole(r"[!-~]{1,255}")

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.routing.headers import canonical_name
 from reconciler.routing.matchers import Header, HeaderRegexp, Matcher, Node, Path, PathPrefix, PathRegexp
 from reconciler.routing.request import PLAIN, Door
-from reconciler.routing.rules import matchers
+from reconciler.routing.rules import conditions
 from reconciler.routing.urls import RESERVED
 
 _ODD_NAME: Final = re.compile("[^A-Za-z0-9-]")
@@ -22,25 +22,27 @@ def hangs_on(door: Door, node: Node) -> str:
 
 @lru_cache(20_000)
 def _why(door: Door, node: Node) -> str:
-    if any(_is_touched(door, matcher) for matcher in matchers(node)):
-        return "the entry point has options of its own that change what rules see"
-    return ""
+    return next((why for matcher in conditions(node) if (why := _touched(door, matcher))), "")
 
 
-def _is_touched(door: Door, matcher: Matcher) -> bool:
+def _touched(door: Door, matcher: Matcher) -> str:
+    """What an entry point does that makes a matcher see something else; "" where it does nothing of the kind."""
     if isinstance(matcher, Path | PathPrefix | PathRegexp):
-        return not door.sanitize_path
+        return (
+            "" if door.sanitize_path else "the entry point does not clean paths (sanitizePath), and a rule asks for one"
+        )
     if not isinstance(matcher, Header | HeaderRegexp):
-        return False
+        return ""
     name = canonical_name(matcher.key)
-    trusts = door.trust_all or bool(door.trusted)
-    strict = door.odd_headers != "keep" or door.underscored_headers != "keep"
-    return (
-        (trusts and name.startswith(("X-Forwarded", "X-Real-Ip", "X-Scheme")))
-        or (strict and bool(_ODD_NAME.search(name)))
-        or name in map(canonical_name, (*door.connection_headers, "Connection"))
-        or (bool(door.hostname) and name == "X-Forwarded-Server")
-    )
+    if (door.trust_all or door.trusted) and name.startswith(("X-Forwarded", "X-Real-Ip", "X-Scheme")):
+        return f"the entry point believes what some clients say of {name} (forwardedHeaders), and a rule asks for it"
+    if (door.odd_headers, door.underscored_headers) != ("keep", "keep") and _ODD_NAME.search(name):
+        return f"the entry point takes headers away that have names like {name}, and a rule asks for it"
+    if door.connection_headers and name in map(canonical_name, (*door.connection_headers, "Connection")):
+        return f"the entry point lets {name} pass (forwardedHeaders.connection), and a rule asks for it"
+    if door.hostname and name == "X-Forwarded-Server":
+        return "a rule asks for X-Forwarded-Server, where Traefik says the name of its machine"
+    return ""
 
 
 def barred(door: Door) -> list[Node]:

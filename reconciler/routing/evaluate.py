@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
+from reconciler.routing import matchers
 from reconciler.routing.grammar import ParseError, places
 from reconciler.routing.headers import address_range, canonical_name
 from reconciler.routing.headers import number as address_of
 from reconciler.routing.lints import doubtful, never
-from reconciler.routing.matchers import (
-    ALPN,
-    And,
-    ClientIP,
-    Header,
-    HeaderRegexp,
-    Host,
-    HostRegexp,
-    HostSNI,
-    HostSNIRegexp,
-    Matcher,
-    Method,
-    Node,
-    Not,
-    Or,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Query,
-    QueryRegexp,
-)  # fmt: skip
-from reconciler.routing.patterns import Finder, finder
+from reconciler.routing.matchers import And, Matcher, Node, Not, Or
+from reconciler.routing.patterns import TOO_LARGE, Finder, finder
 from reconciler.routing.request import NEWEST, Connection, Seen
-from reconciler.routing.rules import WILDCARDS, matcher_faults, matchers, parse
+from reconciler.routing.rules import WILDCARDS, conditions, matcher_faults, parse
 from reconciler.routing.urls import Release
 
 __all__ = [
-    "WILDCARDS", "Rule", "RuleError", "Test", "TcpTest", "address_range", "compile_rule", "computed_priority",
-    "doubtful", "host_names", "http_test", "is_wildcard", "never", "server_name", "sni_names", "tcp_test",
-    "upper", "wildcard_covers",
+    "WILDCARDS", "Rule", "RuleError", "TcpTest", "Test", "TooLarge", "address_range", "compile_rule",
+    "computed_priority", "doubtful", "host_names", "http_test", "is_wildcard", "never", "server_name",
+    "sni_names", "tcp_test", "upper", "wildcard_covers",
 ]  # fmt: skip
 
 Test = Callable[[Seen], bool]
@@ -50,40 +31,54 @@ class RuleError(ParseError):
     """A rule that is well formed, with an argument for which Traefik disables the router."""
 
 
-@dataclass(frozen=True, slots=True)
+class TooLarge(RuleError):
+    """A rule with a regular expression so large that nobody here can tell whether Traefik takes it."""
+
+
+@dataclass(frozen=True)
 class Rule:
-    """A rule that Traefik takes. `priority` is the one it computes. `matches` wants a Seen, of TCP a Connection."""
+    """A rule that Traefik takes. `priority` is the one it computes."""
 
     text: str
     node: Node
     priority: int
-    matches: Callable[..., bool] = field(compare=False, repr=False)
+    protocol: str = "http"
+    release: Release = NEWEST
+
+    @cached_property
+    def matches(self) -> Callable[..., bool]:
+        """Whether it matches a Seen, a TCP rule a Connection. Made when it is first asked: most rules never are."""
+        return tcp_test(self.node, self.release) if self.protocol == "tcp" else http_test(self.node, self.release)
 
 
 @lru_cache(20_000)
 def compile_rule(text: str, protocol: str = "http", release: Release = NEWEST) -> Rule:
     """The rule, ready to be asked. Raises ParseError where Traefik disables the router; for an argument, RuleError."""
     node = parse(text, protocol)
-    if any(fault for matcher in matchers(node) for fault in matcher_faults(matcher, release)):
-        raise _argument_error(text, protocol, release)
-    test = tcp_test(node, release) if protocol == "tcp" else http_test(node, release)
-    return Rule(text, node, computed_priority(text, node), test)
+    for matcher in conditions(node):
+        for _ in matcher_faults(matcher, release):
+            raise _argument_error(text, protocol, release)
+    return Rule(text, node, computed_priority(text, node), protocol, release)
 
 
 def _argument_error(text: str, protocol: str, release: Release) -> RuleError:
-    """The first fault in the arguments of a rule, and where it stands."""
-    return next(
-        RuleError(fault, column)
+    """The first fault in the arguments of a rule, and where it stands; too large only where all else is well."""
+    faults = [
+        (fault.endswith(TOO_LARGE), column, fault)
         for matcher, column in places(text, protocol)
         for fault in matcher_faults(matcher, release)
-    )
+    ]
+    too_large, column, fault = min(faults)
+    return (TooLarge if too_large else RuleError)(fault, column)
 
 
 def computed_priority(text: str, node: Node) -> int:
     """What a rule without a priority gets: its length in bytes; a TCP catch-all comes last."""
     while isinstance(node, Not):
         node = node.part  # Traefik asks what a rule without operators names, not whether it is negated
-    return -1 if node == HostSNI("*") else len(text.encode("utf-8", "surrogateescape"))
+    if isinstance(node, matchers.HostSNI) and node.value == "*":
+        return -1
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
 # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────
@@ -103,29 +98,29 @@ def http_test(node: Node, release: Release = NEWEST) -> Test:
 
 def _matcher_test(matcher: Matcher, release: Release) -> Test:
     match matcher:
-        case Host(value):
+        case matchers.Host(value):
             return _host(value, release)
-        case HostRegexp(value):
+        case matchers.HostRegexp(value):
             return _host_regexp(finder(value, release))
-        case Path(value):
+        case matchers.Path(value):
             return lambda seen: seen.path == value
-        case PathPrefix(value):
+        case matchers.PathPrefix(value):
             return _path_prefix(value)
-        case PathRegexp(value):
+        case matchers.PathRegexp(value):
             return _path_regexp(finder(value, release))
-        case Method(value):
+        case matchers.Method(value):
             return _method(upper(value))
-        case ClientIP(value):
+        case matchers.ClientIP(value):
             return _client_ip(value)
-        case Header(key, value):
+        case matchers.Header(key, value):
             return _header(canonical_name(key), lambda given: given == value)
-        case HeaderRegexp(key, value):
+        case matchers.HeaderRegexp(key, value):
             return _header(canonical_name(key), finder(value, release))
-        case QueryRegexp(key, str(value)):
+        case matchers.QueryRegexp(key, str(value)):
             return _query(key, finder(value, release))
-        case Query(key, None) | QueryRegexp(key, None):
+        case matchers.Query(key, None) | matchers.QueryRegexp(key, None):
             return _lone_query(key)
-        case Query(key, str(value)):
+        case matchers.Query(key, str(value)):
             return _query(key, lambda given: given == value)
     raise TypeError(f"{matcher.name} is no matcher of HTTP rules")
 
@@ -222,7 +217,7 @@ def _client_ip(value: str) -> Test:
 
 
 def _header(name: str, test: Callable[[str], bool]) -> Test:
-    return lambda seen: any(test(value) for value in seen.headers.get(name, ()))
+    return lambda seen: any(test(value) for value in seen.lines_of(name))
 
 
 def _query(key: str, test: Callable[[str], bool]) -> Test:
@@ -249,15 +244,15 @@ def tcp_test(node: Node, release: Release = NEWEST) -> TcpTest:
         case Not(part):
             inner = tcp_test(part, release)
             return lambda connection: not inner(connection)
-        case HostSNI(value):
+        case matchers.HostSNI(value):
             return _host_sni(value, release)
-        case HostSNIRegexp(value):
+        case matchers.HostSNIRegexp(value):
             find = finder(value, release)
             return lambda connection: find(server_name(connection))
-        case ClientIP(value):
+        case matchers.ClientIP(value):
             version, first, last = address_range(value)
             return lambda connection: _within(address_of(connection.client_ip), version, first, last)
-        case ALPN(value):
+        case matchers.ALPN(value):
             return lambda connection: value in connection.alpn
     raise TypeError(f"{node.name} is no matcher of TCP rules")
 

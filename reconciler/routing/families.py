@@ -8,43 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
+from reconciler.routing import oldrules
 from reconciler.routing.choosing import insisted
-from reconciler.routing.evaluate import Rule, compile_rule
-from reconciler.routing.matchers import (
-    And,
-    ClientIP,
-    Header,
-    HeaderRegexp,
-    Host,
-    HostRegexp,
-    Matcher,
-    Method,
-    Node,
-    Not,
-    Or,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Query,
-    QueryRegexp,
-)
-from reconciler.routing.oldrules import hosts_of
+from reconciler.routing.evaluate import Rule, TooLarge, compile_rule
 from reconciler.routing.routers import HIGHEST_PRIORITY, EntryPoint, Router
-from reconciler.routing.rules import ParseError
+from reconciler.routing.rules import ParseError, looks_at, parse
 from reconciler.routing.urls import Release
 
-OLD_SYNTAX: Final = "v2"
-_LOOKS_AT: Final[Mapping[type[Matcher], str]] = {
-    Host: "host", HostRegexp: "host", Path: "path", PathPrefix: "path", PathRegexp: "path", Method: "method",
-    Header: "headers", HeaderRegexp: "headers", Query: "query", QueryRegexp: "query", ClientIP: "client",
-}  # fmt: skip
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Family:
-    """A router that serves, compiled, and the children that can take its requests."""
+    """A router that serves, compiled, and the children that can take its requests.
+
+    `opaque` says why nobody can tell which requests it matches, `doubt` why nobody can tell whether it serves.
+    """
 
     router: Router
     rule: Rule | None
@@ -52,6 +30,7 @@ class Family:
     opaque: str
     hosts: frozenset[str] | None
     children: tuple[Family, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +90,10 @@ class _Builder:
         """Walk down from the roots in the order of names; what leads back up loses its way, as in Traefik."""
         reached: set[str] = set()
         for root in sorted(router.name for router in self.routers if not router.parents):
-            self._walk(root, reached)
+            if root in self.children:
+                self._walk(root, reached)
+            else:
+                reached.add(root)
         for router in self.routers:
             if router.name not in reached:
                 self._refuse(router, "no root router leads to it")
@@ -177,27 +159,25 @@ class _Builder:
         return family and _under(parent, family)
 
     def _compiled(self, router: Router, children: tuple[Family, ...]) -> Family | None:
-        length = len(router.rule.encode())
-        if router.syntax.casefold() == OLD_SYNTAX:
-            why = "its rule is in the syntax of version 2, which is not read here"
-            return Family(
-                router=router, rule=None, priority=router.priority or length, opaque=why,
-                hosts=hosts_of(router.rule), children=children,
-            )  # fmt: skip
         try:
+            if router.syntax == oldrules.SYNTAX:
+                hosts = oldrules.hosts_of(oldrules.parse(router.rule))
+                return Family(router, None, _length(router), oldrules.OPAQUE, hosts, children, router.doubt)
             rule = compile_rule(router.rule, "http", self.release)
         except ParseError as error:
-            if not router.accepted:
+            if not router.accepted and not isinstance(error, TooLarge):
                 self._refuse(router, f"its rule is none: {error}")
                 return None
-            why = f"Traefik takes its rule, and it is not understood here: {error}"
-            return Family(
-                router=router, rule=None, priority=router.priority or length, opaque=why, hosts=None, children=children
-            )
-        return Family(
-            router=router, rule=rule, priority=router.priority or rule.priority, opaque="",
-            hosts=insisted(rule.node), children=children,
-        )  # fmt: skip
+            why = f"its rule is not understood here: {error}"
+            hosts = insisted(parse(router.rule)) if isinstance(error, TooLarge) else None
+            return Family(router, None, _length(router), why, hosts, children)
+        doubt = router.doubt or (children[0].doubt if children and all(one.doubt for one in children) else "")
+        return Family(router, rule, router.priority or rule.priority, "", insisted(rule.node), children, doubt)
+
+
+def _length(router: Router) -> int:
+    """The priority of a router whose rule cannot be read."""
+    return router.priority or len(router.rule.encode())
 
 
 def _under(parent: Router, family: Family) -> Family:
@@ -207,18 +187,8 @@ def _under(parent: Router, family: Family) -> Family:
     children = tuple(_under(parent, child) for child in family.children)
     looked = {"everything"} if family.rule is None else {"everything", *looks_at(family.rule.node)}
     rewritten = [part for part in parent.changes if part in looked]
-    if family.opaque or not rewritten:
+    if family.rule is None or not rewritten:
         return replace(family, children=children)
     parts = "request" if "everything" in rewritten else " and ".join(rewritten)
     why = f"middlewares of {parent.name.removesuffix('@file')} may rewrite the {parts} before its rule sees it"
     return replace(family, rule=None, opaque=why, hosts=None, children=children)
-
-
-def looks_at(node: Node) -> frozenset[str]:
-    """The parts of a request that a rule looks at."""
-    match node:
-        case And(parts) | Or(parts):
-            return frozenset[str]().union(*map(looks_at, parts))
-        case Not(part):
-            return looks_at(part)
-    return frozenset({_LOOKS_AT.get(type(node), "everything")})

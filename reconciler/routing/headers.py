@@ -37,14 +37,21 @@ def _is_name(text: str) -> bool:
 
 
 @lru_cache(4096)
+def _is_host(text: str) -> bool:
+    return bool(_HOST.match(text.strip(" \t")))
+
+
+@lru_cache(4096)
 def canonical_name(name: str) -> str:
     """A header name as Go writes it: X-Forwarded-For; unchanged where it is no header name."""
     return "-".join(part.capitalize() for part in name.split("-")) if TOKEN.match(name) else name
 
 
-def read(lines: Iterable[tuple[str, str]], host: str | None) -> Lines:
-    """Header lines by canonical name, as Go's server hands them on. `host`: None in HTTP/1.0. Raises BadHeader."""
+def read(lines: Collection[tuple[str, str]], host: str | None, *, old: bool) -> Lines:
+    """Header lines by canonical name, as Go's server hands them on. `old`: in HTTP/1.0. Raises BadHeader."""
     found: Lines = {}
+    if not lines and (not host or _is_host(host)):
+        return found
     for name, value in lines:
         stripped = value.strip(" \t")
         if not _is_name(name) or not _VALUE.match(stripped):
@@ -56,10 +63,10 @@ def read(lines: Iterable[tuple[str, str]], host: str | None) -> Lines:
             found[canonical] = [stripped]
     framed = not _FRAMING.isdisjoint(found)
     if framed:
-        _frame(found, old=host is None)
+        _frame(found, old=old)
     if "Host" in found:
         raise BadHeader(400, "more than one Host header")
-    if host and not _HOST.match(host.strip(" \t")):
+    if host and not _is_host(host):
         raise BadHeader(400, "the Host header is malformed")
     if framed:
         _expect(found)
@@ -113,6 +120,8 @@ _FORWARDED: Final = frozenset({
     "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Forwarded-Tls-Client-Cert",
     "X-Forwarded-Tls-Client-Cert-Info", "X-Real-Ip",
 })  # fmt: skip
+ADDED: Final = _FORWARDED | {"Connection", "Upgrade"}
+"""Headers that a rule may find though nobody sent them."""
 ALIASES: Final[Release] = (3, 6, 15)
 """Since here (or some patches before) a header that is one of these but for underscores is taken for it."""
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Generic, TypeVar
 
+from reconciler.routing.beginnings import beginning_of, host_beginning
 from reconciler.routing.choosing import insisted
-from reconciler.routing.dimensions import language
 from reconciler.routing.evaluate import http_test
-from reconciler.routing.languages.trees import Unmodelled
 from reconciler.routing.matchers import And, Host, HostRegexp, Node, Not, Or, Path, PathPrefix, PathRegexp
 from reconciler.routing.request import Seen
 
@@ -61,7 +60,7 @@ def _beginnings(node: Node) -> tuple[str, ...] | None:
         case Path(value) | PathPrefix(value):
             return (value,)
         case PathRegexp():
-            return (_beginning(node),)
+            return (beginning_of(node),)
         case And(parts):
             found = [one for part in parts if (one := _beginnings(part)) is not None]
             return max(found, key=_narrowness, default=None)
@@ -172,7 +171,7 @@ class _Beginnings:
 
 def may_meet(one: Node, other: Node) -> bool:
     """Whether two rules whose bounds meet may overlap, as far as the literal hosts of either tell."""
-    first, second = _host_beginning(one), _host_beginning(other)
+    first, second = host_beginning(one), host_beginning(other)
     if not (first.startswith(second) or second.startswith(first)):
         return False
     hosts = min((found for node in (one, other) if (found := bound_of(node).hosts) is not None), key=len, default=None)
@@ -181,24 +180,6 @@ def may_meet(one: Node, other: Node) -> bool:
     return any(
         _allows(one, name) and _allows(other, name) for host in hosts for name in (host, host + ".", host + "..")
     )
-
-
-@lru_cache(50_000)
-def _host_beginning(node: Node) -> str:
-    """What every host that matches begins with, as far as regular expressions tell."""
-    match node:
-        case HostRegexp():
-            return _beginning(node)
-        case And(parts):
-            return max(map(_host_beginning, parts), key=len)
-    return ""
-
-
-def _beginning(node: HostRegexp | PathRegexp) -> str:
-    try:
-        return language(node).beginning
-    except Unmodelled:
-        return ""
 
 
 def _allows(node: Node, host: str) -> bool:

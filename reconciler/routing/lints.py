@@ -7,53 +7,27 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from reconciler.routing import matchers
 from reconciler.routing.headers import TOKEN, canonical_name, is_forwarded
-from reconciler.routing.matchers import (
-    And,
-    Header,
-    HeaderRegexp,
-    Host,
-    HostRegexp,
-    HostSNI,
-    HostSNIRegexp,
-    Matcher,
-    Method,
-    Node,
-    Not,
-    Or,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Query,
-    QueryRegexp,
-)  # fmt: skip
+from reconciler.routing.matchers import Matcher, Node
 from reconciler.routing.patterns import finder, pattern_fault
 from reconciler.routing.request import NEWEST, NO_TUNNELS, PLAIN, Door, Request, Seen, look
-from reconciler.routing.rules import WILDCARDS
+from reconciler.routing.rules import WILDCARDS, conditions
 from reconciler.routing.urls import RESERVED, Release
 
 
 def never(node: Node, release: Release = NEWEST, door: Door = PLAIN) -> list[str]:
     """Why conditions of a rule never hold, one sentence each; [] where they all may. Under a Not they always do."""
     return [
-        f"{_shown(matcher)} never matches: {why}" for matcher in _each(node) for why in _why(matcher, release, door)
+        f"{_shown(matcher)} never matches: {why}"
+        for matcher in conditions(node)
+        for why in _why(matcher, release, door)
     ]
 
 
 def doubtful(node: Node) -> list[str]:
     """Conditions that hold for other requests than they seem to, one sentence each."""
-    return [f"{_shown(matcher)}: {why}" for matcher in _each(node) for why in _doubts(matcher)]
-
-
-def _each(node: Node) -> Iterator[Matcher]:
-    match node:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _each(part)
-        case Not(part):
-            yield from _each(part)
-        case _:
-            yield node
+    return [f"{_shown(matcher)}: {why}" for matcher in conditions(node) for why in _doubts(matcher)]
 
 
 def _shown(matcher: Matcher) -> str:
@@ -62,23 +36,23 @@ def _shown(matcher: Matcher) -> str:
 
 def _why(matcher: Matcher, release: Release, door: Door) -> Iterator[str]:
     match matcher:
-        case Host(value):
+        case matchers.Host(value):
             yield from _host(value, release)
-        case HostRegexp(value) | HostSNIRegexp(value):
+        case matchers.HostRegexp(value) | matchers.HostSNIRegexp(value):
             yield from _host_pattern(value)
-        case Path(value):
+        case matchers.Path(value):
             yield from _path(value, release, door)
-        case PathPrefix(value):
+        case matchers.PathPrefix(value):
             yield from _path_prefix(value, release, door)
-        case Method(value):
+        case matchers.Method(value):
             yield from _method(value, release)
-        case Header(key, value):
+        case matchers.Header(key, value):
             yield from _header(canonical_name(key), door, release)
             yield from _header_value(canonical_name(key), value, door, release)
-        case HeaderRegexp(key, pattern):
+        case matchers.HeaderRegexp(key, pattern):
             yield from _header(canonical_name(key), door, release)
             yield from _header_pattern(canonical_name(key), pattern, door)
-        case HostSNI(value):
+        case matchers.HostSNI(value):
             yield from _server_name(value, release)
 
 
@@ -251,7 +225,7 @@ def _header_pattern(name: str, pattern: str, door: Door) -> Iterator[str]:
 
 def _doubts(matcher: Matcher) -> Iterator[str]:
     match matcher:
-        case PathRegexp(value) if _OLD_STYLE.search(value):
+        case matchers.PathRegexp(value) if _OLD_STYLE.search(value):
             yield "{name:…} is the syntax of Traefik 2; here the braces stand for themselves"
-        case Query(key, None) | QueryRegexp(key, None):
+        case matchers.Query(key, None) | matchers.QueryRegexp(key, None):
             yield f"a lone key asks for `{key}` without a value, not for any value"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from reconciler.routing.decide import Found, find
+from reconciler.routing.hosting import asked_for
 from reconciler.routing.index import bound_of
 from reconciler.routing.matchers import Host
 from reconciler.routing.planes import Plane, planes
 from reconciler.routing.regions import is_ordinary
 from reconciler.routing.request import Refused, look
 from reconciler.routing.sorts import Change
-from reconciler.routing.treatments import Serving, Treatment
+from reconciler.routing.treatments import Serving, Strictness, Treatment
+
+_SOMEBODY: Final = "203.0.113.9"
+"""An address like any other of the internet."""
 
 
 class Marker:
@@ -27,14 +32,21 @@ class Marker:
             return one
         if one.witness is None or not is_ordinary(one.witness):
             return one  # what hardly any client sends is no loss
-        lost = before.served and not self._before.is_open(before) and self._after.is_open(after)
+        lost = before.served and self._after.is_open(after) and asked_for(self._before, before, one.hosts)
         return replace(
             one,
             authentication_lost=lost,
-            newly_public=not before.served and self._after.is_open(after),
+            newly_public=not before.served and self._for_anybody(one, after),
             host_gone=before.served and after.kind in ("not found", "absent") and not self._is_served(one),
             target_changed=before.served and after.served and self._targets(before, after),
         )
+
+    def _for_anybody(self, one: Change, after: Treatment) -> bool:
+        """Whether a request from anywhere in the internet is served, and nobody asks whose it is."""
+        if one.witness is None or one.entry_point not in self._after.public or not after.served:
+            return False
+        from_anywhere = self._after.treatment(replace(one.witness, client_ip=_SOMEBODY)) == after
+        return from_anywhere and self._after.strictness(after) is Strictness.ANYBODY
 
     def _targets(self, before: Treatment, after: Treatment) -> bool:
         if before.target != after.target:

@@ -8,9 +8,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Matcher:
-    """One condition on a request; `name` and the arguments as a rule writes them."""
+    """One condition on a request; `name` and the arguments as a rule writes them.
+
+    `looks_at` is the part of a request about which it is: "host", "path", "method", "client", "headers" or "query".
+    """
 
     arity: ClassVar[tuple[int, ...]] = (1,)
+    looks_at: ClassVar[str] = "everything"
 
     @property
     def name(self) -> str:
@@ -18,12 +22,16 @@ class Matcher:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        return tuple(value for value in vars(self).values() if value is not None)
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class _OneArgument(Matcher):
     value: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (self.value,)
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,10 @@ class _KeyAndValue(Matcher):
     key: str
     value: str
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return self.key, self.value
+
 
 @dataclass(frozen=True)
 class _KeyAndMaybeValue(Matcher):
@@ -39,49 +51,75 @@ class _KeyAndMaybeValue(Matcher):
     key: str
     value: str | None = None
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (self.key,) if self.value is None else (self.key, self.value)
+
 
 class Host(_OneArgument):
     """The host name of the request; `*.example.org` stands for exactly one label."""
+
+    looks_at = "host"
 
 
 class HostRegexp(_OneArgument):
     """The host name, by a regular expression (RE2, unanchored)."""
 
+    looks_at = "host"
+
 
 class Path(_OneArgument):
     """Exactly this path."""
+
+    looks_at = "path"
 
 
 class PathPrefix(_OneArgument):
     """A path that begins with these characters."""
 
+    looks_at = "path"
+
 
 class PathRegexp(_OneArgument):
     """The path, by a regular expression (RE2, unanchored)."""
+
+    looks_at = "path"
 
 
 class Method(_OneArgument):
     """The request method."""
 
+    looks_at = "method"
+
 
 class ClientIP(_OneArgument):
     """The address of the peer: one, or a range in CIDR form."""
+
+    looks_at = "client"
 
 
 class Header(_KeyAndValue):
     """A header line with exactly this value."""
 
+    looks_at = "headers"
+
 
 class HeaderRegexp(_KeyAndValue):
     """A header line whose value matches a regular expression."""
+
+    looks_at = "headers"
 
 
 class Query(_KeyAndMaybeValue):
     """A query parameter with exactly this value; without one, present and empty."""
 
+    looks_at = "query"
+
 
 class QueryRegexp(_KeyAndMaybeValue):
     """A query parameter whose value matches a regular expression."""
+
+    looks_at = "query"
 
 
 class HostSNI(_OneArgument):
@@ -94,6 +132,22 @@ class HostSNIRegexp(_OneArgument):
 
 class ALPN(_OneArgument):
     """TCP: an application protocol that the client offers."""
+
+
+@dataclass(frozen=True)
+class Loose(Matcher):
+    """A matcher of which only name and arguments are known, however many: for rules that are not read closely."""
+
+    spelled: str
+    given: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spelled
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return self.given
 
 
 @dataclass(frozen=True)
@@ -127,10 +181,12 @@ Node = Matcher | Not | And | Or
 
 
 def _flatten(node: And | Or) -> None:
-    flat = [inner for part in node.parts for inner in (part.parts if isinstance(part, type(node)) else (part,))]
-    if len(flat) < 2:
-        raise ValueError(f"{type(node).__name__} needs at least two parts")
-    object.__setattr__(node, "parts", tuple(flat))
+    kind = type(node)
+    if any(isinstance(part, kind) for part in node.parts):
+        flat = [inner for part in node.parts for inner in (part.parts if isinstance(part, kind) else (part,))]
+        object.__setattr__(node, "parts", tuple(flat))
+    if len(node.parts) < 2:
+        raise ValueError(f"{kind.__name__} needs at least two parts")
 
 
 HTTP: tuple[type[Matcher], ...] = (

@@ -8,10 +8,11 @@ from typing import Any
 
 from reconciler.routing.connecting import claims
 from reconciler.routing.index import Bound
+from reconciler.routing.needs import Named
 from reconciler.routing.planes import Claimant, Plane
 from reconciler.routing.regions import Side, side_of
 from reconciler.routing.revising import RevisedTable
-from reconciler.routing.treatments import Named, Serving, Treatment
+from reconciler.routing.treatments import Serving, Treatment
 
 Pair = tuple[Claimant | None, Claimant | None]
 """Who gets requests before and after a change; None: nobody."""
@@ -168,7 +169,7 @@ def _by_name(claimants: Iterable[Claimant]) -> _ByName:
 
 
 def _options(one: Claimant) -> tuple[Any, ...]:
-    return (one.root.router.tls_options, one.root.router.broken_tls, one.last.router.passthrough)
+    return (one.root.options, one.root.router.broken_tls, one.last.router.passthrough)
 
 
 def always_first(one: Claimant, other: Claimant) -> bool:

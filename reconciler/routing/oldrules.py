@@ -1,24 +1,38 @@
-"""Rules in the syntax of version 2: opaque, but for the hosts that the plainest of them keep to."""
+"""Rules in the syntax of version 2: opaque, but for the hosts or server names to which they keep."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_TERM: Final = re.compile(r"\s*([A-Za-z]+)\(\s*((?:`[^`]*`\s*,?\s*)+)\)\s*\Z")
-_VALUE: Final = re.compile(r"`([^`]*)`")
+from reconciler.routing.choosing import insisted
+from reconciler.routing.grammar import OLD_HTTP, OLD_TCP, parse_loosely
+from reconciler.routing.matchers import And, Host, Loose, Node, Not, Or
+
+SYNTAX: Final = "v2"
+OPAQUE: Final = "its rule is in the syntax of version 2, which is not read here"
+_NAMING: Final = ("Host", "HostHeader", "HostSNI")
 
 
-def hosts_of(rule: str) -> frozenset[str] | None:
-    """The literal hosts to which a rule keeps, lower case and without dots at the end; None where it may not.
+def parse(rule: str, protocol: str = "http") -> Node:
+    """The parts of a rule, of matchers that are known by name alone. Raises ParseError where Traefik does not take it.
 
-    Only rules that are nothing but matchers with values in back-ticks joined by && are looked into.
+    What it does not take of arguments is not found.
     """
-    found: frozenset[str] | None = None
-    for part in rule.split("&&"):
-        term = _TERM.match(part)
-        if term is None:
-            return None
-        if term[1] == "Host":
-            found = frozenset(value.lower().rstrip(".") for value in _VALUE.findall(term[2]))
-    return found if found and "" not in found and not any("*" in host for host in found) else None
+    return parse_loosely(rule, OLD_TCP if protocol == "tcp" else OLD_HTTP)
+
+
+def hosts_of(node: Node) -> frozenset[str] | None:
+    """The literal names to which a rule keeps, lower case and without dots at the end; None where it may not."""
+    return insisted(_of_hosts(node))
+
+
+def _of_hosts(node: Node) -> Node:
+    match node:
+        case And(parts) | Or(parts):
+            return type(node)(tuple(map(_of_hosts, parts)))
+        case Not():
+            return node
+        case Loose(name, given) if name in _NAMING and given:
+            names = tuple(map(Host, given))
+            return Or(names) if len(names) > 1 else names[0]
+    return node

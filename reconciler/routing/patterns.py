@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import Final
 
 import re2
 
@@ -21,13 +22,18 @@ def _options(*, capture: bool) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = not capture
-    # Go has no such bound; only some thousand classes in one expression come near it.
-    options.max_mem = 1 << 28
+    # Go has no such bound; only a thousand times a class of thousands come near it.
+    options.max_mem = 1 << 24
     return options
 
 
 _CHECKING = _options(capture=True)
 _SEARCHING = _options(capture=False)
+_LARGEST = 5_000
+"""Characters and repetitions of one expression. RE2 takes time by the square of what is optional in it."""
+TOO_LARGE: Final = "a regular expression too large to be checked here; write it shorter, or as several rules"
+"""Traefik may well take it."""
+_COUNT = re.compile(r"[{,]([0-9]{1,4})\}")
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
@@ -36,6 +42,8 @@ def pattern_fault(pattern: str, release: Release = NEWEST) -> str:
     """What is wrong with a regular expression; "" where Traefik takes it."""
     if _NO_TEXT.search(pattern):
         return "no regular expression: it holds bytes that are no text"
+    if len(pattern) + sum(int(count[1]) for count in _COUNT.finditer(pattern)) > _LARGEST:
+        return TOO_LARGE
     for piece in _PIECES.finditer(pattern):
         if piece["only_re2"]:
             return "no regular expression: \\C is not known to Traefik"
@@ -44,8 +52,8 @@ def pattern_fault(pattern: str, release: Release = NEWEST) -> str:
     try:
         re2.compile(in_re2(pattern, release), _CHECKING)  # type: ignore[no-untyped-call]
     except re2.error as error:
-        words = error.args[0]
-        return f"no regular expression: {words.decode() if isinstance(words, bytes) else words}"
+        words = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
+        return TOO_LARGE if words.startswith("pattern too large") else f"no regular expression: {words}"
     return ""
 
 

@@ -81,7 +81,7 @@ class Claimant:
 
 def node_of(one: Ranked) -> Node:
     """The rule; for an opaque router one that matches whatever it may match, and more."""
-    if one.rule is not None and not one.opaque:
+    if one.rule is not None:
         return one.rule.node
     if one.hosts is None:
         return ANYTHING
@@ -207,7 +207,9 @@ def _used(one: Ranked) -> Iterator[tuple[str, str]]:
     """Kind and qualified name of the service and the middlewares of a router, and of its children."""
     protocol = one.router.protocol
     yield f"{protocol}.services", one.router.service
-    yield "tls.options", one.router.tls_options or "default@file"
+    for options in (one.options, "default"):  # where two routers of a host differ, both get the default ones
+        if options:
+            yield "tls.options", options if "@" in options else f"{options}@file"
     for name in one.middlewares:
         yield f"{protocol}.middlewares", name if "@" in name else f"{name}@file"
     for child in one.below.ranked if one.below else ():
@@ -336,5 +338,5 @@ def rivals(layer: Layer, one: Ranked, seen: Seen) -> tuple[Ranked | None, list[R
 
 
 def takes(one: Ranked, seen: Seen) -> bool:
-    """Whether a router that is near a request takes it; an opaque one may, so it does."""
-    return bool(one.opaque) or (one.rule is not None and one.rule.matches(seen))
+    """Whether a router that is near a request takes it; one without a rule that can be read may, so it does."""
+    return one.rule is None or one.rule.matches(seen)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.routing.choosing import Layer, Ranked
+from reconciler.routing.decide import Nothing, find_connection
+from reconciler.routing.grammar import parse
 from reconciler.routing.planes import Claimant, Plane, planes
 from reconciler.routing.regions import Doubt, Reach, reach, requests_of, side_of
 from reconciler.routing.request import Request
@@ -18,15 +20,19 @@ from reconciler.routing.treatments import Serving, Treatment
 
 @dataclass(frozen=True, eq=False)
 class Unreached:
-    """A router without requests; `never`: nothing at all matches it, else `thieves` get everything. Or a `doubt`."""
+    """A router without requests; `never`: nothing at all matches it, else `thieves` get everything. Or a `doubt`.
+
+    `claimed`: a TCP router all of whose connections go to HTTP routers with TLS, or to a TCP catch-all before it.
+    """
 
     router: Router
     thieves: tuple[Ranked, ...] = ()
     doubt: str = ""
+    claimed: bool = False
 
     @property
     def never(self) -> bool:
-        return not self.thieves and not self.doubt
+        return not self.thieves and not self.doubt and not self.claimed
 
 
 def unreached(serving: Serving, names: Iterable[str] | None = None) -> Iterator[Unreached]:
@@ -43,7 +49,15 @@ def unreached(serving: Serving, names: Iterable[str] | None = None) -> Iterator[
         if not any(one.request is not None or _is_hidden(one, claimants) for one in found):
             thieves = {one.router.name: one for each in found for one in each.thieves}
             doubt = next((one.doubt for one in found if one.doubt), "")
-            yield Unreached(claimants[0][1].last.router, tuple(thieves.values()), doubt)
+            router = claimants[0][1].last.router
+            yield Unreached(router, tuple(thieves.values()), doubt, claimed=not doubt and _may_connect(router))
+
+
+def _may_connect(router: Router) -> bool:
+    """Whether a router is one of TCP, and some connection matches its rule."""
+    if router.protocol != "tcp":
+        return False
+    return not isinstance(find_connection((parse(router.rule, "tcp"),)), Nothing)
 
 
 def _is_hidden(one: Reach, claimants: Sequence[tuple[Plane, Claimant]]) -> bool:

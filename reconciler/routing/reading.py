@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from reconciler.routing.middlewares import changes_of
+from reconciler.routing.needs import SOUND, Faults, Needs, Specs, plugins_at_work, reconsidered
 from reconciler.routing.request import Door
 from reconciler.routing.routers import EntryPoint, Router
+from reconciler.routing.values import fields_of, number, texts, truth, value_at
 
-Specs = Mapping[str, Mapping[str, Any]]
-"""Kind ("http.routers") -> name -> the resource as Traefik's files or its API have it; keys in any case."""
-Faults = Callable[[str, Any], Iterable[str]]
-"""What is wrong inside one service or middleware (kind, spec): Traefik disables the routers that use it."""
+__all__ = [
+    "Faults", "Specs", "entry_point", "from_api", "from_files", "judged", "number", "plugins_at_work",
+    "reconsidered", "texts", "truth", "value_at",
+]  # fmt: skip
 
-_INTERNAL: Final = frozenset({
-    "acme-http@internal", "api@internal", "dashboard@internal", "noop@internal", "ping@internal",
-    "prometheus@internal", "rest@internal",
-})  # fmt: skip
 _BOTH: Final = "router has both a service and is referenced as a parent by other routers"
 
 
@@ -31,14 +29,16 @@ def from_files(
     provider: str = "file",
     others: Iterable[tuple[str, str]] | None = None,
     faults: Faults | None = None,
+    plugins: Collection[str] = (),
 ) -> list[Router]:
     """The routers of one provider's configuration.
 
-    `others` are (kind, qualified name) of what other providers have; without it, what is named of theirs is taken to
-    be there. What rule, priority, parents and entry points tell is left to the table.
+    `others` are (kind, qualified name) of what other providers have, Traefik's own included; without it, what is named
+    of other providers is taken to be there, and what Traefik has to be started with is in doubt. So are plugins, but
+    for those that are named here. What rule, priority, parents and entry points tell is left to the table.
     """
     there = None if others is None else frozenset(others)
-    reader = _Files(specs, provider, there, faults or (lambda kind, spec: ()))
+    reader = _Files(specs, Needs(specs, provider, there, faults or (lambda kind, spec: ()), plugins))
     return [
         reader.router(protocol, name, spec)
         for protocol in ("http", "tcp")
@@ -46,57 +46,75 @@ def from_files(
     ]
 
 
+def judged(
+    doors: Iterable[EntryPoint],
+    specs: Specs,
+    *,
+    provider: str = "file",
+    others: Iterable[tuple[str, str]] | None = None,
+    faults: Faults | None = None,
+    plugins: Collection[str] = (),
+) -> list[EntryPoint]:
+    """Entry points with what is wrong, or in doubt, about the middlewares that they give to routers; see `from_files`.
+
+    A middleware without a provider is another one for each router, and is taken to be there.
+    """
+    there = None if others is None else frozenset(others)
+    needs = Needs(specs, provider, there, faults or (lambda kind, spec: ()), plugins)
+    found: list[EntryPoint] = []
+    for door in doors:
+        state = needs.of_all(("http.middlewares", name) for name in door.middlewares if "@" in name)
+        found.append(replace(door, fault=state.fault, doubt=state.doubt) if state != SOUND else door)
+    return found
+
+
 @dataclass
 class _Files:
     specs: Specs
-    provider: str
-    others: frozenset[tuple[str, str]] | None
-    faults: Faults
-    _known: dict[tuple[str, str], str] = field(default_factory=dict)
+    needs: Needs
+
+    @property
+    def provider(self) -> str:
+        return self.needs.provider
 
     def router(self, protocol: str, name: str, spec: Any) -> Router:
-        middlewares = self._qualified(texts(value_at(spec, "middlewares")))
-        tls = value_at(spec, "tls")
-        options = str(value_at(tls, "options") or "")
-        broken = bool(options) and not self._has_options(options)
-        passthrough = truth(value_at(tls, "passthrough"))
-        service = str(value_at(spec, "service") or "")
-        found = Router(
+        fields = fields_of(spec)
+        tls, service = fields.get("tls"), str(fields.get("service") or "")
+        options, passthrough = str(value_at(tls, "options") or ""), truth(value_at(tls, "passthrough"))
+        middlewares = self._qualified(texts(fields.get("middlewares")))
+        parents = self._qualified(texts(fields.get("parentrefs")))
+        broken_tls = bool(options) and not passthrough and not self._has_options(options)
+        serving = self.needs.of(f"{protocol}.services", self.needs.qualified(service)) if service else SOUND
+        passing = self.needs.of_all((f"{protocol}.middlewares", one) for one in middlewares)
+        disabled = passing.fault
+        if broken_tls:
+            disabled = f"there are no TLS options '{self._options_name(options)}'"
+        elif parents and fields.get("observability") is not None:
+            disabled = "a router with parents cannot have options of observability"
+        return Router(
             name=f"{name}@{self.provider}",
             protocol=protocol,
-            rule=str(value_at(spec, "rule") or ""),
-            entry_points=texts(value_at(spec, "entryPoints")),
-            priority=number(value_at(spec, "priority")),
+            rule=str(fields.get("rule") or ""),
+            entry_points=texts(fields.get("entrypoints")),
+            priority=number(fields.get("priority")),
             tls=tls is not None and tls is not False,
             tls_options=self._options_name(options),
             passthrough=passthrough,
-            broken_tls=broken and not passthrough,
-            service=self._name(service) if service else "",
+            broken_tls=broken_tls,
+            service=self.needs.qualified(service) if service else "",
             middlewares=middlewares,
-            parents=self._qualified(texts(value_at(spec, "parentRefs"))),
-            syntax=str(value_at(spec, "ruleSyntax") or ""),
+            parents=parents,
+            syntax=str(fields.get("rulesyntax") or ""),
+            disabled=disabled,
+            unserved=serving.fault,
+            doubt=passing.doubt or serving.doubt,
             changes=changes_of(self._middleware(name) for name in middlewares),
         )
-        unserved = self._fault(f"{protocol}.services", found.service) if service else ""
-        return replace(found, disabled=self._disabled(found, spec), unserved=unserved)
-
-    def _disabled(self, router: Router, spec: Any) -> str:
-        if router.broken_tls:
-            return f"there are no TLS options '{router.tls_options}'"
-        if router.parents and value_at(spec, "observability") is not None:
-            return "a router with parents cannot have options of observability"
-        for name in router.middlewares:
-            if fault := self._fault(f"{router.protocol}.middlewares", name):
-                return fault
-        return ""
 
     # ── names ──
 
-    def _name(self, name: str) -> str:
-        return name if "@" in name else f"{name}@{self.provider}"
-
     def _qualified(self, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(map(self._name, names))
+        return tuple(map(self.needs.qualified, names))
 
     def _own(self, kind: str, name: str) -> Any:
         """The resource of that qualified name in these files; None where it is not theirs, or is not there."""
@@ -115,7 +133,7 @@ class _Files:
         }
 
     def _options_name(self, options: str) -> str:
-        return "" if options in ("", "default") else self._name(options)
+        return "" if options in ("", "default") else self.needs.qualified(options)
 
     def _has_options(self, options: str) -> bool:
         name = self._options_name(options)
@@ -124,72 +142,14 @@ class _Files:
             return True  # the API lists no TLS options, so other providers' are taken on trust
         return plain in self.specs.get("tls.options", {})
 
-    # ── what is missing or wrong ──
-
-    def _fault(self, kind: str, name: str) -> str:
-        """Why whatever uses this service or middleware is disabled, "" where it is not."""
-        known = self._known.get((kind, name))
-        if known is None:
-            self._known[kind, name] = f"{kind.partition('.')[2].removesuffix('s')} {name} comes back to itself"
-            known = self._known[kind, name] = self._judged(kind, name)
-        return known
-
-    def _judged(self, kind: str, name: str) -> str:
-        what = kind.partition(".")[2].removesuffix("s")
-        plain, _, provider = name.rpartition("@")
-        if provider == "internal":
-            return "" if name in _INTERNAL else f"there is no {what} {name}"
-        if provider != self.provider:
-            absent = self.others is not None and (kind, name) not in self.others
-            return f"there is no {what} {name}" if absent else ""
-        spec = self.specs.get(kind, {}).get(plain)
-        if spec is None:
-            return f"there is no {what} '{plain}'"
-        for fault in self.faults(kind, spec):
-            return f"{what} '{plain}': {fault}"
-        for other, wanted in _needed(kind, spec):
-            if fault := self._needs(other, wanted):
-                return fault
-        return ""
-
-    def _needs(self, kind: str, name: str) -> str:
-        if not kind.endswith(".serversTransports"):
-            return self._fault(kind, self._name(name))
-        plain, _, provider = self._name(name).rpartition("@")
-        if provider != self.provider or plain in self.specs.get(kind, {}):
-            return ""
-        return f"there is no servers transport '{plain}'"
-
-
-def _needed(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
-    """The kind and the name, as written, of everything without which a service or middleware does not work."""
-    protocol = kind.partition(".")[0]
-    services = f"{protocol}.services"
-    if kind.endswith(".middlewares"):
-        for name in texts(value_at(value_at(spec, "chain"), "middlewares")):
-            yield kind, name
-        if service := value_at(value_at(spec, "errors"), "service"):
-            yield services, str(service)
-        return
-    for name in texts(value_at(spec, "middlewares")):
-        yield f"{protocol}.middlewares", name
-    if transport := value_at(value_at(spec, "loadBalancer"), "serversTransport"):
-        yield f"{protocol}.serversTransports", str(transport)
-    for holder, group in (("weighted", "services"), ("highestRandomWeight", "services"), ("mirroring", "mirrors")):
-        members = value_at(value_at(spec, holder), group)
-        for member in members if isinstance(members, list) else ():
-            if name := value_at(member, "name"):
-                yield services, str(name)
-    for holder, key in (("mirroring", "service"), ("failover", "service"), ("failover", "fallback")):
-        if name := value_at(value_at(spec, holder), key):
-            yield services, str(name)
-
 
 # ── the API ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def from_api(items: Specs, entry_points: Sequence[EntryPoint] = ()) -> list[Router]:
-    """The routers of every provider, as a running Traefik lists them.
+def from_api(
+    items: Specs, entry_points: Sequence[EntryPoint] = (), besides: Collection[tuple[str, str]] = ()
+) -> list[Router]:
+    """The routers of every provider, as a running Traefik lists them, but for those `besides` (kind, qualified name).
 
     Copies that it made of a router for entry points with options of their own are one router again, under the name
     that its owner gave it. `items` hold what /api/rawdata says of each, with status and errors.
@@ -198,6 +158,8 @@ def from_api(items: Specs, entry_points: Sequence[EntryPoint] = ()) -> list[Rout
     for protocol in ("http", "tcp"):
         listed = items.get(f"{protocol}.routers", {})
         for name, spec in listed.items():
+            if (f"{protocol}.routers", name) in besides:
+                continue
             router = _listed(protocol, name, spec, items)
             if protocol == "http":
                 router = _original(router, listed, entry_points)
@@ -297,7 +259,8 @@ def entry_point(answer: Mapping[str, Any]) -> EntryPoint:
         middlewares=middlewares,
         as_default=value_at(answer, "asDefault") is True,
         udp=address.endswith("/udp"),
-        special=any(value_at(http, key) not in (None, []) for key in ("tls", "middlewares", "observability", _ESCAPES)),
+        special=value_at(answer, "observability") is not None
+        or any(value_at(http, key) not in (None, []) for key in ("tls", "middlewares", _ESCAPES)),
         door=_door(answer, http),
     )
 
@@ -334,36 +297,3 @@ def _door(answer: Mapping[str, Any], http: Any) -> Door:
         odd_headers=str(value_at(http, "aliasHeadersStrategy") or defaults.odd_headers),
         underscored_headers=str(value_at(http, "underscoreHeadersStrategy") or defaults.underscored_headers),
     )
-
-
-# ── values as Traefik's decoder takes them ───────────────────────────────────────────────────────
-
-
-def value_at(spec: Any, key: str) -> Any:
-    """The value of a key, in whatever case it is written; None where there is none."""
-    if not isinstance(spec, Mapping):
-        return None
-    if key in spec:
-        return spec[key]
-    folded = key.casefold()
-    return next((value for name, value in spec.items() if str(name).casefold() == folded), None)
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """A list of names; "web,websecure" is one too."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
-
-
-def number(value: Any) -> int:
-    """A whole number, however it is written; 0 for what is none."""
-    try:
-        return int(str(value))
-    except ValueError:
-        return 0
-
-
-def truth(value: Any) -> bool:
-    """Whether a switch is on."""
-    return value is True or str(value) in ("1", "t", "T", "TRUE", "true", "True")

@@ -169,8 +169,10 @@ class _Search:
 
     def _why_not(self, found: Nothing | Unknown, branch: _Branch) -> str:
         """Why it is not proven that a branch is empty."""
-        if isinstance(found, Unknown):
-            return found.reason
+        return found.reason if isinstance(found, Unknown) else self._leaning(branch)
+
+    def _leaning(self, branch: _Branch) -> str:
+        """On which option of the entry point its rules lean."""
         rules = [node for node in (*branch.all_of, *branch.none_of) if node not in self._demands]
         return self._before.hangs_on(rules) or self._after.hangs_on(rules)
 
@@ -179,7 +181,7 @@ class _Search:
         (here, was), (there, now) = (serving.judged(request) for serving in self._servings)
         seen, also = _seen(self._before, request, here), _seen(self._after, request, there)
         if seen is None or also is None or not _fits(seen, branch, self._release):
-            yield Doubt(_DEPENDS)
+            yield Doubt(self._leaning(branch) or _DEPENDS)
             return
         thief = self._before.taken_by(seen, here) or self._after.taken_by(also, there)
         if thief is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -178,18 +179,14 @@ class Seen:
     @classmethod
     def arrived(cls, request: Request, target: urls.Target, received: Lines, door: Door, release: Release) -> Seen:
         """What rules see of a request that the entry point lets in."""
-        wire_host = target.host or (request.host or "").strip(" \t")
-        seen = cls(
-            method=text_of(request.method),
-            host=canonical_host(text_of(wire_host)),
-            path=text_of(urls.routing_path(target, release, sanitize=door.sanitize_path)),
-            client_ip=request.client_ip,
-            entry_point=request.entry_point,
-            tls=request.tls,
-        )
-        seen._query = seen._headers = None
-        seen._raw_query, seen._received, seen._wire_host = target.query, received, wire_host
-        seen._door, seen._release = door, release
+        seen = cls.__new__(cls)
+        seen._wire_host = target.host or (request.host or "").strip(" \t")
+        seen.method, seen.host = request.method, _host_seen(seen._wire_host)
+        seen.path = text_of(urls.routing_path(target, release, sanitize=door.sanitize_path))
+        seen.client_ip, seen.entry_point, seen.tls = request.client_ip, request.entry_point, request.tls
+        seen._raw_query, seen._received, seen._door, seen._release = target.query, received, door, release
+        seen._query = seen._headers = seen._address = None
+        seen.barred = False
         if door.barred:
             path = urls.arriving(target, release, sanitize=door.sanitize_path).upper()
             seen.barred = any(f"%{ord(character):02X}" in path for character in door.barred)
@@ -208,6 +205,12 @@ class Seen:
         if self._headers is None:
             self._headers = _headers_of(self)
         return self._headers
+
+    def lines_of(self, name: str) -> tuple[str, ...]:
+        """The header lines of a name as Go writes it."""
+        if self._headers is None and name not in self._received and name not in headers.ADDED:
+            return ()
+        return self.headers.get(name, ())
 
     @property
     def address(self) -> tuple[int, int]:
@@ -229,6 +232,7 @@ def text_of(wire: str) -> str:
 
 # ── arriving ─────────────────────────────────────────────────────────────────────────────────────
 
+_USUAL: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 ROOTED: Final[Release] = (3, 7, 13)
 """Since here a target like "http:a" is refused."""
 NO_TUNNELS: Final[Release] = (3, 7, 0)
@@ -238,17 +242,28 @@ _ODD_NAME = re.compile(r"[^A-Za-z0-9-]")
 
 def look(request: Request, door: Door = PLAIN, release: Release = NEWEST) -> Seen | Refused:
     """What rules see of a request at an entry point, or the answer that Traefik gives before it asks them."""
-    if not headers.TOKEN.match(request.method) or " " in request.target:
+    if not (request.method in _USUAL or headers.TOKEN.match(request.method)) or " " in request.target:
         return Refused(400, "the request line is malformed")
     authority_only = request.method == "CONNECT" and not request.target.startswith("/")
     try:
         target = urls.read(request.target, release, authority_only=authority_only)
-        received = headers.read(request.headers, request.host)
+        old = request.host is None
+        request = _with_host(request) if old else request
+        received = headers.read(request.headers, request.host, old=old)
     except urls.BadTarget as bad:
         return Refused(400, str(bad))
     except headers.BadHeader as bad:
         return Refused(bad.status, bad.reason)
     return _stopped(request, target, received, door, release) or Seen.arrived(request, target, received, door, release)
+
+
+def _with_host(request: Request) -> Request:
+    """A request without a host whose headers name one after all, as those of HTTP/1.0 may."""
+    hosts = [value for name, value in request.headers if name.lower() == "host"]
+    if len(hosts) != 1:
+        return request
+    left = tuple(line for line in request.headers if line[0].lower() != "host")
+    return replace(request, host=hosts[0], headers=left)
 
 
 def _stopped(request: Request, target: urls.Target, received: Lines, door: Door, release: Release) -> Refused | None:
@@ -287,6 +302,11 @@ def _headers_of(seen: Seen) -> dict[str, tuple[str, ...]]:
 
 
 # ── the host and the query ───────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(4096)
+def _host_seen(wire_host: str) -> str:
+    return canonical_host(text_of(wire_host))
 
 
 def canonical_host(host: str) -> str:

@@ -41,6 +41,22 @@ def named(table: Table, names: Iterable[str]) -> list[Router]:
     return [router for name in dict.fromkeys(names) for router in roll.by_name.get(name, ())]
 
 
+def moved(before: Table, after: Table) -> list[Router]:
+    """Routers, as they were, that are gone or not as they were."""
+    names = _touched(before, after)
+    old = before.routers if names is None else named(before, sorted(names))
+    still = frozenset() if names is not None else frozenset(map(id, after.routers))  # most are the very same
+    return [one for one in old if id(one) not in still and one not in named(after, [one.name])]
+
+
+def _touched(one: Table, other: Table) -> frozenset[str] | None:
+    """The names of routers that may differ between two tables; None: of all."""
+    bases = [table.base if isinstance(table, RevisedTable) else table for table in (one, other)]
+    if bases[0] is not bases[1]:
+        return None
+    return frozenset().union(*(table.gone for table in (one, other) if isinstance(table, RevisedTable)))
+
+
 class _Roll:
     """The routers of a table by name, and all that are named as parents."""
 
@@ -145,7 +161,7 @@ class _RevisedLayer(Layer):
             ranked.insert(bisect_left(ranked, _order(one), key=_order), one)
         self.ranked = tuple(ranked)
 
-    def near(self, host: str) -> tuple[Ranked, ...]:
+    def _found(self, host: str) -> tuple[Ranked, ...]:
         found, come = self._base.near(host), self._come.near(host)
         stay = [one for one in found if one.router.name not in self._gone]
         return tuple(sorted([*stay, *come], key=_order)) if come else tuple(stay)

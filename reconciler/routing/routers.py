@@ -19,8 +19,9 @@ class Router:
     `entry_points` empty: those by default. `priority` 0: computed from the rule. `disabled` says why it serves
     nothing, as far as whoever made this knows ("" = serves); what rule, priority, parents and entry points tell is
     found by the table. `unserved` is what is wrong with its service, which is never asked for where it has children.
-    `accepted`: Traefik itself said that it serves, so what cannot be read here is opaque, not
-    disabled. `changes` are the parts of a request that its middlewares may rewrite before its children see it
+    `doubt`: why nobody here can tell whether it serves. `accepted`: Traefik itself said that it serves, so what cannot
+    be read here is opaque, not disabled. `changes` are the parts of a request that its middlewares may rewrite before
+    its children see it
     ("path", "host", "headers", "query", "method", "everything").
     """
 
@@ -39,6 +40,7 @@ class Router:
     syntax: str = ""
     disabled: str = ""
     unserved: str = ""
+    doubt: str = ""
     accepted: bool = False
     changes: tuple[str, ...] = ()
 
@@ -52,7 +54,8 @@ class EntryPoint:
     """A door of Traefik. `redirects` names the entry point to which it sends everything, "" where it does not.
 
     `tls`, `tls_options` and `middlewares` are what it gives to routers that use it. `special`: it has options of
-    its own, for which Traefik copies routers.
+    its own, for which Traefik copies routers. `fault`: why no HTTP router serves here, and `doubt`: why nobody can tell
+    whether they do; for one of its middlewares.
     """
 
     name: str
@@ -65,6 +68,8 @@ class EntryPoint:
     redirect_priority: int = _REDIRECTION_PRIORITY
     udp: bool = False
     special: bool = False
+    fault: str = ""
+    doubt: str = ""
     door: Door = field(default_factory=Door)
 
     @property

@@ -6,38 +6,15 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
+from reconciler.routing import matchers
 from reconciler.routing.grammar import ParseError, parse
-from reconciler.routing.matchers import (
-    ALPN,
-    HTTP,
-    TCP,
-    And,
-    ClientIP,
-    Header,
-    HeaderRegexp,
-    Host,
-    HostRegexp,
-    HostSNI,
-    HostSNIRegexp,
-    Matcher,
-    Method,
-    Node,
-    Not,
-    Or,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Query,
-    QueryRegexp,
-)  # fmt: skip
+from reconciler.routing.matchers import And, Host, HostSNI, Matcher, Node, Not, Or, PathPrefix
 from reconciler.routing.patterns import NEWEST, may_find, pattern_fault
 from reconciler.routing.urls import Release
 
 __all__ = [
-    "ALPN", "HTTP", "TCP", "And", "ClientIP", "Header", "HeaderRegexp", "Host", "HostRegexp", "HostSNI",
-    "HostSNIRegexp", "Matcher", "Method", "Node", "Not", "Or", "ParseError", "Path", "PathPrefix", "PathRegexp",
-    "Query", "QueryRegexp", "build", "build_route_rule", "faults", "hosts", "is_range", "matcher_faults", "matchers",
-    "may_find", "parse", "pattern_fault",
+    "And", "Host", "HostSNI", "Matcher", "Node", "Not", "Or", "ParseError", "PathPrefix", "build", "build_route_rule",
+    "conditions", "faults", "hosts", "is_range", "looks_at", "matcher_faults", "may_find", "parse", "pattern_fault",
 ]  # fmt: skip
 
 
@@ -137,42 +114,54 @@ def hosts(node: Node) -> frozenset[str]:
     return frozenset()
 
 
-def matchers(node: Node) -> Iterator[Matcher]:
+def conditions(node: Node) -> Iterator[Matcher]:
     """Every matcher in a rule, in reading order."""
-    match node:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from matchers(part)
-        case Not(part):
-            yield from matchers(part)
-        case _:
-            yield node
+    if isinstance(node, Matcher):
+        yield node
+    else:
+        for part in node.parts if isinstance(node, And | Or) else (node.part,):
+            yield from conditions(part)
+
+
+def looks_at(node: Node) -> frozenset[str]:
+    """The parts of a request that a rule looks at."""
+    return frozenset(condition.looks_at for condition in conditions(node))
 
 
 def faults(node: Node, release: Release = NEWEST) -> list[str]:
     """What Traefik would not take in the arguments of a rule; it disables such a router."""
-    return [fault for matcher in matchers(node) for fault in matcher_faults(matcher, release)]
+    return [fault for matcher in conditions(node) for fault in matcher_faults(matcher, release)]
 
 
 def matcher_faults(matcher: Matcher, release: Release = NEWEST) -> Iterator[str]:
     """The same of one matcher."""
-    first = matcher.arguments[0]
-    if "" in matcher.arguments:
+    arguments = matcher.arguments
+    if "" in arguments:
         yield f"{matcher.name} has an empty value"
-    match matcher:
-        case Host() | HostRegexp() | HostSNI() | HostSNIRegexp() if not first.isascii():
-            yield f"{matcher.name}(`{first}`) holds other than ASCII; write the name in punycode (xn--…)"
-        case Path() | PathPrefix() if not first.startswith("/"):
-            yield f"{matcher.name}(`{first}`) does not start with '/'"
-        case ClientIP() if not is_range(first):
-            yield f"ClientIP(`{first}`) is neither an address nor a range like 192.168.1.0/24"
-        case HostSNI() if first != "*" and not _server_name(release).match(first):
-            yield f"HostSNI(`{first}`) is no host name"
-        case ALPN("acme-tls/1"):
-            yield "ALPN(`acme-tls/1`) is Traefik's own, for certificates"
+    if fault := _fault(matcher, arguments[0], release):
+        yield fault
     pattern = _pattern(matcher)
     if pattern is not None and (fault := pattern_fault(pattern, release)):
         yield f"{matcher.name}(`{pattern}`): {fault}"
+
+
+def _fault(matcher: Matcher, first: str, release: Release) -> str:
+    kind = type(matcher)
+    if kind in _OF_NAMES and not first.isascii():
+        return f"{matcher.name}(`{first}`) holds other than ASCII; write the name in punycode (xn--…)"
+    if kind in _OF_PATHS and not first.startswith("/"):
+        return f"{matcher.name}(`{first}`) does not start with '/'"
+    if kind is matchers.ClientIP and not is_range(first):
+        return f"ClientIP(`{first}`) is neither an address nor a range like 192.168.1.0/24"
+    if kind is HostSNI and first != "*" and not _server_name(release).match(first):
+        return f"HostSNI(`{first}`) is no host name"
+    if kind is matchers.ALPN and first == "acme-tls/1":
+        return "ALPN(`acme-tls/1`) is Traefik's own, for certificates"
+    return ""
+
+
+_OF_NAMES = frozenset({Host, matchers.HostRegexp, HostSNI, matchers.HostSNIRegexp})
+_OF_PATHS = frozenset({matchers.Path, PathPrefix})
 
 
 def _server_name(release: Release) -> re.Pattern[str]:
@@ -187,12 +176,14 @@ WILDCARDS: Release = (3, 7, 0)
 
 def _pattern(matcher: Matcher) -> str | None:
     """The regular expression of a matcher; `QueryRegexp` with a key alone has none."""
-    match matcher:
-        case HostRegexp(value) | PathRegexp(value) | HostSNIRegexp(value) | HeaderRegexp(_, value):
-            return value
-        case QueryRegexp(_, value):
-            return value
+    if isinstance(matcher, _WITH_A_PATTERN):
+        return matcher.value
     return None
+
+
+_WITH_A_PATTERN = (
+    matchers.HostRegexp, matchers.PathRegexp, matchers.HostSNIRegexp, matchers.HeaderRegexp, matchers.QueryRegexp,
+)  # fmt: skip
 
 
 def is_range(text: str) -> bool:

@@ -19,6 +19,9 @@ class Change:
 
     Where `unknown` says why nobody can tell, `region` are the rules that all such requests match, `before` and `after`
     are what is supposed (None: anything), and there may be no witness.
+
+    `host` is that of the witness as a rule names it, or in words where none does ("every host"). `hosts` are all that
+    rules name and that belong to the sort, the witness's first, each with a path where that is more than "/".
     """
 
     entry_point: str
@@ -32,6 +35,8 @@ class Change:
     host_gone: bool = False
     target_changed: bool = False
     region: tuple[Node, ...] = field(default=(), compare=False, repr=False)
+    host: str = field(default="", compare=False)
+    hosts: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def importance(self) -> int:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from reconciler.routing.choosing import Choice, Layer, Ranked, plain_name, rank
+from reconciler.routing.claims import Listener
 from reconciler.routing.families import Family, families
 from reconciler.routing.request import NEWEST, Refused, Request, Seen, look
 from reconciler.routing.routers import EntryPoint, Router
@@ -94,10 +95,18 @@ class Table:
     @property
     def disabled(self) -> Mapping[str, str]:
         """Routers that serve nothing -> why, by their qualified names; as told, and as found here."""
-        found = dict(self._families.disabled)
+        found: dict[str, str] = dict(self._families.disabled)
         for connections in self.connections.values():
             found.update(connections.disabled)
-        return found
+        return found | self._shut_out
+
+    @cached_property
+    def _shut_out(self) -> dict[str, str]:
+        """Routers that serve nothing because of middlewares of all their entry points -> why."""
+        if not any(door.fault for door in self.entry_points.values()):
+            return {}
+        roots = ((family.router.name, list(self._doors(family.router))) for family in self._families.roots)
+        return {name: doors[0].fault for name, doors in roots if doors and all(door.fault for door in doors)}
 
     @cached_property
     def layers(self) -> Mapping[tuple[str, bool], Layer]:
@@ -105,23 +114,24 @@ class Table:
         found: dict[tuple[str, bool], list[Ranked]] = {}
         for family in self._families.roots:
             for door in self._doors(family.router):
-                tls = family.router.tls or door.tls
-                middlewares = (*door.middlewares, *family.router.middlewares)
-                found.setdefault((door.name, tls), []).append(self._ranked(family, middlewares))
+                if not door.fault:
+                    tls = family.router.tls or door.tls
+                    middlewares = (*door.middlewares, *family.router.middlewares)
+                    ranked = self._ranked(family, middlewares, door.doubt, _options(family.router, door))
+                    found.setdefault((door.name, tls), []).append(ranked)
         return {place: Layer(ranked) for place, ranked in found.items()}
 
     @cached_property
     def connections(self) -> Mapping[str, Connections]:
         """Entry point -> which of TCP and HTTP takes a connection there."""
         listening = dict[str, list[Router]]()
-        encrypted = dict[str, list[Router]]()
+        encrypted = dict[str, list[Listener]]()
         for router in self.routers:
             for door in self._doors(router):
                 if router.protocol == "tcp":
                     listening.setdefault(door.name, []).append(router)
                 elif router.protocol == "http" and not router.parents and (router.tls or door.tls):
-                    options = router.tls_options if router.tls else door.tls_options
-                    encrypted.setdefault(door.name, []).append(replace(router, tls=True, tls_options=options))
+                    encrypted.setdefault(door.name, []).append(Listener(router, _options(router, door)))
         return {
             name: Connections(
                 listening.get(name, ()), encrypted.get(name, ()), release=self.release, precedence=self.precedence
@@ -235,18 +245,24 @@ class Table:
             if door.redirects and f"{door.name}-to-{door.redirects}@internal" not in there:
                 yield door.redirection
 
-    def _ranked(self, family: Family, middlewares: tuple[str, ...]) -> Ranked:
+    def _ranked(self, family: Family, middlewares: tuple[str, ...], doubt: str = "", options: str = "") -> Ranked:
         children = [self._ranked(child, (*middlewares, *child.router.middlewares)) for child in family.children]
         return Ranked(
             router=family.router,
             rule=family.rule,
             priority=family.priority,
-            opaque=family.opaque,
+            opaque=family.opaque or family.doubt or doubt,
             precedence=rank(family.router.name, self.precedence),
             middlewares=tuple(map(plain_name, middlewares)),
             hosts=family.hosts,
+            options=options,
             below=Layer(children) if children else None,
         )
+
+
+def _options(router: Router, door: EntryPoint) -> str:
+    """The TLS options that a router asks for, or, where it has no TLS of its own, those of the entry point."""
+    return router.tls_options if router.tls else door.tls_options
 
 
 def _told(choice: Choice, seen: Seen, entry_point: str, tls: bool) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.routing.choosing import Ranked
+from reconciler.routing.connecting import ABOVE_HTTP
 from reconciler.routing.decide import Contained, contains
 from reconciler.routing.index import Index
 from reconciler.routing.matchers import Node
@@ -116,14 +117,19 @@ def _as_there(plane: Plane, one: Claimant) -> Claimant | None:
 def resolution(tie: Tie, preferred: Collection[str] = ()) -> str:
     """The priority that makes one of the two win, for certain; the narrower one, else one of `preferred`."""
     narrow, wide, why = _narrower(tie, preferred)
-    priority = narrow.last.priority + 1
-    taken = {one.last.priority for one in _siblings(tie, narrow)}
+    priority = priority_of(narrow.last) + 1
+    taken = {0, *(priority_of(one.last) for one in _siblings(tie, narrow))}  # 0 is none of its own
     while priority in taken:
         priority += 1
     if priority <= HIGHEST_PRIORITY:
         return f"Set `priority: {priority}` on `{narrow.last.shown}`{why}, and it gets what both match"
-    lower = wide.last.priority - 1
+    lower = priority_of(wide.last) - 1
     return f"Set `priority: {lower}` on `{wide.last.shown}`, and `{narrow.last.shown}` gets what both match"
+
+
+def priority_of(one: Ranked) -> int:
+    """The priority as Traefik knows it: that of a TCP router counts among TCP routers."""
+    return one.priority - ABOVE_HTTP if one.router.protocol == "tcp" else one.priority
 
 
 def _narrower(tie: Tie, preferred: Collection[str]) -> tuple[Claimant, Claimant, str]:

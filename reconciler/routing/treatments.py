@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
 
 from reconciler.routing.choosing import Ranked, plain_name
+from reconciler.routing.definitions import Definitions, qualified
+from reconciler.routing.gates import Gate, common
 from reconciler.routing.planes import Claimant, Place, planes
-from reconciler.routing.reading import Specs, texts, value_at
 from reconciler.routing.request import Request
+from reconciler.routing.revising import named
+from reconciler.routing.routers import Router
 from reconciler.routing.table import Answer, Table, UnknownEntryPoint
-from state.model import digest
 
 Kind = Literal["served", "tied", "tcp", "not found", "misdirected", "closed", "refused", "absent", "unknown"]
-
-_OPTIONS: Final = "tls.options"
-_DEFAULT: Final = "default"
-_DEMANDING: Final = frozenset({"requireanyclientcert", "requireandverifyclientcert"})
 
 Asks = Callable[[Sequence[str]], bool]
 """Whether a chain of middlewares, by their names, asks who is there."""
@@ -28,8 +26,10 @@ Asks = Callable[[Sequence[str]], bool]
 class Treatment:
     """What becomes of a request. Names are as in answers: `gitea`, of other providers `web@docker`.
 
-    `among`: the routers between which chance decides ("tied"). `options`: the TLS options of the connection.
+    `among`: the routers between which chance decides ("tied"). `options`: the TLS options of the connection;
+    `passthrough`: the service gets the connection with its TLS, which Traefik does not end ("tcp").
     `parts`: digests of the definitions behind the names, where these are known. `why`: of "unknown" and "refused".
+    `gullible`: whoever comes may say that they came over TLS, and the entry point believes it.
     """
 
     kind: Kind
@@ -38,14 +38,21 @@ class Treatment:
     middlewares: tuple[str, ...] = ()
     tls: bool = False
     options: str = ""
+    passthrough: bool = False
     among: tuple[Treatment, ...] = ()
     parts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     why: str = field(default="", compare=False)
+    gullible: bool = field(default=False, compare=False, repr=False)
 
     @property
     def served(self) -> bool:
         """Whether somebody behind Traefik gets the request."""
         return self.kind in ("served", "tied", "tcp")
+
+    @property
+    def by_tcp(self) -> bool:
+        """Whether a TCP router gets the whole connection, whatever is said in it."""
+        return all(one.kind == "tcp" for one in self.chances)
 
     @property
     def chances(self) -> tuple[Treatment, ...]:
@@ -59,143 +66,24 @@ class Treatment:
 
 def order(one: Treatment) -> tuple[object, ...]:
     """Treatments in an order that does not change from run to run."""
-    return (one.kind, one.router, one.service, one.middlewares, one.options, tuple(map(order, one.among)), one.parts)
+    return (
+        one.kind,
+        one.router,
+        one.service,
+        one.middlewares,
+        one.options,
+        one.passthrough,
+        tuple(map(order, one.among)),
+        one.parts,
+    )
 
 
-Named = tuple[str, str]
-"""A kind and a qualified name."""
+class Strictness(IntEnum):
+    """Whom a request must come from to be served."""
 
-
-class Definitions:
-    """What services and middlewares are, by kind and qualified name (`auth@file`, or `auth` for a file's).
-
-    The digest of one covers everything that it names in turn, so that a changed link changes the chain.
-    """
-
-    def __init__(self, specs: Specs | None = None) -> None:
-        self._specs = {
-            kind: {_qualified(name): spec for name, spec in held.items()} for kind, held in (specs or {}).items()
-        }
-        self._known: dict[tuple[str, str], str] = {}
-
-    def differing(self, other: Definitions) -> frozenset[Named]:
-        """Everything that is not the same in both, with what names it in turn."""
-        one, two = self._specs, other._specs
-        found = {
-            (kind, name) for kind in one.keys() | two.keys() for name in _unlike(one.get(kind, {}), two.get(kind, {}))
-        }
-        waiting = set(found)
-        while waiting:
-            waiting = {user for used in waiting for side in (self, other) for user in side._users.get(used, ())} - found
-            found |= waiting
-        return frozenset(found)
-
-    @cached_property
-    def _users(self) -> dict[Named, list[Named]]:
-        """What is named by others -> those others."""
-        found: dict[Named, list[Named]] = {}
-        for kind, held in self._specs.items():
-            for name, spec in held.items():
-                for need in _needs(kind, name, spec):
-                    found.setdefault(need, []).append((kind, name))
-        return found
-
-    def digest_of(self, kind: str, name: str) -> str:
-        """ "" for what nobody defines here."""
-        key = kind, _qualified(name)
-        found = self._known.get(key)
-        if found is None:
-            self._known[key] = ""  # what comes back to itself ends here
-            found = self._known[key] = self._digest(*key)
-        return found
-
-    def _digest(self, kind: str, name: str) -> str:
-        spec = self._specs.get(kind, {}).get(name)
-        if spec is None:
-            return ""
-        return digest([spec, [[*need, self.digest_of(*need)] for need in _needs(kind, name, spec)]])
-
-    def middlewares_of(self, kind: str, name: str) -> tuple[str, ...]:
-        """Those that a service itself puts before its servers."""
-        name = _qualified(name)
-        provider = name.rpartition("@")[2]
-        listed = texts(value_at(self._specs.get(kind, {}).get(name), "middlewares"))
-        return tuple(plain_name(_qualified(one, provider)) for one in listed)
-
-    def members_of(self, kind: str, name: str) -> tuple[str, ...]:
-        """The services between which a service divides its requests; a mirror gets only copies."""
-        name = _qualified(name)
-        spec, provider = self._specs.get(kind, {}).get(name), name.rpartition("@")[2]
-        named = [
-            name
-            for holder in ("weighted", "highestRandomWeight", "failover")
-            for name in _services_in(value_at(spec, holder))
-        ]
-        if main := value_at(value_at(spec, "mirroring"), "service"):
-            named.append(str(main))
-        return tuple(_qualified(one, provider) for one in named)
-
-    def options_part(self, options: str) -> tuple[tuple[str, str], ...]:
-        """The digest of TLS options ("" are the default ones) under a name for people; nothing where none is known."""
-        found = self.digest_of(_OPTIONS, options or _DEFAULT)
-        return ((f"TLS options {plain_name(options or _DEFAULT)}", found),) if found else ()
-
-    def demands_certificate(self, options: str) -> bool:
-        """Whether nobody comes in under these TLS options without a certificate of their own."""
-        spec = self._specs.get(_OPTIONS, {}).get(_qualified(options or _DEFAULT))
-        return str(value_at(value_at(spec, "clientAuth"), "clientAuthType")).lower() in _DEMANDING
-
-    def parts_of(self, protocol: str, service: str, middlewares: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        """Digests of everything that treats a request."""
-        if not self._specs:
-            return ()
-        wanted = [(f"{protocol}.services", service), *((f"{protocol}.middlewares", name) for name in middlewares)]
-        return tuple((name, found) for kind, name in wanted if (found := self.digest_of(kind, name)))
-
-
-def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    """The keys that do not have the same value in both."""
-    yield from one.keys() ^ other.keys()
-    yield from (name for name, spec in one.items() if name in other and other[name] is not spec and other[name] != spec)
-
-
-def _needs(kind: str, name: str, spec: Any) -> list[Named]:
-    """Everything that a definition names."""
-    provider = name.rpartition("@")[2]
-    return [(other, _qualified(text, provider)) for other, text in _needed(kind, spec)]
-
-
-def _needed(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
-    """(kind, name) of what a definition names; more rather than less."""
-    protocol = kind.partition(".")[0]
-    if kind.endswith(".middlewares"):
-        for name in texts(value_at(value_at(spec, "chain"), "middlewares")):
-            yield kind, name
-        if service := value_at(value_at(spec, "errors"), "service"):
-            yield f"{protocol}.services", str(service)
-        return
-    for name in texts(value_at(spec, "middlewares")):
-        yield f"{protocol}.middlewares", name
-    if transport := value_at(value_at(spec, "loadBalancer"), "serversTransport"):
-        yield f"{protocol}.serversTransports", str(transport)
-    for holder in ("weighted", "highestRandomWeight", "mirroring", "failover"):
-        for name in _services_in(value_at(spec, holder)):
-            yield f"{protocol}.services", name
-
-
-def _services_in(holder: Any) -> Iterator[str]:
-    for key in ("services", "mirrors"):
-        members = value_at(holder, key)
-        for member in members if isinstance(members, list) else ():
-            if name := value_at(member, "name"):
-                yield str(name)
-    for key in ("service", "fallback"):
-        if isinstance(name := value_at(holder, key), str):
-            yield name
-
-
-def _qualified(name: str, provider: str = "file") -> str:
-    return name if "@" in name else f"{name}@{provider}"
+    ANYBODY = 0
+    CERTAIN_ADDRESSES = 1
+    WHO_SAYS_WHO_THEY_ARE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +95,12 @@ class Serving:
     asks: Asks = lambda middlewares: False
     redirects: Asks = lambda middlewares: False
     """Whether a chain sends whoever comes without TLS to where there is TLS, and serves them nothing."""
+    public: frozenset[str] = frozenset()
+    """The entry points that the internet reaches."""
+    unseen: str = ""
+    """Why nobody can tell what becomes of requests that no router of the table takes, "" where that is known."""
+    gates: Callable[[Sequence[str]], tuple[Gate, ...]] = lambda middlewares: ()
+    """What of a chain of middlewares decides who may come in."""
 
     def treatment(self, request: Request) -> Treatment:
         """What becomes of a request that names its entry point."""
@@ -229,26 +123,61 @@ class Serving:
         if answer.tied:
             return self._tie([self._resolved(one, answer) for one in _contenders(self.table, answer)], tls)
         if answer.taken_by == "tcp":
-            return self._served("tcp", answer.router or "", answer.service, answer.middlewares, tls, "")
+            return self._by_tcp(self._listening(answer.router or ""), tls)
         if answer.router is not None:
-            options = self._options(answer) if tls else ""
-            return self._served("served", answer.router, answer.service, answer.middlewares, tls, options)
+            options = self._options_of(answer.path[0], answer.entry_point) if tls else ""
+            return self._served(answer.path[-1], answer.entry_point, tls, options)
         if answer.status == 421:
             return Treatment(kind="misdirected", tls=tls)
         if answer.status == 404:
-            return Treatment(kind="not found", tls=tls)
+            return self._nobody(tls) if not answer.path else Treatment(kind="not found", tls=tls)
         return Treatment(kind="refused", tls=tls, why=f"{answer.status}: {answer.reason}")
 
-    def _served(
-        self, kind: Kind, router: str, service: str, middlewares: tuple[str, ...], tls: bool, options: str
-    ) -> Treatment:
-        protocol = "tcp" if kind == "tcp" else "http"
-        parts = self.definitions.parts_of(protocol, service, middlewares)
+    def _nobody(self, tls: bool) -> Treatment:
+        """What becomes of what no router takes."""
+        return (
+            Treatment(kind="unknown", tls=tls, why=self.unseen) if self.unseen else Treatment(kind="not found", tls=tls)
+        )
+
+    def _served(self, one: Ranked, entry_point: str, tls: bool, options: str) -> Treatment:
+        parts = self.definitions.parts_of("http", one.service, one.middlewares)
         if tls:
             parts += self.definitions.options_part(options)
         return Treatment(
-            kind=kind, router=router, service=service, middlewares=middlewares, tls=tls, options=options, parts=parts
+            kind="served",
+            router=one.shown,
+            service=one.service,
+            middlewares=one.middlewares,
+            tls=tls,
+            options=options,
+            parts=parts,
+            gullible=self._believes(entry_point),
         )
+
+    def _believes(self, entry_point: str) -> bool:
+        """Whether an entry point takes from anybody, or from some, what they say of their connection."""
+        found = self.table.entry_points.get(entry_point)
+        return found is not None and bool(found.door.trust_all or found.door.trusted)
+
+    def _by_tcp(self, router: Router, tls: bool) -> Treatment:
+        """What becomes of a request in a connection that a TCP router has."""
+        service, middlewares = plain_name(router.service), tuple(map(plain_name, router.middlewares))
+        ended = tls and router.tls and not router.passthrough
+        parts = self.definitions.parts_of("tcp", service, middlewares)
+        return Treatment(
+            kind="tcp",
+            router=plain_name(router.name),
+            service=service,
+            middlewares=middlewares,
+            tls=tls,
+            options=plain_name(router.tls_options) if ended else "",
+            passthrough=tls and not ended,
+            parts=(*parts, *(self.definitions.options_part(router.tls_options) if ended else ())),
+        )
+
+    def _listening(self, shown: str) -> Router:
+        """The TCP router that answers name so."""
+        return next(one for one in named(self.table, [qualified(shown)]) if one.protocol == "tcp")
 
     def _tie(self, among: Iterable[Treatment], tls: bool) -> Treatment:
         found = sorted(among, key=order)
@@ -257,9 +186,12 @@ class Serving:
 
     def _resolved(self, one: Ranked, answer: Answer) -> Treatment:
         """What becomes of the request if chance gives it to this router."""
+        if one.router.protocol == "tcp":
+            return self._by_tcp(one.router, answer.tls)
         if one.below is None or answer.seen is None:
-            kind: Kind = "tcp" if one.router.protocol == "tcp" else "served"
-            return self._served(kind, one.shown, plain_name(one.router.service), one.middlewares, answer.tls, "")
+            root = answer.path[0] if answer.path else one
+            options = self._options_of(root, answer.entry_point) if answer.tls else ""
+            return self._served(one, answer.entry_point, answer.tls, options)
         choice = one.below.choose(answer.seen)
         if choice.unknown:
             return Treatment(kind="unknown", tls=answer.tls, why=choice.unknown)
@@ -267,33 +199,76 @@ class Serving:
             return self._tie([self._resolved(each, answer) for each in choice.tied], answer.tls)
         return self._resolved(choice.path[-1], answer) if choice.served else Treatment(kind="not found", tls=answer.tls)
 
-    def _options(self, answer: Answer) -> str:
-        connections = self.table.connections[answer.entry_point]
-        found = connections.options_of(answer.path[0].router) if connections.matter(tls=True) else ""
+    def _options_of(self, root: Ranked, entry_point: str) -> str:
+        connections = self.table.connections[entry_point]
+        found = connections.options_of(root.router) if connections.matter(tls=True) else ""
         return "" if found == "default" else found
 
     def of_claimant(self, claimant: Claimant | None, place: Place) -> Treatment:
-        """What becomes of requests that end with a claimant (None: with nobody), apart from ties and TLS options."""
-        if claimant is None or claimant.childless:
+        """What becomes of requests that end with a claimant (None: nobody), apart from ties and misdirected ones."""
+        if claimant is None:
+            return self._nobody(place[1])
+        if claimant.childless:
             return Treatment(kind="not found", tls=place[1])
-        router, tcp = claimant.last.router, claimant.last.router.protocol == "tcp"
-        service, middlewares = plain_name(router.service), claimant.last.middlewares
-        found = self._served("tcp" if tcp else "served", claimant.last.shown, service, middlewares, place[1], "")
-        own = self.definitions.options_part(claimant.root.router.tls_options) if place[1] else ()
-        return replace(found, parts=(*found.parts, *own))
+        last = claimant.last
+        if last.router.protocol == "tcp":
+            return self._by_tcp(last.router, place[1])
+        options = self._options_of(claimant.root, place[0]) if place[1] else ""
+        return self._served(last, place[0], place[1], options)
+
+    def gates_of(self, one: Treatment) -> tuple[Gate, ...]:
+        """All that decides who may come in where a request is served."""
+        found: tuple[Gate, ...] = ()
+        if one.kind == "served":
+            found = (*self.gates(one.middlewares), *self._gates_inside(one.service, frozenset()))
+        if one.tls and not one.passthrough and self.definitions.demands_certificate(one.options):
+            return (*found, self.definitions.certificate_gate(one.options))
+        return found
+
+    def _gates_inside(self, service: str, above: frozenset[str]) -> tuple[Gate, ...]:
+        """Those of a service itself, and those before all to which it hands requests on."""
+        if service in above:
+            return ()
+        own = self.gates(self.definitions.middlewares_of("http.services", service))
+        members = self.definitions.members_of("http.services", service)
+        return (*own, *common([self._gates_inside(one, above | {service}) for one in members]))
 
     def is_open(self, treatment: Treatment) -> bool:
         """Whether a request may be served without anybody asking who is there."""
-        return treatment.served and not all(map(self._asks, treatment.chances))
+        return treatment.served and self.strictness(treatment) < Strictness.WHO_SAYS_WHO_THEY_ARE
+
+    def strictness(self, treatment: Treatment) -> Strictness:
+        """Whom it takes at the least to be served, where chance decides in the worst case."""
+        return min(map(self._strictness, treatment.chances))
+
+    def _strictness(self, one: Treatment) -> Strictness:
+        if self._asks(one):
+            return Strictness.WHO_SAYS_WHO_THEY_ARE
+        return Strictness.CERTAIN_ADDRESSES if self._confines(one) else Strictness.ANYBODY
+
+    def _confines(self, one: Treatment) -> bool:
+        """By where requests come from."""
+        protocol = "tcp" if one.kind == "tcp" else "http"
+        inner = self.definitions.middlewares_of(f"{protocol}.services", one.service)
+        return any(self.definitions.confines(f"{protocol}.middlewares", name) for name in (*one.middlewares, *inner))
 
     def _asks(self, one: Treatment) -> bool:
         """By the middlewares on the way, or by those of the service; who is only sent to https gets nothing here."""
-        if not one.tls and self.redirects(one.middlewares):
+        return self._sends_away(one) or self._asks_itself(one)
+
+    def sends_away(self, treatment: Treatment) -> bool:
+        """Whether whoever comes gets nothing here but the way to https, though nobody asks who they are."""
+        return any(self._sends_away(one) and not self._asks_itself(one) for one in treatment.chances)
+
+    def _sends_away(self, one: Treatment) -> bool:
+        return not one.tls and not one.gullible and self.redirects(one.middlewares)
+
+    def _asks_itself(self, one: Treatment) -> bool:
+        if one.tls and not one.passthrough and self.definitions.demands_certificate(one.options):
             return True
-        if one.tls and self.definitions.demands_certificate(one.options):
-            return True
-        kind = "tcp.services" if one.kind == "tcp" else "http.services"
-        return self.asks(one.middlewares) or self._service_asks(kind, one.service, frozenset())
+        if one.kind == "tcp":
+            return False  # no middleware of TCP can ask
+        return self.asks(one.middlewares) or self._service_asks("http.services", one.service, frozenset())
 
     def _service_asks(self, kind: str, name: str, above: frozenset[str]) -> bool:
         """By its own middlewares, or because all those do to which it hands requests on."""

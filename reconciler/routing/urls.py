@@ -30,11 +30,14 @@ class Target(NamedTuple):
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PLAIN = re.compile(r"(/(?:[A-Za-z0-9\-_.~$&+,:;=@][A-Za-z0-9\-_.~$&+,/:;=@]*)?)(?:\?([^\x00-\x1f\x7f]*))?\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 
 
 def read(target: str, release: Release, *, authority_only: bool = False) -> Target:
     """The parts of a target. `authority_only`: of a CONNECT, `host:port`. Raises BadTarget."""
+    if (plain := _PLAIN.match(target)) and not authority_only:
+        return Target(path=plain[1], query=plain[2] or "")
     text = f"http://{target}" if authority_only else target
     if _CONTROL.search(text):
         raise BadTarget("a control character in the target")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote_from_bytes
 
 from reconciler.routing.cubes import Cube
-from reconciler.routing.dimensions import CLIENT, HOST, METHOD, PATH, PROTO, PROTOCOLS, SERVER_NAME
+from reconciler.routing.dimensions import CLIENT, HOST, METHOD, PATH, PROTO, PROTOCOLS, SERVER_NAME, Side
 from reconciler.routing.request import Connection, Request
 from reconciler.routing.urls import ROUTING_PATHS, Release
 
+_CONNECTION, _UPGRADE = Side("header", "Connection"), Side("header", "Upgrade")
 _PATH = "!$&'()*+,;=:@[]/%"  # a routing path has its own escapes, so '%' stays
+_CLEANED = re.compile(r"//|/\.{1,2}(?:/|\Z)")
 _QUERY = "-._~/:@!$'()*,"
 
 
@@ -51,7 +54,11 @@ def _written(host: str) -> str:
 
 @lru_cache(5_000)
 def _target(path: str, release: Release) -> str:
-    return _escaped(path, _PATH if release >= ROUTING_PATHS else "/")
+    if release >= ROUTING_PATHS or path == "*":
+        return _escaped(path, _PATH)
+    if not _CLEANED.search(path):
+        return _escaped(path, "/")
+    return "/" + _escaped(path[1:], "").replace(".", "%2E")  # what is escaped is not cleaned
 
 
 def _escaped(text: str, safe: str) -> str:
@@ -72,6 +79,8 @@ def _headers(cube: Cube) -> Iterator[tuple[str, str]]:
     for side, values in cube.values.items():
         if side.kind == "header" and side != PROTO:
             yield from ((side.key, _bytes(value).decode("latin-1")) for value in values)
+    if cube.values.get(_CONNECTION) and not cube.values.get(_UPGRADE):
+        yield _UPGRADE.key, "any"  # without it Traefik takes Connection away
 
 
 def _upgrade(scheme: str) -> tuple[tuple[str, str], ...]:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from reconciler.routing import oldrules
 from reconciler.routing.grammar import parse
 from reconciler.routing.matchers import Header, HeaderRegexp, Host, Matcher, Path, PathPrefix
 from reconciler.routing.request import Door, Request
 from reconciler.routing.routers import EntryPoint, Router
-from reconciler.routing.rules import matchers
+from reconciler.routing.rules import ParseError, conditions
 
 HOSTS = ("a.test", "b.test", "x.a.test", "y.a.test", "a.lab")
 _HOST_RULES = (
@@ -33,6 +34,14 @@ TRUSTING = (
     EntryPoint(name="web", port=80, door=Door(trust_all=True)),
     EntryPoint(name="secure", port=443, tls=True, middlewares=("m1@file",), door=Door(barred=frozenset("/%"))),
 )
+
+
+def _may_be_old(rule: str) -> bool:
+    """Whether Traefik takes a rule in the syntax of version 2 too."""
+    try:
+        return bool(oldrules.parse(rule))
+    except ParseError:
+        return False
 
 
 class ChangeMaker:
@@ -64,10 +73,10 @@ class ChangeMaker:
         if self._tcp and self._often(0.2):
             return self._tcp_router(number)
         parents = (f"r{self.chance.randrange(4)}@file",) if self._families and number > 3 and self._often(0.4) else ()
-        tls = not parents and self._often(0.25)
+        tls, rule = not parents and self._often(0.25), self.rule()
         return Router(
             name=f"r{number}@file",
-            rule=self.rule(),
+            rule=rule,
             entry_points=() if parents or self._often(0.5) else (self.chance.choice(("web", "secure")),),
             priority=self.chance.choice(_PRIORITIES),
             tls=tls,
@@ -76,7 +85,7 @@ class ChangeMaker:
             middlewares=tuple(f"m{one}@file" for one in range(3) if self._often(0.2)),
             parents=parents,
             changes=("path",) if self._old and self._often(0.1) else (),
-            syntax="v2" if self._old and not tls and self._often(0.1) else "",
+            syntax="v2" if self._old and not tls and self._often(0.1) and _may_be_old(rule) else "",
         )
 
     def _tcp_router(self, number: int) -> Router:
@@ -125,7 +134,7 @@ class ChangeMaker:
 
     def requests(self, routers: Iterable[Router], count: int) -> Iterator[Request]:
         """Of every sort that the rules know of, and of none."""
-        known = [part for router in routers if router.protocol == "http" for part in matchers(parse(router.rule))]
+        known = [part for router in routers if router.protocol == "http" for part in conditions(parse(router.rule))]
         sides = _Sides(known)
         for _ in range(count):
             pick = self.chance.choice

@@ -8,15 +8,18 @@ from dataclasses import replace
 import pytest
 
 from reconciler.routing.changes import Change, Changes, diff
+from reconciler.routing.definitions import Definitions
 from reconciler.routing.request import Door, Request
 from reconciler.routing.revising import RevisedTable, revised
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
-from reconciler.routing.treatments import Definitions, Serving
+from reconciler.routing.treatments import Serving
 from reconciler.routing.wording import as_json, listed, told
 from tests.reconciler.routing.random_changes import DOORS, TRUSTING, ChangeMaker
 
 WEB = (EntryPoint(name="web", port=80),)
+BOTH = (*WEB, EntryPoint(name="websecure", port=443))
+LAN = {"http.middlewares": {"lan": {"ipAllowList": {"sourceRange": ["10.0.0.0/8"]}}}}
 
 
 def router(name: str, rule: str, *middlewares: str, **more: object) -> Router:
@@ -25,7 +28,11 @@ def router(name: str, rule: str, *middlewares: str, **more: object) -> Router:
 
 
 def serving(*routers: Router, doors: Sequence[EntryPoint] = WEB, specs: dict | None = None) -> Serving:
-    return Serving(Table(routers, doors), Definitions(specs), lambda middlewares: "auth" in middlewares)
+    return Serving(Table(routers, doors), Definitions(specs), asks, public=frozenset({"web"}))
+
+
+def asks(middlewares: Sequence[str]) -> bool:
+    return not {"auth", "sso"}.isdisjoint(middlewares)
 
 
 def sentences(before: Serving, after: Serving) -> list[str]:
@@ -148,6 +155,9 @@ def test_a_new_host_is_newly_public_unless_somebody_asks() -> None:
     new = router("new", "Host(`new.lab`)")
     assert only(diff(serving(), serving(new))).newly_public
     assert not only(diff(serving(), serving(replace(new, middlewares=("auth@file",))))).newly_public
+    assert not only(diff(serving(), serving(replace(new, middlewares=("lan@file",)), specs=LAN))).newly_public
+    assert not only(diff(serving(), serving(replace(new, rule="ClientIP(`10.0.0.0/8`)")))).newly_public
+    assert not only(diff(serving(), replace(serving(new), public=frozenset({"websecure"})))).newly_public
 
 
 def test_a_host_is_gone_only_where_nothing_is_left_of_it() -> None:
@@ -173,7 +183,7 @@ def test_a_middleware_that_is_defined_differently_is_a_change_of_treatment() -> 
     change = only(diff(serving(one, specs=specs), serving(one, specs=other)))
     assert (
         told(change) == "`GET http://one.lab/` went to `one` behind `chain`; "
-        "after this it still goes to `one`, with another `chain`."
+        "after this it still goes to `one`, with `chain` changed."
     )
     assert as_json(change)["altered"] == ["chain"]
     assert diff(serving(one, specs=specs), serving(one, specs=specs)).total == 0
@@ -206,7 +216,142 @@ def test_a_plain_catch_all_of_tcp_takes_everything_from_http() -> None:
     tcp = Router(name="vm@file", protocol="tcp", rule="HostSNI(`*`)", service="vm@file", entry_points=("web",))
     lines = sentences(serving(web), serving(web, tcp))
     was = "`GET http://a.lab/` went to `web`"
-    assert f"{was}; after this it is inside a connection that the TCP router `vm` takes." in lines
+    assert f"{was}; after this its connection goes to the TCP router `vm`." in lines
+
+
+def connection(rule: str = "HostSNI(`db.lab`)", *middlewares: str, **more: object) -> Router:
+    given = {"entry_points": ("websecure",), "tls": True} | more
+    return router("db", rule, *middlewares, protocol="tcp", **given)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({}, {"service": "new@file"}, "still go to `db`, and on to `new` instead of `db`"),
+        ({"passthrough": True}, {}, "still go to `db`, where Traefik ends TLS"),
+        ({}, {"passthrough": True}, "still go to `db`, which passes TLS on to the service"),
+        ({}, {"tls_options": "new@file"}, "still go to `db`, with the TLS options `new` instead of `default`"),
+        ({}, {"middlewares": ("lan@file",)}, "still go to `db`, now behind `lan`"),
+        (
+            {"middlewares": ("lan@file",)},
+            {"middlewares": ("few@file",)},
+            "still go to `db`, behind `few` instead of `lan`",
+        ),
+    ],
+)
+def test_what_is_different_about_a_tcp_router_is_told(before: dict, after: dict, words: str) -> None:
+    (line,) = sentences(serving(connection(**before), doors=BOTH), serving(connection(**after), doors=BOTH))
+    assert line.startswith("TLS connections for db.lab went to the TCP router `db`")
+    assert line.endswith(f"; after this they {words}.")
+
+
+def test_a_client_certificate_that_a_tcp_router_asks_for_counts_only_where_traefik_ends_tls() -> None:
+    options = {"tls.options": {"mutual": {"clientAuth": {"clientAuthType": "RequireAndVerifyClientCert"}}}}
+    secure, open_, through = (
+        serving(connection(**more), doors=BOTH, specs=options)
+        for more in ({"tls_options": "mutual@file"}, {}, {"tls_options": "mutual@file", "passthrough": True})
+    )
+    assert only(diff(secure, open_)).authentication_lost
+    assert only(diff(secure, through)).authentication_lost
+    assert not only(diff(through, open_)).authentication_lost
+
+
+def test_what_asks_in_place_of_another_is_told_so_and_is_no_loss() -> None:
+    one = router("one", "Host(`a.lab`)", "auth")
+    for new, words in (
+        (router("one", "Host(`a.lab`)", "sso"), "still goes to `one`, behind `sso` instead of `auth`"),
+        (router("two", "Host(`a.lab`)", "sso", priority=99), "goes to `two` behind `sso` instead of `auth`"),
+    ):
+        change = only(diff(serving(one), serving(one, new) if new.priority else serving(new)))
+        assert told(change) == f"`GET http://a.lab/` went to `one` behind `auth`; after this it {words}."
+        assert not change.authentication_lost
+
+
+def test_what_comes_in_its_place_and_does_not_ask_is_a_loss() -> None:
+    one = router("one", "Host(`a.lab`)", "auth")
+    (line,) = sentences(serving(one), serving(router("one", "Host(`a.lab`)", "gzip")))
+    assert line.endswith(
+        "still goes to `one`, now behind `gzip`, without `auth`. Nobody is asked who they are any more."
+    )
+
+
+def test_a_tie_with_a_router_that_does_not_ask_leaves_it_to_chance() -> None:
+    one, other = router("one", "Host(`a.lab`)", "auth"), router("two", "Host(`A.lab`)")
+    (line,) = sentences(serving(one), serving(one, other))
+    assert line.endswith("as chance has it at every reload. Chance decides whether anybody asks who is there.")
+
+
+def test_middlewares_in_another_order_are_told_in_that_order() -> None:
+    one, other = (router("one", "Host(`a.lab`)", *names) for names in (("auth", "gzip"), ("gzip", "auth")))
+    (line,) = sentences(serving(one), serving(other))
+    assert line.endswith("through its middlewares in another order: `gzip`, then `auth`.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "subject"),
+    [
+        ("Host(`a.lab`) && PathPrefix(`/x`)", "`GET http://a.lab/x`"),
+        ("Host(`a.lab`) || Host(`b.lab`)", "`GET http://a.lab/` (also b.lab)"),
+        (
+            " || ".join(f"Host(`{name}.lab`)" for name in "abcdef"),
+            "`GET http://a.lab/` (also b.lab, c.lab, d.lab and 2 more)",
+        ),
+        ("(Host(`a.lab`) && Path(`/x`)) || (Host(`b.lab`) && Path(`/y`))", "`GET http://a.lab/x` (also b.lab/y)"),
+        ("Host(`*.a.lab`)", "`GET http://*.a.lab/`"),
+        ("HostRegexp(`^a\\.lab$`)", "`GET http://a.lab/`"),
+        ("HostRegexp(`^[a-z]\\.lab$`)", "`GET /` for hosts like a.lab"),
+        ("PathPrefix(`/x`)", "`GET /x` for every host"),
+        ("HostRegexp(`.*`)", "`GET /` for every host"),
+    ],
+)
+def test_requests_are_called_by_hosts_that_rules_name_and_never_by_one_that_was_made_up(
+    rule: str, subject: str
+) -> None:
+    (line,) = sentences(serving(), serving(router("one", rule)))
+    assert line == f"{subject} was answered 404; after this it goes to `one`. Anybody can reach it."
+
+
+def test_a_wildcard_that_takes_a_host_from_another_is_told_by_that_host() -> None:
+    one, wide = router("one", "Host(`a.lab`)", "auth"), router("wide", "Host(`*.lab`)", priority=99)
+    lines = sentences(serving(one), serving(one, wide))
+    assert [line.split(" went")[0].split(" was")[0] for line in lines] == ["`GET http://a.lab/`", "`GET http://*.lab/`"]
+
+
+def test_a_host_with_a_dot_at_its_end_is_told_with_it() -> None:
+    one, rest = router("one", "Host(`a.lab`)", "auth"), router("rest", "HostRegexp(`^.+\\.lab$`)", priority=1)
+    lines = sentences(serving(one, rest), serving(rest))
+    assert lines == [
+        "`GET http://a.lab/` went to `one` behind `auth`; after this it goes to `rest`, without `auth`. "
+        "Nobody is asked who they are any more.",
+        "`GET http://a.lab./` went to `one` behind `auth`; after this it is answered 404.",
+    ]
+
+
+def test_where_others_name_hosts_a_catch_all_is_about_every_other() -> None:
+    one, rest = router("one", "Host(`a.lab`)"), router("rest", "PathPrefix(`/`)", priority=1)
+    (line,) = sentences(serving(one), serving(one, rest))
+    assert line.startswith("`GET /` for every other host was answered 404")
+
+
+def test_what_no_router_takes_is_unknown_where_nobody_sees_all_routers() -> None:
+    blind = (
+        replace(serving(), unseen="it is down"),
+        replace(serving(router("one", "Host(`a.lab`)", "auth")), unseen="it is down"),
+    )
+    assert [told(one) for one in diff(*blind).classes] == [
+        "`GET http://a.lab/` may go to `one` after this; nobody can tell who gets it now: it is down."
+    ]
+    assert [told(one) for one in diff(*reversed(blind)).classes] == [
+        "`GET http://a.lab/` went to `one` behind `auth`; after this nobody can tell who gets it: it is down."
+    ]
+    rest = router("rest", "HostRegexp(`^.+\\.lab$`)", priority=1)
+    below = [
+        replace(serving(*routers), unseen="it is down") for routers in ([router("one", "Host(`a.lab`)"), rest], [rest])
+    ]
+    assert [told(one) for one in diff(*below).classes] == [
+        "`GET http://a.lab./` went to `one`; after this nobody can tell who gets it: it is down.",
+        "`GET http://a.lab/` went to `one`; after this it goes to `rest`.",
+    ]
 
 
 def test_an_old_rule_leaves_a_doubt_and_never_a_guess() -> None:
@@ -214,7 +359,9 @@ def test_an_old_rule_leaves_a_doubt_and_never_a_guess() -> None:
     new = router("new", "Host(`a.lab`)")
     changes = diff(serving(old), serving(old, new))
     assert changes.known == ()
-    assert "may go from somebody to `new`, and nobody can tell: old may take" in told(changes.unknown[0])
+    assert told(changes.unknown[0]).startswith(
+        "Some requests for a.lab at `web` may go to `new` after this; nobody can tell who gets it now: old may take"
+    )
     low = replace(old, priority=1)
     assert not diff(serving(), serving(new)).unknown
     assert diff(serving(low), serving(low, new)).unknown  # what it had until now

@@ -10,13 +10,14 @@ import pytest
 
 from reconciler.routing.certificates import Asked, Certificates
 from reconciler.routing.conflicts import MOST_WITH_ONE, Finding, Findings, check, check_change
+from reconciler.routing.definitions import Definitions
 from reconciler.routing.planes import planes
 from reconciler.routing.reaching import unreached
 from reconciler.routing.revising import revised
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
 from reconciler.routing.ties import Ties
-from reconciler.routing.treatments import Definitions, Serving
+from reconciler.routing.treatments import Serving
 from tests.reconciler.routing.random_changes import DOORS, ChangeMaker
 
 WEB = (EntryPoint(name="web", port=80), EntryPoint(name="websecure", port=443))
@@ -186,6 +187,23 @@ def test_a_rule_that_matches_nothing_is_named_with_the_reason() -> None:
     assert "port" in found[0].message
     contradiction = router("both", "Method(`GET`) && Method(`POST`)")
     assert "contradicts itself" in of_kind(check(table(contradiction)), "never")[0].message
+
+
+def test_a_tcp_router_whose_names_https_routers_claim_is_said_to_be_beaten_not_to_contradict_itself() -> None:
+    https = router("git", "Host(`git.lab`)", entry_points=("websecure",), tls=True)
+    passed = router("vm", "HostSNI(`git.lab`)", protocol="tcp", entry_points=("websecure",), tls=True)
+    never = replace(passed, name="no@file", rule="HostSNI(`a.lab`) && HostSNI(`b.lab`)")
+    found = {one.subject: one for one in check(table(https, passed, never)) if one.kind in ("never", "unreachable")}
+    assert found["vm"].kind == "unreachable" and "HTTP routers with TLS for the same names" in found["vm"].message
+    assert found["no"].kind == "never" and "contradicts itself" in found["no"].message
+
+
+def test_a_tcp_router_below_a_catch_all_that_yields_to_http_is_unreachable() -> None:
+    everywhere = router("web", "PathPrefix(`/`)", entry_points=("websecure",), tls=True)
+    tcp = {"protocol": "tcp", "entry_points": ("websecure",), "tls": True}
+    wide, narrow = router("all", "HostSNI(`*`)", priority=1000, **tcp), router("vm", "HostSNI(`vm.lab`)", **tcp)
+    found = [one.subject for one in check(table(everywhere, wide, narrow)) if one.kind == "unreachable"]
+    assert found == ["all", "vm"]
 
 
 def test_an_opaque_router_is_never_said_to_hide_another() -> None:

@@ -46,6 +46,8 @@ def true_answers(traps: Questions) -> Answers:
 
 def answers(asked: Questions) -> Answers:
     """Everything that the evaluator, as it is now, says to the questions."""
+    request._host_seen.cache_clear()
+    headers._is_host.cache_clear()
     look_once: dict[Request, object] = {}
 
     def seen(one: Request) -> Any:

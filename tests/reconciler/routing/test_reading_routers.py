@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.routing.reading import entry_point, from_api, from_files
-from reconciler.routing.routers import EntryPoint
+from reconciler.routing.reading import entry_point, from_api, from_files, judged, plugins_at_work, reconsidered
+from reconciler.routing.request import Request
+from reconciler.routing.routers import EntryPoint, Router
+from reconciler.routing.table import Table
 
 SERVICES = {"s": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}}
 
@@ -65,6 +67,98 @@ def test_what_other_providers_have_is_trusted_until_it_is_known() -> None:
     assert from_files(spec)[0].disabled == ""
     assert "m@docker" in from_files(spec, others=[])[0].disabled
     assert from_files(spec, others=[("http.middlewares", "m@docker"), ("http.services", "s@docker")])[0].unserved == ""
+
+
+@pytest.mark.parametrize(
+    ("service", "others", "expected"),
+    [
+        ("noop@internal", None, ("", "")),
+        ("noop@internal", [], ("", "")),
+        ("api@internal", None, ("", "")),
+        ("api@internal", [], ("there is no service api@internal", "")),
+        ("ping@internal", None, ("", "whether Traefik was started with ping@internal is not known here")),
+        ("ping@internal", [], ("there is no service ping@internal", "")),
+        ("ping@internal", [("http.services", "ping@internal")], ("", "")),
+        ("nope@internal", None, ("there is no service nope@internal", "")),
+    ],
+)
+def test_what_traefik_makes_itself_is_there_if_it_was_started_so(service: str, others: Any, expected: Any) -> None:
+    found = from_files({"http.routers": {"r": {"rule": "Host(`a`)", "service": service}}}, others=others)[0]
+    assert (found.unserved, found.doubt) == expected
+
+
+def test_a_plugin_is_in_doubt_until_a_router_is_seen_at_work_with_it() -> None:
+    plugged = {"m": {"chain": {"middlewares": ["n"]}}, "n": {"plugin": {"geo": {}}}}
+    assert "the plugin 'geo' of middleware 'n'" in one({"middlewares": ["m"]}, **{"http.middlewares": plugged}).doubt
+    specs = {"http.routers": {"r": {"rule": "Host(`a`)", "service": "noop@internal", "middlewares": ["m"]}}}
+    assert from_files({**specs, "http.middlewares": plugged}, plugins={"geo"})[0].doubt == ""
+
+    def running(status: str) -> dict[str, Any]:
+        middlewares = {f"{name}@file": spec for name, spec in plugged.items()}
+        return {
+            "http.routers": {"r@file": {"status": status, "middlewares": ["m@file"]}},
+            "http.middlewares": middlewares,
+        }
+
+    assert plugins_at_work(running("enabled")) == {"geo"}
+    assert plugins_at_work(running("disabled")) == frozenset()
+
+
+def test_an_entry_point_that_gives_what_is_not_there_serves_nothing() -> None:
+    doors = [EntryPoint(name="web", middlewares=("auth@file",)), EntryPoint(name="other")]
+    routers = from_files({"http.routers": {"r": {"rule": "Host(`a`)", "service": "noop@internal"}}})
+    table = Table(routers, judged(doors, {}))
+    assert table.answer(Request(host="a", entry_point="web")).status == 404
+    assert table.answer(Request(host="a", entry_point="other")).router == "r"
+    assert table.disabled == {}
+    alone = Table(routers, judged(doors[:1], {}))
+    assert alone.disabled == {"r@file": "there is no middleware 'auth'"}
+    plugged = Table(routers, judged(doors, {"http.middlewares": {"auth": {"plugin": {"oidc": {}}}}}))
+    assert "plugin 'oidc'" in plugged.answer(Request(host="a", entry_point="web")).unknown
+
+
+# ── beside others ──
+
+AROUND = {
+    "http.middlewares": {"c@docker": {"chain": {"middlewares": ["auth@file"]}}},
+    "http.services": {
+        "w@docker": {"weighted": {"services": [{"name": "s@file"}]}},
+        "m@docker": {"mirroring": {"service": "plain", "mirrors": [{"name": "f"}]}},
+        "f@docker": {"failover": {"service": "plain", "fallback": "w"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("using", "gone"),
+    [
+        ({"middlewares": ("auth@file",)}, ("http.middlewares", "auth@file")),
+        ({"middlewares": ("c@docker",)}, ("http.middlewares", "auth@file")),
+        ({"service": "s@file"}, ("http.services", "s@file")),
+        ({"service": "w@docker"}, ("http.services", "s@file")),
+        ({"service": "m@docker"}, ("http.services", "s@file")),
+        ({"parents": ("p@file",)}, ("http.routers", "p@file")),
+        ({"tls": True, "tls_options": "strict@file"}, ("tls.options", "strict@file")),
+    ],
+)
+def test_others_serve_nothing_without_what_they_need_of_ours_however_far_away(using: Any, gone: Any) -> None:
+    theirs = Router(**{"name": "r@docker", "rule": "Host(`a`)", "service": "plain@docker", "accepted": True, **using})
+    parent = Router(name="p@file", rule="Host(`a`)")
+    here = [theirs, parent] if theirs.parents else [theirs]
+    assert Table(reconsidered(here, AROUND), DOORS).disabled == {}
+    after = [one for one in reconsidered(here, AROUND, gone=[gone]) if one.name != gone[1]]
+    assert "r@docker" in Table(after, DOORS).disabled
+    other = [(kind, f"x{name}") for kind, name in [gone]]
+    assert reconsidered([theirs], AROUND, gone=other) == [theirs]
+
+
+def test_a_router_that_waits_for_what_comes_may_serve_then() -> None:
+    why = 'middleware "auth@file" does not exist'
+    theirs = Router(name="r@docker", rule="Host(`a`)", service="s@docker", disabled=why)
+    (found,) = reconsidered([theirs], {}, come=[("http.middlewares", "auth@file")])
+    table = Table([found], DOORS)
+    assert table.answer(Request(host="a", entry_point="web")).unknown
+    assert reconsidered([theirs], {}, come=[("http.middlewares", "other@file")]) == [theirs]
 
 
 def test_faults_inside_a_middleware_disable_its_routers() -> None:
@@ -154,3 +248,4 @@ def test_an_entry_point_is_read_with_what_changes_what_rules_see() -> None:
     assert found.as_default and not found.door.sanitize_path and found.door.trust_all
     assert found.door.trusted == ("10.0.0.0/8",)
     assert entry_point({"name": "u", "address": "xxxx/udp"}).udp
+    assert entry_point({"name": "o", "address": ":1", "observability": {"accessLogs": False}}).special

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.routing.rules import (
+from reconciler.routing.matchers import (
     ALPN,
     And,
     ClientIP,
@@ -18,19 +18,13 @@ from reconciler.routing.rules import (
     Node,
     Not,
     Or,
-    ParseError,
     Path,
     PathPrefix,
     PathRegexp,
     Query,
     QueryRegexp,
-    build,
-    build_route_rule,
-    faults,
-    hosts,
-    matchers,
-    parse,
-)  # fmt: skip
+)
+from reconciler.routing.rules import ParseError, build, build_route_rule, conditions, faults, hosts, parse
 
 
 def test_a_rule_is_its_parts() -> None:
@@ -135,7 +129,7 @@ def test_literal_hosts_are_found_but_not_what_is_excluded() -> None:
     node = parse("(Host(`A.test`) || Host(`b.test`) && !Host(`c.test`)) && Path(`/`)")
     assert hosts(node) == {"a.test", "b.test"}
     assert hosts(parse("HostSNI(`x.test`)", "tcp")) == {"x.test"}
-    assert len(list(matchers(node))) == 4
+    assert len(list(conditions(node))) == 4
 
 
 # ── building ─────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +177,7 @@ def test_no_text_makes_more_of_a_route_than_hosts_and_a_path(names: list[str], p
     except ValueError:
         return
     assert len(hosts(node)) <= len(names)
-    assert {type(part) for part in matchers(node)} <= {Host, PathPrefix}
+    assert {type(part) for part in conditions(node)} <= {Host, PathPrefix}
     assert faults(node) == []
 
 

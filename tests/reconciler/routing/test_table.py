@@ -133,6 +133,16 @@ def test_a_rule_of_version_2_that_keeps_to_its_hosts_leaves_others_alone() -> No
     assert asked([old, router("mine", "PathPrefix(`/`)")], "http://P.test/").unknown
 
 
+def test_an_expression_too_large_to_be_checked_is_unknown_not_disabled() -> None:
+    large = router("large", "Host(`a.test`) && PathRegexp(`^(\\PL{1000})?$`)", priority=50)
+    table = Table([large, router("b", "PathPrefix(`/`)")], (WEB, SECURE))
+    assert "too large to be checked" in table.answer(Request.of_url("GET", "http://a.test/")).unknown
+    assert table.answer(Request.of_url("GET", "http://b.test/")).router == "b"
+    assert not table.disabled
+    wrong = router("wrong", "Path(`a`) && PathRegexp(`^(\\PL{1000})?$`)")
+    assert "does not start with" in Table([wrong], (WEB, SECURE)).disabled["wrong@file"]
+
+
 def test_a_rule_that_traefik_takes_and_we_do_not_is_opaque_not_disabled() -> None:
     newer = router("newer", "HostFromTheFuture(`a`)", accepted=True)
     assert "not understood" in asked([newer, router("all", "PathPrefix(`/`)", priority=1)]).unknown

@@ -228,6 +228,42 @@ SCENARIOS: Mapping[str, tuple[Routers, Routers]] = {
         },
         {},
     ),
+    "a rule in the old syntax claims every host that it names": (
+        {"h": over_tls("Host(`a.test`, `B.test`) || !HostHeader(`x.a.test`)", ruleSyntax="v2", middlewares=["nope"])},
+        {"t": over_tls("HostSNIRegexp(`.+`)")},
+    ),
+    "a rule in the old syntax without a host leaves names alone": (
+        {"h": over_tls("HostRegexp(`{any:.+}`)", ruleSyntax="v2", middlewares=["nope"])},
+        {"t": over_tls("HostSNI(`a.test`)"), "u": over_tls("HostSNI(`*`)")},
+    ),
+    "a rule with a matcher that the old syntax lacks is disabled, and claims": (
+        {"h": over_tls("Host(`a.test`) && Header(`A`, `b`)", ruleSyntax="v2"), "g": over_tls("PathPrefix(`/`)")},
+        {"t": over_tls("HostSNIRegexp(`.+`)")},
+    ),
+    "a rule with an argument too many is disabled, and claims": (
+        {"h": over_tls("Host(`a.test`, `b.test`)")},
+        {"t": over_tls("HostSNIRegexp(`.+`)")},
+    ),
+    "only v2 is the old syntax": (
+        {"h": over_tls("Host(`a.test`)", ruleSyntax="V2"), "g": over_tls("Host(`b.test`)", ruleSyntax="v9")},
+        {"t": over_tls("HostSNI(`a.test`, `b.test`)", ruleSyntax="V2"), "u": over_tls("HostSNIRegexp(`.+`)")},
+    ),
+    "a TCP rule in the old syntax leaves alone what it does not name": (
+        {"h": over_tls("PathPrefix(`/`)")},
+        {
+            "t": over_tls("HostSNI(`q.test`, `r.test`)", ruleSyntax="v2", priority=1000),
+            "u": over_tls("HostSNI(`a.test`)"),
+            "v": over_tls("HostSNI(`b.test`, `s.test`)", ruleSyntax="v2", middlewares=["nope"]),
+        },
+    ),
+    "a name in the old syntax without TLS serves nothing": (
+        {"h": without_tls("Host(`a.test`)")},
+        {"t": without_tls("HostSNI(`a.test`, `b.test`)", ruleSyntax="v2")},
+    ),
+    "HTTP's own services are none of TCP's": (
+        {"h": without_tls("Host(`a.test`)")},
+        {"t": without_tls("HostSNI(`*`)", service="noop@internal")},
+    ),
     "a child claims no connections": (
         {
             "p": over_tls("Host(`a.test`)", service=""),

@@ -34,7 +34,8 @@ def table_of(dynamic: Mapping[str, Any]) -> Table:
     def faults(kind: str, spec: Any) -> Iterable[str]:
         return (words for _, words, severity in insides.faults(kind, spec) if severity == "error")
 
-    routers = from_files(by_kind(dynamic), others=[], faults=faults)
+    internal = [("http.services", f"{name}@internal") for name in ("api", "dashboard", "noop")]
+    routers = from_files(by_kind(dynamic), others=internal, faults=faults)
     return Table(routers, ENTRY_POINTS)
 
 

@@ -172,6 +172,8 @@ MATCHES: list[Trap] = [
     Trap("Header(`X-Forwarded-Port`, `x`)", ask(host="a.test:x"), True),
     Trap("Header(`X-Forwarded-Port`, `80`)", ask(host="a.test:"), True),
     Trap("Header(`X-Forwarded-Port`, `80`)", ask(host="[a.test:81]"), True),
+    Trap("Host(`b.test`)", ask("/", None, ("Host", "b.test")), True),
+    Trap("Header(`X-Forwarded-Host`, `b.test`)", ask("/", None, ("Host", "b.test")), True),
     Trap("HeaderRegexp(`X-Forwarded-Host`, `.*`)", ask(host=None), False),
     Trap("Header(`X-Real-Ip`, `127.0.0.2`)", ask("/", "a.test", ("X-Real-Ip", "1.2.3.4"), client_ip="127.0.0.2"), True),
     Trap("HeaderRegexp(`X_Forwarded_For`, `.`)", ask("/", "a.test", ("X_Forwarded_For", "1")), False, ALIASES),
