@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from reconciler import app
 from reconciler.config import Place
-from reconciler.core.target import TargetError
 from reconciler.home import Home
 from reconciler.ports import Disk
 from reconciler.routing import explain, reading
@@ -24,7 +24,8 @@ from reconciler.routing.urls import Release
 from reconciler.session import CommandError
 from reconciler.targets.surroundings import Listing, Surroundings
 from reconciler.traefik import foreign, insides
-from reconciler.traefik.api import ApiError, Runtime, TraefikApi
+from reconciler.traefik.api import ApiError, Runtime
+from reconciler.traefik.consequences import table_of
 from reconciler.traefik.kinds import Named
 from reconciler.world import World
 from state import views
@@ -41,22 +42,64 @@ _LARGEST: Final = 64 * 1024 * 1024  # bytes of one file of a directory that is n
 
 
 @dataclass(frozen=True)
+class Past:
+    """What answers about an earlier moment rest on: our own file as it was `when`, and `ours`, the routers in it.
+
+    `lost` says why others' routers are not considered at all, "" where they are, as they are now.
+    """
+
+    when: str
+    ours: frozenset[str]
+    lost: str = ""
+
+    def others_in(self, answer: Answer) -> list[str]:
+        """The routers of others that have a part in an answer; nobody knows whether they were there then."""
+        named = dict.fromkeys((*filter(None, (answer.router,)), *answer.tied, *answer.candidates))
+        return [name for name in named if name not in self.ours]
+
+    def as_json(self, answer: Answer) -> dict[str, Any]:
+        others = {"others": "not considered", "why": self.lost} if self.lost else {"others": "as they are now"}
+        return {"ours": f"as our file was {self.when}", **others, "others_involved": self.others_in(answer)}
+
+    def lines(self, answer: Answer) -> Iterator[str]:
+        """The same for people."""
+        if self.lost:
+            yield f"this rests on our own file as it was {self.when}, and on nothing else: {self.lost}"
+            return
+        yield f"this rests on our own file as it was {self.when}, and on other files and providers as they are now"
+        if involved := self.others_in(answer):
+            yield f"! nobody recorded whether {', '.join(involved)} served then"
+
+
+@dataclass(frozen=True)
 class Ground:
     """What questions are asked about: a table, what a person should know of it, and why it may know too little.
 
-    With `blind` no answer can be told: something that Traefik reads is not known here.
+    With `blind` no answer can be told: something that Traefik reads is not known here. `past`: of which moment.
     """
 
     table: Table
     notes: tuple[str, ...] = ()
     blind: str = ""
+    past: Past | None = None
 
     def answer(self, question: Asked) -> Answer:
         """Who serves it. Raises UnknownEntryPoint."""
         found = self.table.answer(question.request, question.server_name)
-        if not self.blind:
-            return found
-        return replace(found, router=None, service="", middlewares=(), tied=(), status=None, unknown=self.blind)
+        if unknown := self.blind or self._unseen(found):
+            return replace(found, router=None, service="", middlewares=(), tied=(), status=None, unknown=unknown)
+        return found
+
+    def _unseen(self, found: Answer) -> str:
+        """Why nobody can tell who takes what none of our routers takes."""
+        lost = self.past.lost if self.past else ""
+        is_free = found.status == HTTPStatus.NOT_FOUND and not found.path
+        return f"none of our routers takes it, and what others serve is not known: {lost}" if lost and is_free else ""
+
+    def as_json(self, answer: Answer) -> dict[str, Any]:
+        """An answer for programs, with what it rests on where that is not the present."""
+        rests = {"rests_on": self.past.as_json(answer)} if self.past else {}
+        return {**as_json(answer), **rests}
 
 
 # ── a directory ──────────────────────────────────────────────────────────────────────────────────
@@ -79,8 +122,9 @@ def of_directory(path: Path, doors: Iterable[EntryPoint] | None = None, version:
 
 def _of_listing(listing: Listing, doors: Iterable[EntryPoint] | None, version: Release) -> Ground:
     read = foreign.neighbours(listing.contents, listing.unread, largest=_LARGEST)
-    routers = reading.from_files(_by_kind(read.specs), faults=_faults)
-    found = inferred(routers) if doors is None else list(doors)
+    specs = _by_kind(read.specs)
+    routers = reading.from_files(specs, faults=_faults)
+    found = inferred(routers) if doors is None else reading.judged(doors, specs, faults=_faults)
     poison = [f"{name}: {why}" for name, why in listing.strays.items()]
     poison += [str(problem) for problem in read.problems if problem.severity == "error"]
     notes = tuple(str(problem) for problem in read.problems if problem.severity != "error")
@@ -173,32 +217,18 @@ def place_of(home: Home, instance: str) -> Place:
 
 
 def of_past(world: World, home: Home, at: str, instance: str = "") -> Ground:
-    """What our files said at a revision or a time, as the log has it. Raises CommandError.
+    """What served at a revision or a time: our files as the log has them, everything else as it is now.
 
-    Entry points are those of today; what other files and providers served then nobody recorded.
+    Nobody records what other files and providers serve. Without them an answer would miss every route that is not
+    ours, so those of now are taken, and each answer says so; where Traefik does not tell them, what none of ours
+    takes is unknown. Raises CommandError and TargetError.
     """
     place = place_of(home, instance)
     seq, when = _moment(world, at)
-    applied = views.Applied.empty().fold_all(world.log.read(until=seq))
-    specs: dict[str, dict[str, Any]] = {}
-    for address, spec in applied.base(place.name).items():
-        specs.setdefault(address.kind, {})[address.name] = spec
-    routers = reading.from_files(specs, faults=_faults)
-    doors, version, note = _today(home, place)
-    notes = [f"as Waypost's own file said {when}; what other files and providers served then is not recorded"]
-    return Ground(Table(routers, doors or inferred(routers), release=version), (*notes, *note))
-
-
-def _today(home: Home, place: Place) -> tuple[list[EntryPoint], Release, tuple[str, ...]]:
-    api: TraefikApi | None = None
-    try:
-        api = app.api(home, place)
-        return doors_of(api), release_of(api.version().version) or NEWEST, ()
-    except TargetError as error:
-        return [], NEWEST, (f"entry points are guessed from what routers name: {error}",)
-    finally:
-        if api is not None:
-            api.close()
+    ours = views.Applied.empty().fold_all(world.log.read(until=seq)).base(place.name)
+    observed = world.targets[place.name].observe()
+    names = frozenset(address.name for address in ours if address.kind.endswith(".routers"))
+    return Ground(table_of(place.name, observed, ours), past=Past(when, names, observed.witness))
 
 
 def _moment(world: World, at: str) -> tuple[int, str]:
@@ -252,7 +282,8 @@ def question(method: str, url: str, headers: Iterable[str], client_ip: str, entr
 
 def lines(ground: Ground, answer: Answer, question: Asked) -> Iterator[str]:
     """An answer for people."""
-    return explain.lines(answer, ground.table, question.request)
+    yield from explain.lines(answer, ground.table, question.request)
+    yield from (f"  {line}" for line in (ground.past.lines(answer) if ground.past else ()))
 
 
 # ── many requests ────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +317,7 @@ def _skip(file: Lines) -> None:
 
 def _answered(line: bytes, number: int, ground: Ground) -> tuple[bool, dict[str, Any]]:
     try:
-        return True, as_json(ground.answer(asked(line)))
+        return True, ground.as_json(ground.answer(asked(line)))
     except (BadRequest, UnknownEntryPoint) as error:
         return False, _wrong(number, str(error))
 

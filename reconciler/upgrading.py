@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from reconciler import app, explaining
+from reconciler.core.policy import Guards
 from reconciler.core.target import TargetError
 from reconciler.home import Home
 from reconciler.ports import Disk, SystemClock
 from reconciler.routing import reading
 from reconciler.routing.asking import release_of
-from reconciler.routing.changes import Change
-from reconciler.routing.decide import Found, find
-from reconciler.routing.planes import planes
+from reconciler.routing.changes import Change, Changes, diff
+from reconciler.routing.definitions import Definitions
 from reconciler.routing.request import NEWEST
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving
@@ -26,6 +28,7 @@ from reconciler.routing.wording import told
 from reconciler.targets.shadow import Shadow, ShadowError, ShadowVerdict, find_binary, version_of
 from reconciler.targets.surroundings import Surroundings
 from reconciler.traefik.api import EntryPoint, Runtime
+from reconciler.traefik.exposure import Judge
 
 _MOST: Final = 50
 
@@ -73,8 +76,11 @@ class Preview:
             yield f"  note: {note}"
 
 
-def preview(home: Home, binary: str, instance: str = "") -> Preview:
-    """Try the files of a home's Traefik in another one. Changes nothing. Raises CommandError and TargetError."""
+def preview(home: Home, binary: str, instance: str = "", say: Callable[[str], None] = lambda words: None) -> Preview:
+    """Try the files of a home's Traefik in another one. Changes nothing. Raises CommandError and TargetError.
+
+    `say` is told what is being done, now and then.
+    """
     place = explaining.place_of(home, instance)
     other = find_binary(binary)
     if other is None:
@@ -83,16 +89,18 @@ def preview(home: Home, binary: str, instance: str = "") -> Preview:
         runtime, doors, version = api.rawdata(), api.entry_points(), api.version().version
     then = version_of(other)
     contents = Surroundings(place.name, place.dynamic_dir, Disk()).listing().contents
+    say(f"Traefik {then} reads the files")
     tried = _tried(other, contents, doors)
     before, note = _baseline(home, version, contents, doors, runtime)
-    items = {kind: {name: item.spec for name, item in held.items()} for kind, held in runtime.items.items()}
+    disabled = _disabled(before, tried.runtime)
+    changes = _differing(runtime, disabled, doors, (version, then), say)
     return Preview(
         now=version,
         then=then,
         files=tried.poison,
-        routers=_disabled(before, tried.runtime),
-        requests=tuple(_differing(items, doors, version, then)),
-        notes=(*note, "requests were tried one of each sort, those of file routers also in the program itself"),
+        routers=disabled,
+        requests=changes.known,
+        notes=(*note, *_notes(changes, then)),
     )
 
 
@@ -127,21 +135,34 @@ def _disabled(before: Runtime, after: Runtime) -> dict[str, str]:
     }
 
 
-def _differing(items: reading.Specs, doors: Iterable[EntryPoint], now: str, then: str) -> Iterator[Change]:
-    """A request of each router, as either version chooses it, that the two treat differently."""
+def _differing(
+    runtime: Runtime,
+    disabled: Mapping[str, str],
+    doors: Iterable[EntryPoint],
+    versions: tuple[str, str],
+    say: Callable[[str], None],
+) -> Changes:
+    """Requests of every sort that either version treats differently; what the other disables serves nothing there."""
+    items = {kind: {name: item.spec for name, item in held.items()} for kind, held in runtime.items.items()}
     entry_points = [reading.entry_point(door.options) for door in doors]
     routers = reading.from_api(items, entry_points)
-    releases = release_of(now) or NEWEST, release_of(then) or NEWEST
-    was, will_be = (Serving(Table(routers, entry_points, release=release)) for release in releases)
-    seen = set[tuple[object, ...]]()
-    for serving, release in ((was, releases[0]), (will_be, releases[1])):
-        for place, plane in planes(serving.table).items():
-            for one in plane.claimants:
-                found = find(one.nodes, release=release)
-                if not isinstance(found, Found):
-                    continue
-                request = replace(found.witness, entry_point=place[0], tls=place[1])
-                before, after = was.treatment(request), will_be.treatment(request)
-                if before != after and (place, before, after) not in seen:
-                    seen.add((place, before, after))
-                    yield Change(entry_point=place[0], tls=place[1], before=before, after=after, witness=request)
+    without = [replace(one, disabled=disabled.get(one.name, one.disabled), accepted=False) for one in routers]
+    now, then = (release_of(version) or NEWEST for version in versions)
+    judge = Judge({}, Guards().authentication, items.get("http.middlewares", {}))
+    was = Serving(
+        Table(routers, entry_points, release=now),
+        Definitions(items),
+        partial(judge.asks, ""),
+        partial(judge.redirects, ""),
+    )
+    return diff(was, replace(was, table=Table(without, entry_points, release=then)), progress=say)
+
+
+def _notes(changes: Changes, then: str) -> Iterator[str]:
+    known = release_of(then)
+    if known is None or known > NEWEST:
+        newest = ".".join(map(str, NEWEST))
+        yield f"Traefik {then} is newer than all that Waypost knows: requests were judged as {newest} treats them"
+    yield f"Traefik {then} itself loaded the files; no request was sent: what becomes of them was worked out"
+    for why, count in Counter(change.unknown for change in changes.unknown if change.region).items():
+        yield f"nobody can tell of {count} sorts of requests: {why}"

@@ -18,7 +18,6 @@ from state.model import Address
 __all__ = ["Evidence", "Finding", "audit"]
 
 _PARTS: Final = ("http.services", "http.middlewares", "tcp.services", "tcp.middlewares", "udp.services")
-_ADDED: Final = frozenset({"status", "usedBy", "error", "serverStatus", "type", "name", "provider"})
 _MOST_COMPARED: Final = 1000  # names; a slip of the pen is looked for among no more
 _UNLISTED: Final = frozenset({"http.serversTransports", "tcp.serversTransports", "tls.options"})
 
@@ -104,8 +103,7 @@ def _unusable(kind: str, name: str, item: Item, words: str) -> Finding:
 
 def _shape_faults(kind: str, name: str, item: Item) -> Iterator[str]:
     """What is wrong with something unused in itself, whatever it refers to."""
-    spec = {key: value for key, value in item.spec.items() if key not in _ADDED}
-    plain = name.rpartition("@")[0]
+    spec, plain = item.written, name.rpartition("@")[0]
     trusted = {(one.kind, one.name.removesuffix("@file")): "elsewhere" for one in references(kind, spec)}
     trusted.pop((kind, plain), None)
     live = validate.LiveNames(foreign_files=trusted)

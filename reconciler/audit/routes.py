@@ -10,12 +10,13 @@ from reconciler.audit.evidence import Evidence, Finding
 from reconciler.routing import conflicts, reading
 from reconciler.routing.asking import release_of
 from reconciler.routing.certificates import Certificates
+from reconciler.routing.definitions import Definitions
 from reconciler.routing.findings import Finding as RouteFinding
 from reconciler.routing.grammar import ParseError, parse
 from reconciler.routing.reaching import falls
 from reconciler.routing.request import NEWEST
 from reconciler.routing.table import Table
-from reconciler.routing.treatments import Definitions, Serving
+from reconciler.routing.treatments import Serving
 from reconciler.routing.wording import shown_request
 from reconciler.traefik.api import EntryPoint
 from reconciler.traefik.consequences import certificate_asked

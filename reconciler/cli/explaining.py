@@ -22,7 +22,7 @@ from reconciler.session import CommandError
 @click.argument("method", required=False)
 @click.argument("url", required=False)
 @click.option("-H", "--header", "headers", multiple=True, metavar="'K: V'", help="A header; may be given again.")
-@click.option("--at", default="", metavar="TIME-or-REV", help="As it was at a time (UTC) or at a revision.")
+@click.option("--at", default="", metavar="TIME-or-REV", help="With our files of a time (UTC) or a revision.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="Whom the request comes from.")
 @click.option("--entrypoint", default="", metavar="NAME", help="Where it arrives; default: by port and scheme.")
 @click.option("--target", default="", metavar="NAME", help="Which Traefik of the home; default: the first.")
@@ -59,6 +59,9 @@ def explain(
     for none) and "tls": true or false. "sni" is the server name of the TLS handshake, by default the host. Each
     line gets one JSON line, in order; blank lines get none. A line that is no request gets {"line", "error"}, the
     others are answered all the same, and the exit code is 1.
+
+    --at asks about our own files as the log has them. What other files and providers served then nobody recorded:
+    they are taken as they are now, and each answer says so, and which of them it hangs on.
 
     After the port of an entry point may follow :tls, :default, :redirect=NAME, :middleware=NAME, :trusted=RANGE,
     :insecure and :unsanitized. Without --entrypoints those that routers name are taken: web or http at port 80,
@@ -109,7 +112,7 @@ def _ground(
 def _one(ground: explaining.Ground, question: explaining.Asked, as_json: bool) -> None:
     answer = ground.answer(question)
     if as_json:
-        return print_json(explaining.as_json(answer))
+        return print_json(ground.as_json(answer))
     for line in explaining.lines(ground, answer, question):
         click.echo(line)
     return None

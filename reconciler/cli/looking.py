@@ -9,7 +9,7 @@ import click
 
 from reconciler import telling
 from reconciler.cli.group import as_json, session, the_home, waypost
-from reconciler.cli.printing import plan_code, print_json, print_plan, print_said
+from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said
 from reconciler.home import Home
 from reconciler.session import CommandError
 from state.model import Address
@@ -41,7 +41,7 @@ def plan(context: click.Context, ref: str, binary: str, target: str, as_json: bo
 def _upgrade(home: Home, binary: str, target: str, as_json: bool) -> None:
     from reconciler import upgrading
 
-    made = upgrading.preview(home, binary, target)
+    made = upgrading.preview(home, binary, target, on_the_way(as_json=True))
     if as_json:
         print_json(made.as_json())
     else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from deepdiff import DeepDiff
+from typing import TYPE_CHECKING, Any
 
 from state.model import Spec
+
+if TYPE_CHECKING:
+    from deepdiff import DeepDiff
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def explain(old: Spec, new: Spec) -> list[FieldChange]:
         return []
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
         return [FieldChange("", old, new)]
+    from deepdiff import DeepDiff  # as large as all of our own code, and needed only where something differs
+
     return sorted(_changes(DeepDiff(old, new, view="tree", verbose_level=2)), key=lambda change: change.path)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
-from reconciler.core.effects import Effect, Effects
-from reconciler.core.plan import ABSENT, Change, Loss, Refusal
+from reconciler.core.effects import Effect, Effects, LetIn, Reached
+from reconciler.core.plan import ABSENT, Change, Loss, Refusal, side_hash
 from reconciler.core.policy import Policy
+from state.model import digest
 
 Level = Literal["allowed", "shown", "consent"]
 
@@ -23,13 +25,27 @@ def losses(
     found = [
         *_hostnames(effects, policy),
         *_opened(ordinary),
-        *_exposed(ordinary, policy),
-        *(_reached(one.host, one.route, one.entry_point) for one in effects.reached),
+        *_let_in(effects.let_in),
+        *_exposed(ordinary, effects.reached, policy),
         *_protected(changes, policy, needed),
         *_taken(ordinary, policy),
+        *_taken_over(effects),
         *_last(instance, effects),
     ]
-    return list({loss.key: loss for loss in reversed(found)}.values())[::-1]
+    return _once(found)
+
+
+def _once(found: Iterable[Loss]) -> list[Loss]:
+    """What is told in the same words is one loss, with all that causes it."""
+    told: dict[str, list[Loss]] = {}
+    for loss in found:
+        told.setdefault(replace(loss, stake="").key, []).append(loss)
+    return [replace(alike[0], stake=_together_at_stake(alike)) for alike in told.values()]
+
+
+def _together_at_stake(alike: Iterable[Loss]) -> str:
+    stakes = sorted({loss.stake for loss in alike})
+    return digest(stakes) if len(stakes) > 1 else stakes[0]
 
 
 def emptied(instance: str, before: Collection[object], after: Collection[object]) -> list[Loss]:
@@ -65,14 +81,20 @@ def _agreed(loss: Loss, shown: Collection[str], strict: bool) -> bool:
 
 
 def _hostnames(effects: Effects, policy: Policy) -> Iterator[Loss]:
-    opened = {effect.host for effect in effects.all if _opens(effect)}
+    opened = _opened_hosts(effects)
     names = {one.host for one in effects.gone}
     lately = [host for host in effects.lately if host not in names]
     level: Level = "allowed" if _within(len(names) + len(lately), effects.hosts + len(lately), policy) else "shown"
     why = f"after {', '.join(lately)} went since somebody last looked" if lately and level == "shown" else ""
     for one in effects.gone:
         if one.host not in opened:  # that such a host lost its route is only how
-            yield Loss(guard="hostnames", address=one.route, lost=one.told, level=level, why=why)
+            # The limits are for one's own routes: nobody asked for those of others to go.
+            counts: Level = "shown" if one.theirs else level
+            yield Loss(guard="hostnames", address=one.route, lost=one.told, level=counts, why=why, stake=one.stake)
+
+
+def _opened_hosts(effects: Effects) -> set[str]:
+    return {host for effect in effects.all if _opens(effect) for host in effect.hosts}
 
 
 def _within(gone: int, served: int, policy: Policy) -> bool:
@@ -98,11 +120,19 @@ def _opened(effects: Iterable[Effect]) -> Iterator[Loss]:
     for effect in filter(_opens, effects):
         asked = effect.before.routes[0]
         if effect.unknown:
-            what = effect.host or "some of what it answers for"
-            lost = f"{what} may answer without authentication; nobody can tell: {effect.unknown}"
+            lost = f"{effect.host} may answer without authentication; nobody can tell: {effect.unknown}"
         else:
             lost = f"{effect.host} would answer without authentication, through {_together(effect.after.routes)}"
-        yield Loss(guard="authentication", address=asked, lost=lost, level="shown", why=f"as for {effect.told}")
+        yield Loss(
+            guard="authentication", address=asked, lost=lost, level="shown", hosts=effect.hosts[1:], stake=effect.stake
+        )
+
+
+def _let_in(found: Iterable[LetIn]) -> Iterator[Loss]:
+    for one in found:
+        yield Loss(
+            guard="authentication", address=one.address, lost=one.told, level="shown", hosts=one.hosts, stake=one.stake
+        )
 
 
 def _together(routes: Iterable[str]) -> str:
@@ -112,17 +142,24 @@ def _together(routes: Iterable[str]) -> str:
 # ── what the internet reaches, and what repairs everything else ──────────────────────────────────
 
 
-def _exposed(effects: Iterable[Effect], policy: Policy) -> Iterator[Loss]:
-    """What nobody answered for at a public entry point, and somebody will."""
-    public = frozenset(policy.guards.public_entry_points)
+def _exposed(effects: Iterable[Effect], reached: Iterable[Reached], policy: Policy) -> Iterator[Loss]:
+    """What the internet did not reach, and will; a host of which some path is told is not told once more."""
+    public, told = frozenset(policy.guards.public_entry_points), set[tuple[str, str]]()
     for effect in effects:
-        if effect.entry_point in public and not effect.before.routes and effect.after.routes and effect.before.known:
-            yield _reached(effect.host, effect.after.routes[0], effect.entry_point)
+        if effect.entry_point in public and effect.exposed:
+            route = effect.after.routes[0]
+            told.update((effect.entry_point, key) for host in effect.exposed for key in (host.partition("/")[0], route))
+            for host in effect.exposed:
+                yield _reached(host, route, effect.entry_point, "would", effect.stake)
+    for one in reached:
+        by_name = " " not in one.host
+        if (one.entry_point, one.host if by_name else one.route) not in told:
+            yield _reached(one.host, one.route, one.entry_point, "would" if one.certain else "may", one.stake)
 
 
-def _reached(host: str, route: str, entry_point: str) -> Loss:
-    lost = f"{host} would newly be reachable on the public entry point {entry_point}"
-    return Loss(guard="exposure", address=route, lost=lost, level="shown")
+def _reached(host: str, route: str, entry_point: str, certainty: str, stake: str) -> Loss:
+    lost = f"{host} {certainty} newly be reachable on the public entry point {entry_point}"
+    return Loss(guard="exposure", address=route, lost=lost, level="shown", stake=stake)
 
 
 def _protected(changes: Iterable[Change], policy: Policy, needed: Collection[str]) -> Iterator[Loss]:
@@ -130,12 +167,13 @@ def _protected(changes: Iterable[Change], policy: Policy, needed: Collection[str
         address = str(change.address)
         if change.action not in ("update", "delete"):
             continue
-        what = "removed" if change.want is ABSENT else "changed"
+        what, stake = "removed" if change.want is ABSENT else "changed", side_hash(change.want)
         if policy.protects(address):
-            yield Loss(guard="protected", address=address, lost=f"it is protected and would be {what}", level="consent")
+            lost = f"it is protected and would be {what}"
+            yield Loss(guard="protected", address=address, lost=lost, level="consent", stake=stake)
         elif address in needed:
             lost = f"something protected needs it, and it would be {what}"
-            yield Loss(guard="protected", address=address, lost=lost, level="consent")
+            yield Loss(guard="protected", address=address, lost=lost, level="consent", stake=stake)
 
 
 def _taken(effects: Iterable[Effect], policy: Policy) -> Iterator[Loss]:
@@ -145,8 +183,19 @@ def _taken(effects: Iterable[Effect], policy: Policy) -> Iterator[Loss]:
             for taker in effect.after.routes:
                 if taker not in effect.before.routes:
                     lost = f"it may answer for {effect.host} in place of {route}, which is protected"
-                    yield Loss(guard="protected", address=taker, lost=lost, level="consent")
+                    yield Loss(guard="protected", address=taker, lost=lost, level="consent", stake=effect.stake)
             if not effect.after.routes:
                 rest = f"nobody can tell who would: {effect.unknown}" if effect.unknown else "nobody would"
                 lost = f"it is protected, and would no longer answer for {effect.host} as it does; {rest}"
-                yield Loss(guard="protected", address=route, lost=lost, level="consent")
+                yield Loss(guard="protected", address=route, lost=lost, level="consent", stake=effect.stake)
+
+
+def _taken_over(effects: Effects) -> Iterator[Loss]:
+    opened = _opened_hosts(effects)
+    for one in effects.taken:
+        if opened.issuperset(one.hosts):
+            continue  # that nobody asks any more is told as such
+        address, other = (one.winner, one.loser) if one.by_ours else (one.loser, one.winner)
+        does = f"take all requests of {other}, which is somebody else's" if one.by_ours else f"lose all to {other}"
+        lost = f"it would {does}: {one.told}"
+        yield Loss(guard="takeover", address=address, lost=lost, level="shown", hosts=one.hosts, stake=one.stake)

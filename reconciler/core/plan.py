@@ -8,7 +8,9 @@ from typing import Any, Final, Literal
 
 from reconciler.core.diff import within
 from reconciler.core.effects import Effect
-from state.model import Address, Problem, Snapshot, Spec, canonical, digest
+from reconciler.core.snapshots import Kept, changed, unlike
+from reconciler.core.snapshots import same as same
+from state.model import Address, Problem, Snapshot, Spec, digest
 
 Action = Literal["create", "update", "delete", "restore"]
 Verdict = Literal["change", "same", "drift", "adopted", "conflict", "foreign"]
@@ -32,13 +34,6 @@ def judge(base: Side, want: Side, live: Side) -> Verdict:
     if same(base, want):
         return "foreign" if base is ABSENT else "drift"
     return "change" if same(base, live) else "conflict"
-
-
-def same(one: Side, other: Side) -> bool:
-    """Equal as JSON: Python alone would let true equal 1, and 1 equal 1.0."""
-    if one is other:
-        return True
-    return one == other and canonical(one) == canonical(other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +74,9 @@ class Loss:
 
     `level`: "allowed" is within the policy's limits; "shown" must have stood in a plan that a reviewer saw;
     "consent" needs a person's word on this exact plan. `why` is what makes the level, where that needs telling; it
-    is no part of the key, for it may change while the loss stays the same.
+    is no part of the key, for it may change while the loss stays the same. `hosts` are all others that are
+    meant, where `lost` may only count them, and `stake` is a digest of all that causes the loss: they are part of the
+    key, for who agrees agrees to these.
     """
 
     guard: str
@@ -87,10 +84,12 @@ class Loss:
     lost: str
     level: Literal["allowed", "shown", "consent"]
     why: str = ""
+    hosts: tuple[str, ...] = ()
+    stake: str = ""
 
     @property
     def key(self) -> str:
-        return digest([self.guard, self.address, self.lost])
+        return digest([self.guard, self.address, self.lost, *self.hosts, self.stake])
 
     def __str__(self) -> str:
         return f"{self.guard}: {self.address}: {self.told}"
@@ -205,8 +204,12 @@ def make_plan(
     *,
     answers: Answers | None = None,
     scoped: bool = False,
+    settled: Settled | None = None,
 ) -> Plan:
-    """Compare three snapshots. `scoped` looks only at the fields that base or want mention (servers add their own)."""
+    """Compare three snapshots. `scoped` looks only at the fields that base or want mention (servers add their own).
+
+    `settled` remembers what was the same, from one plan to the next.
+    """
     answers = answers or Answers()
     sorted_out: dict[str, list[Any]] = {
         "change": [],
@@ -215,7 +218,7 @@ def make_plan(
         "conflict": [],
         "quarantined": [],
     }
-    for difference in _differences(base, want, live, scoped):
+    for difference in _differences(base, want, live, scoped, settled or Settled()):
         kind, item = _sort_out(difference, answers)
         sorted_out.setdefault(kind, []).append(item)
     return Plan(
@@ -228,17 +231,37 @@ def make_plan(
     )
 
 
-def _differences(base: Snapshot, want: Snapshot, live: Snapshot, scoped: bool) -> Iterable[Difference]:
+def _differences(
+    base: Snapshot, want: Snapshot, live: Snapshot, scoped: bool, settled: Settled
+) -> Iterable[Difference]:
     # What stands equal on all three sides is dropped before sorting: cost follows what changed.
-    touched = {
-        a for a, spec in want.items() if not (a in base and a in live and same(base[a], spec) and same(spec, live[a]))
-    }
-    touched |= base.keys() - want.keys()
-    for address in sorted(touched):
+    for address in sorted(settled.differing(base, want, live)):
         one, two, three = (side.get(address, ABSENT) for side in (base, want, live))
         if scoped and three is not ABSENT:
             three = within(three, one, two)
         yield Difference(address=address, base=one, want=two, live=three)
+
+
+class Settled:
+    """Remembers the three sides compared last, and where they differed: what is as it was needs no second look."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Snapshot, Snapshot, Snapshot, frozenset[Address]] = ({}, {}, {}, frozenset())
+
+    def differing(self, base: Snapshot, want: Snapshot, live: Snapshot) -> frozenset[Address]:
+        """The addresses of what base or want has and that is not the same on all three sides."""
+        *before, still = self._last
+        sides = base, want, live
+        moved = frozenset().union(*(unlike(one, was) for one, was in zip(sides, before, strict=True)))
+        found = frozenset(one for one in moved | still if _differs(*(side.get(one, ABSENT) for side in sides)))
+        self._last = base, want, live, found
+        return found
+
+
+def _differs(base: Side, want: Side, live: Side) -> bool:
+    if base is ABSENT and want is ABSENT:
+        return False  # somebody else's
+    return not (same(base, want) and same(want, live))
 
 
 def _sort_out(difference: Difference, answers: Answers) -> tuple[str, Difference]:
@@ -278,12 +301,8 @@ def side_hash(side: Side) -> str:
     return "" if side is ABSENT else digest(side)
 
 
-def outcome(live: Snapshot, changes: Iterable[Change]) -> dict[Address, Spec]:
+def outcome(live: Snapshot, changes: Iterable[Change]) -> Kept:
     """What will be live once the changes are made: hand edits that nobody decided on stay as they are."""
-    after = dict(live)
-    for change in changes:
-        if change.want is ABSENT:
-            after.pop(change.address, None)
-        else:
-            after[change.address] = change.want
-    return after
+    wanted = {change.address: change.want for change in changes}
+    gone = frozenset(address for address, want in wanted.items() if want is ABSENT)
+    return changed(live, {address: want for address, want in wanted.items() if address not in gone}, gone)

@@ -87,6 +87,22 @@ class Proposals(_Part):
     close_after: Interval = "14d"
 
 
+class BackupPolicy(_Part):
+    """Scheduled backups: when, how many are kept, and how old the last good one may be before a person is told."""
+
+    every: Schedule = "1d"
+    keep: int = Field(default=14, ge=1)
+    alert_after: Interval = "3d"
+
+
+class LogPolicy(_Part):
+    """How long events stay in the live log, and how many, before they are sealed; how long mere looks are kept."""
+
+    live: Interval = "90d"
+    live_events: int = Field(default=100_000, ge=2_000)
+    reads: Interval = "30d"
+
+
 class Policy(_Part):
     """What a home's owner allows. Read from the last applied revision, never from the commit being judged."""
 
@@ -102,6 +118,8 @@ class Policy(_Part):
         "*/*/*waypost*",
     )
     proposals: Proposals = Proposals()
+    backups: BackupPolicy = BackupPolicy()
+    log: LogPolicy = LogPolicy()
 
     def protects(self, address: str) -> bool:
         """Is this resource held whenever a plan touches it? Spelling it in capitals changes nothing."""

@@ -43,6 +43,8 @@ class Observation:
     version: str = ""
     served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # kind -> name -> what the target says
     doors: tuple[Mapping[str, Any], ...] = ()  # where it listens, in its own words
+    beside: Mapping[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
+    """Kind and name -> what others' files hold under it, the one first that is read first."""
     precedence: tuple[str, ...] = ()  # which of its sources come first, where it is set
 
 
@@ -110,6 +112,13 @@ class Target(Protocol):
 
     def observe(self) -> Observation:
         """Look; change nothing. Raises TargetError where even our own part cannot be read."""
+        ...
+
+    def unmoved(self, seen: Observation) -> bool:
+        """Whether all still stands as `observe` saw it then, as far as a glance tells. Never raises.
+
+        False where something moved or was amiss, and where that look is so old that a glance is not enough.
+        """
         ...
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:

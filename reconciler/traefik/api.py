@@ -11,7 +11,7 @@ import ssl
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -43,13 +43,20 @@ class ApiError(TargetError):
     """Traefik's API did not answer, or not in a way that Traefik's API answers."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+_ADDED: Final = frozenset({"status", "error", "usedBy", "using", "serverStatus", "type", "name", "provider"})
+
+
+class Item(NamedTuple):
     """One router, service or middleware as the API lists it; `spec` is the whole of it."""
 
     status: str  # "enabled", "warning", "disabled"; "" where the API gives none
     errors: tuple[str, ...]
     spec: Mapping[str, Any]
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The spec as its owner wrote it, as far as Traefik tells: without what the API adds."""
+        return {key: value for key, value in self.spec.items() if key not in _ADDED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -334,12 +341,9 @@ def _items(section: Any, name: str) -> dict[str, Item]:
 
 def item(spec: Json) -> Item:
     """One listed thing as an Item."""
-    errors = spec.get("error") or spec.get("err") or []
-    return Item(
-        status=str(spec.get("status", "")),
-        errors=tuple(map(str, errors)) if isinstance(errors, list) else (str(errors),),
-        spec=spec,
-    )
+    errors = spec.get("error") or spec.get("err") or ()
+    told = tuple(map(str, errors)) if isinstance(errors, list | tuple) else (str(errors),)
+    return Item(str(spec.get("status", "")), told, spec)
 
 
 def _static_configuration(archive: bytes, url: str) -> Json:

@@ -1,18 +1,26 @@
-"""Which middlewares ask who is there, and what protected resources need. Pure."""
+"""Which middlewares ask who is there, what the internet newly reaches, what protected resources need. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from reconciler.routing.gates import Gate
+from reconciler.routing.hosting import treatments_for
+from reconciler.routing.planes import Place
+from reconciler.routing.sorts import Change
+from reconciler.routing.treatments import Serving, Strictness
 from reconciler.traefik import references
 from reconciler.traefik.references import at, listed
 from state.model import Address, Snapshot, Spec
 
 AUTHENTICATING = frozenset({"basicauth", "digestauth", "forwardauth"})
 _MIDDLEWARES = "http.middlewares"
+_CONFINING = frozenset({"ipallowlist", "ipwhitelist"})
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 Foreign = Mapping[str, Mapping[str, Any]]
 """Middlewares of others: `name@provider` -> its spec, as far as somebody can see into it."""
@@ -42,8 +50,32 @@ class Judge:
 
     def redirects(self, instance: str, names: Sequence[str]) -> bool:
         """Whether these middlewares send every request that comes without TLS to https."""
-        specs = (self._spec(instance, name.partition("@")[0], name.partition("@")[2] or "file") for name in names)
-        return any(str(at(_lowered(spec).get("redirectscheme"), "scheme")).lower() == "https" for spec in specs)
+        return any(_leads_to_tls(_lowered(spec)) for _, spec in self._links(instance, names))
+
+    def gates(self, instance: str, names: Sequence[str]) -> tuple[Gate, ...]:
+        """What of these middlewares decides who may come in; what speaks for others counts before who is asked."""
+        found: list[Gate] = []
+        for name, spec in self._links(instance, names):
+            lowered = _lowered(spec)
+            asking = {kind: value for kind, value in lowered.items() if kind in AUTHENTICATING | _CONFINING}
+            said = _said_for_others(lowered)
+            if asking or self.asks(instance, [name]):
+                found.append(Gate(name.removesuffix("@file"), _MIDDLEWARES, asking or lowered or {"named": name}))
+            elif said:
+                found.append(Gate(name.removesuffix("@file"), _MIDDLEWARES, said, speaks=True))
+        asked = max((number for number, one in enumerate(found) if not one.speaks), default=-1)
+        return tuple(found[: asked + 1])
+
+    def _links(
+        self, instance: str, names: Iterable[str], provider: str = "file", above: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[str, Spec]]:
+        """Middlewares in the order in which requests pass them, those of a chain in its place, by qualified name."""
+        for name in names:
+            plain, _, named = name.partition("@")
+            whole = f"{plain}@{named or provider}"
+            spec = self._spec(instance, plain, named or provider)
+            links = [] if whole in above else list(_chain(spec))
+            yield from self._links(instance, links, named or provider, above | {whole}) if links else ((whole, spec),)
 
     def _authenticates(self, instance: str, name: str, provider: str, seen: frozenset[str]) -> bool:
         """`provider` is where a name without one is looked up: whoever refers to it looks at home."""
@@ -70,9 +102,61 @@ class Judge:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
 
+def _leads_to_tls(lowered: Mapping[str, Any]) -> bool:
+    if str(at(lowered.get("redirectscheme"), "scheme")).lower() == "https":
+        return True
+    by_pattern = lowered.get("redirectregex")
+    everything = re.sub(r"[\^$()]", "", str(at(by_pattern, "regex"))) in ("http://.*", "http://.+", ".*", "http:")
+    return everything and str(at(by_pattern, "replacement")).lower().startswith("https://")
+
+
+def _said_for_others(lowered: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers with credentials that a middleware adds to requests, whoever they come from."""
+    added = at(lowered.get("headers"), "customRequestHeaders")
+    pairs = added.items() if isinstance(added, Mapping) else ()
+    return {str(name).lower(): value for name, value in pairs if str(name).lower() in _CREDENTIALS and value}
+
+
 def _lowered(spec: Spec) -> dict[str, Any]:
     return {str(key).lower(): value for key, value in spec.items()} if isinstance(spec, Mapping) else {}
 
 
 def _chain(spec: Spec) -> Iterator[str]:
     yield from map(str, listed(spec, "chain", "middlewares"))
+
+
+# ── what the internet newly reaches ──────────────────────────────────────────────────────────────
+
+
+def exposed(change: Change, was: Serving, will_be: Serving) -> Iterator[str]:
+    """The hosts and paths of a change to which the internet gets a way that it did not have.
+
+    A path that nobody answered for counts, with one exception: its host is named by a router that answers there
+    already, and it takes no less to get to the new path than it takes to get to any other of the host. Then the
+    internet finds another page of what it knows, which is no loss; where other paths ask who is there, or let in
+    certain addresses only, and the new one does not, somebody may have forgotten that.
+    """
+    before, after, place = change.before, change.after, (change.entry_point, change.tls)
+    if change.entry_point not in will_be.public or change.unknown or not (before and after):
+        return
+    if not before.served and after.served:
+        taken = will_be.strictness(after)
+        strictest: dict[str, Strictness | None] = {}
+        for shown in change.hosts:
+            host = shown.partition("/")[0]
+            if host not in strictest:
+                strictest[host] = _strictest(was, host, place)
+            known = strictest[host]
+            if known is None or taken < known:
+                yield shown
+
+
+def _strictest(serving: Serving, host: str, place: Place) -> Strictness | None:
+    """What it takes to get to the best kept path of a host; None where nobody answers for it, or nobody can tell."""
+    found = treatments_for(serving, host, place) if host and " " not in host else None
+    if found is None:
+        return None
+    treatments = list(found)
+    if any(one.kind == "unknown" for one in treatments):
+        return None
+    return max((serving.strictness(one) for one in treatments if one.served), default=None)

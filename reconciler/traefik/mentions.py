@@ -7,21 +7,65 @@ from typing import Any
 
 from state.model import Address, Snapshot, Spec
 
+_NOBODY: frozenset[Address] = frozenset()
+
 
 def users(of: Collection[Address], live: Snapshot) -> set[Address]:
     """These and all that refers to them, directly or not."""
-    found: dict[Address, list[Address]] = {}
-    names = _by_name({*live, *of})
-    for address, spec in live.items():
-        for referred in _references(spec, names):
-            found.setdefault(referred, []).append(address)
-    return _closure(of, lambda address: found.get(address, ()))
+    return Mentions(live).users(of)
 
 
 def used(starts: Iterable[Address], live: Snapshot) -> set[Address]:
     """These and all that they refer to, directly or not."""
-    names = _by_name(live)
-    return _closure(starts, lambda address: _references(live.get(address), names))
+    return Mentions(live).used(starts)
+
+
+class Mentions:
+    """Who mentions whom in a snapshot. `follow` goes on to another one, at the cost of what differs."""
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self._snapshot: Snapshot = {}
+        self._named: dict[str, set[Address]] = {}
+        self._mentioning: dict[str, set[Address]] = {}
+        if snapshot:
+            self.follow(snapshot, snapshot)
+
+    def follow(self, snapshot: Snapshot, changed: Iterable[Address]) -> None:
+        """Go on to that snapshot, which differs from the last one in no other addresses than these."""
+        for address in changed:
+            self._forget(address)
+            if address in snapshot:
+                self._learn(address, snapshot[address])
+        self._snapshot = snapshot
+
+    def users(self, of: Iterable[Address]) -> set[Address]:
+        """These and all that refers to them, directly or not."""
+        return _closure(of, lambda address: self._mentioning.get(address.name, _NOBODY))
+
+    def used(self, starts: Iterable[Address]) -> set[Address]:
+        """These and all that they refer to, directly or not."""
+        return _closure(starts, self._references)
+
+    def _references(self, address: Address) -> Iterator[Address]:
+        for name in _names(self._snapshot.get(address)):
+            yield from self._named.get(name, _NOBODY)
+
+    def _learn(self, address: Address, spec: Spec) -> None:
+        self._named.setdefault(address.name, set()).add(address)
+        for name in _names(spec):
+            self._mentioning.setdefault(name, set()).add(address)
+
+    def _forget(self, address: Address) -> None:
+        if address in self._snapshot:
+            _drop(self._named, address.name, address)
+            for name in _names(self._snapshot[address]):
+                _drop(self._mentioning, name, address)
+
+
+def _drop(table: dict[str, set[Address]], name: str, address: Address) -> None:
+    table[name].discard(address)
+    if not table[name]:
+        del table[name]
 
 
 def _closure(starts: Iterable[Address], following: Callable[[Address], Iterable[Address]]) -> set[Address]:
@@ -35,17 +79,9 @@ def _closure(starts: Iterable[Address], following: Callable[[Address], Iterable[
     return found
 
 
-def _by_name(addresses: Iterable[Address]) -> dict[str, list[Address]]:
-    names: dict[str, list[Address]] = {}
-    for address in addresses:
-        names.setdefault(address.name, []).append(address)
-    return names
-
-
-def _references(spec: Spec, names: Mapping[str, list[Address]]) -> Iterator[Address]:
-    """Any text that is the name of a known resource counts as a reference: rather one too many."""
-    for text in _texts(spec):
-        yield from names.get(text.removesuffix("@file"), ())
+def _names(spec: Spec) -> frozenset[str]:
+    """Every text of a spec, as it would name a resource of a file."""
+    return frozenset(text.removesuffix("@file") for text in _texts(spec))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from reconciler import document
 from reconciler.traefik import kinds
-from state.model import Address, Problem, Snapshot, Spec
+from state.model import Address, Problem, Snapshot, Spec, canonical
 
 RENDERER = "1"
 """Version of how wanted state becomes a file; part of a plan's digest. Changes with any change of bytes."""
@@ -57,33 +57,49 @@ def escape(content: bytes) -> bytes:
     return text.replace("{{", "{\\u007b").encode()
 
 
+class Held(NamedTuple):
+    """What a file of ours holds: its resources without the marker, its provenance, the marker's full name or ""."""
+
+    resources: dict[Address, Spec]
+    provenance: dict[str, Any]
+    marker: str
+
+
 def parse(content: bytes, instance: str = "traefik") -> tuple[dict[Address, Spec], dict[str, Any]]:
     """What a file of ours holds: its resources without the marker, and its provenance.
 
     Reads hand edits too (YAML, fields Traefik does not know). An empty file holds nothing. Raises Unreadable
     where it is no YAML any more.
     """
+    held = read(content, instance)
+    return held.resources, held.provenance
+
+
+def read(content: bytes, instance: str = "traefik") -> Held:
+    """The same, and the generation marker. Raises Unreadable."""
     value = _value(content)
+    found = kinds.examine(value).resources
+    markers = [name for kind, name in found if kind == MARKER_KIND and name.startswith(MARKER_PREFIX)]
     resources = {
         Address(instance, kind, name): spec
-        for (kind, name), spec in kinds.examine(value).resources.items()
-        if not (kind == MARKER_KIND and name.startswith(MARKER_PREFIX))
+        for (kind, name), spec in found.items()
+        if not (kind == MARKER_KIND and name in markers)
     }
     provenance = value.get(PROVENANCE) if isinstance(value, dict) else None
-    return resources, dict(provenance) if isinstance(provenance, dict) else {}
+    return Held(resources, dict(provenance) if isinstance(provenance, dict) else {}, next(iter(markers), ""))
 
 
 def marker_of(content: bytes) -> str:
     """The full name of the generation marker in a file of ours, "" where it has none. Raises Unreadable."""
-    found = kinds.examine(_value(content)).resources
-    markers = (name for kind, name in found if kind == MARKER_KIND and name.startswith(MARKER_PREFIX))
-    return next(markers, "")
+    return read(content).marker
 
 
 def _value(content: bytes) -> Any:
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
+        value = orjson.loads(content)
+        canonical(value)  # it reads deeper than it writes: what nobody could compare is a problem, and told below
+        return value
+    except (orjson.JSONDecodeError, TypeError):
         pass
     read = document.read("", content)
     if read.problems:

@@ -47,11 +47,20 @@ Places = Mapping[Address, tuple[str, int]]
 """Where a resource stands in the desired repo: file and line."""
 
 
-def check(wanted: Snapshot, *, desired_places: Places = MappingProxyType({}), live: LiveNames) -> list[Problem]:
-    """Everything wrong with serving `wanted`, in address order. Warnings are notes; errors would cut routes off."""
+def check(
+    wanted: Snapshot,
+    *,
+    desired_places: Places = MappingProxyType({}),
+    live: LiveNames,
+    only: Collection[Address] | None = None,
+) -> list[Problem]:
+    """Everything wrong with serving `wanted`, in address order. Warnings are notes; errors would cut routes off.
+
+    With `only` the rest of it is what these refer to, and nothing is said of it.
+    """
     world = _World(wanted, live)
     problems: list[Problem] = []
-    for address in sorted(wanted, key=lambda one: (one.instance, one.kind, one.name)):
+    for address in sorted(wanted if only is None else only):
         file, line = desired_places.get(address, ("", 0))
         for path, message, severity in _Checks(address, wanted[address], world).findings():
             where = f"{dotted(path)}: " if path else ""
@@ -66,20 +75,26 @@ class _World:
 
     def __init__(self, wanted: Snapshot, live: LiveNames) -> None:
         self.live = live
-        self.own = {(address.kind, address.name): spec for address, spec in wanted.items()}
+        self._wanted = wanted
+        self._instance = next(iter(wanted)).instance if wanted else ""
         self._references: dict[Named, tuple[Reference, ...]] = {}
+
+    def has(self, named: Named) -> bool:
+        """Whether that is ours."""
+        return Address(self._instance, *named) in self._wanted
 
     def references(self, named: Named) -> tuple[Reference, ...]:
         """What a resource of ours refers to; each is worked out once."""
         if named not in self._references:
-            self._references[named] = tuple(references(named[0], self.own.get(named)))
+            self._references[named] = tuple(references(named[0], self._wanted.get(Address(self._instance, *named))))
         return self._references[named]
 
     @cached_property
     def parents(self) -> frozenset[str]:
         """HTTP routers that others name as their parent."""
-        routers = (spec for (kind, _), spec in self.own.items() if kind == "http.routers")
-        return frozenset(str(name).removesuffix("@file") for spec in routers for name in listed(spec, "parentRefs"))
+        routers = (spec for one, spec in self._wanted.items() if one.kind == "http.routers" and isinstance(spec, dict))
+        lists = [listed(spec, "parentRefs") for spec in routers if "parentRefs" in spec]
+        return frozenset(str(name).removesuffix("@file") for names in lists for name in names)
 
     @cached_property
     def side_by_side(self) -> dict[str, list[str]]:
@@ -97,7 +112,8 @@ class _World:
         if not self.live.copying:
             return {}
         theirs = ((named, specs[0]) for named, specs in self.live.foreign_specs.items() if specs)
-        routers = {name: spec for (kind, name), spec in (*theirs, *self.own.items()) if kind == "http.routers"}
+        ours = (((one.kind, one.name), spec) for one, spec in self._wanted.items())
+        routers = {name: spec for (kind, name), spec in (*theirs, *ours) if kind == "http.routers"}
         asked = ((name, _entry_points(spec)) for name, spec in routers.items())
         return copies(asked, self.live.by_default, self.live.copying)
 
@@ -106,15 +122,16 @@ class _World:
         """HTTP routers in files -> the names that their copies would share with other routers."""
         found: dict[str, list[str]] = {}
         for name, origins in self.copied.items():
-            if ("http.routers", name) in self.own or ("http.routers", name) in self.live.foreign_files:
+            if self.has(("http.routers", name)) or ("http.routers", name) in self.live.foreign_files:
                 for origin in origins:
                     found.setdefault(origin, []).append(name)
         return found
 
     def offered(self, kind: str) -> set[str]:
         """Every name of a kind that could be meant, for hints."""
-        ours = {name for group in (self.own, self.live.foreign_files) for of, name in group if of == kind}
-        return ours | {name for of, name in self.live.names if of == kind}
+        ours = {address.name for address in self._wanted if address.kind == kind}
+        others = (*self.live.foreign_files, *self.live.names)
+        return ours | {name for of, name in others if of == kind}
 
     def circle(self, kind: str, name: str) -> bool:
         """Whether a service or a chain comes back to itself."""
@@ -218,7 +235,7 @@ class _Checks:
 
     def _of_files(self, reference: Reference) -> Iterator[_Finding]:
         name = _own_name(reference)
-        if name not in self._world.own and name not in self._live.foreign_files and name != ("tls.options", "default"):
+        if not self._world.has(name) and name not in self._live.foreign_files and name != ("tls.options", "default"):
             near = _like(reference.name, self._world.offered(reference.kind))
             yield _error(reference.path, f"there is no {_singular(reference.kind)} '{reference.name}'{near}")
 
@@ -240,13 +257,13 @@ class _Checks:
 
     def _entry_points(self) -> Iterator[_Finding]:
         for index, name in enumerate(listed(self._spec, "entryPoints")):
-            if self._live.entry_points and name not in self._live.entry_points:
+            if self._live.entry_points and str(name) not in self._live.entry_points:
                 there = ", ".join(sorted(self._live.entry_points))
                 yield _error(("entryPoints", index), f"Traefik has no entry point '{name}'; it has {there}")
 
     def _resolver(self) -> Iterator[_Finding]:
         known, name = self._live.cert_resolvers, at(self._spec, "tls", "certResolver")
-        if known is not None and name and name not in known:
+        if known is not None and name and str(name) not in known:
             there = ", ".join(sorted(known)) or "none"
             message = f"Traefik has no certificate resolver '{name}' (it has {there}) and would serve its default one"
             yield _error(("tls", "certResolver"), message)
@@ -271,7 +288,7 @@ class _Checks:
 
 
 def _names_server(node: rules.Node) -> bool:
-    return any(isinstance(part, rules.HostSNI) and part.value != "*" for part in rules.matchers(node))
+    return any(isinstance(part, rules.HostSNI) and part.value != "*" for part in rules.conditions(node))
 
 
 def _singular(kind: str) -> str:

@@ -16,11 +16,14 @@ def _file(rule: str) -> dict[str, Any]:
     return {"http": {"routers": {"wiki": {"rule": rule, "service": "noop@internal"}}}}
 
 
-def _asked(house: House, url: str, *options: str) -> dict[str, Any]:
-    arguments = ["--home", str(house.home.path), "explain", "GET", url, "--json", *options]
-    result = CliRunner().invoke(waypost, arguments)
+def _told(house: House, url: str, *options: str) -> str:
+    result = CliRunner().invoke(waypost, ["--home", str(house.home.path), "explain", "GET", url, *options])
     assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
+    return result.stdout
+
+
+def _asked(house: House, url: str, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_told(house, url, "--json", *options))
     return found
 
 
@@ -35,3 +38,24 @@ def test_a_request_is_explained_as_it_is_and_as_it_was(house: House) -> None:
     assert _asked(house, "http://pages.lab/", "--at", "2")["status"] == 404
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert _asked(house, "http://pages.lab/", "--at", later)["router"] == "wiki"
+
+
+def test_an_answer_about_the_past_says_what_it_rests_on_and_claims_no_more(house: House) -> None:
+    house.push({"traefik/wiki.yaml": _file("Host(`wiki.lab`)")})
+    house.run()
+    everything = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "noop@internal", "entryPoints": ["web"]}
+    house.traefik.drop("theirs.yml", json.dumps({"http": {"routers": {"everything": everything}}}))
+    house.until(lambda: house.status("any.lab") == 418, "the neighbour's route")
+    ours, theirs = (_asked(house, f"http://{host}.lab/", "--at", "2") for host in ("wiki", "any"))
+    assert (ours["router"], theirs["router"]) == ("wiki", "everything")
+    assert theirs["rests_on"]["others"] == "as they are now"
+    assert theirs["rests_on"]["others_involved"] == ["everything"]
+    assert theirs["rests_on"]["ours"].startswith("as our file was at revision 2")
+    told = _told(house, "http://any.lab/", "--at", "2")
+    assert "this rests on our own file as it was at revision 2" in told
+    assert "! nobody recorded whether everything served then" in told
+    house.traefik.stop()
+    ours, theirs = (_asked(house, f"http://{host}.lab/", "--at", "2") for host in ("wiki", "any"))
+    assert (ours["router"], ours["rests_on"]["others"]) == ("wiki", "not considered")
+    assert theirs["status"] is None and "what others serve is not known" in theirs["unknown"]
+    assert "and on nothing else" in _told(house, "http://wiki.lab/", "--at", "2")

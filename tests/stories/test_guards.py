@@ -279,3 +279,54 @@ def test_a_host_that_newly_hides_behind_a_public_router_is_held(house):
     (refusal,) = held(house, "exposure")
     assert "db.lab would newly be reachable on the public entry point web" in refusal["lost"]
     assert house.status("db.lab") == NOBODY
+
+
+# ── a yes to less is no yes to more ──────────────────────────────────────────────────────────────
+
+PART = {"rule": "Host(`r1.lab`) && Path(`/public`)", "priority": 999, "entryPoints": ["web"]}
+MORE = {**PART, "rule": "Host(`r1.lab`) && (Path(`/public`) || PathPrefix(`/zzzz`))"}
+
+
+def agreed_to_a_plan(house):
+    house.push({"traefik/new.yaml": routers(new=PART)})
+    assert held(house, "authentication")
+    with house.session() as person:
+        person.consent(person.plan().plan)
+
+
+def seen_and_merged(house):
+    id = house.propose({"traefik/new.yaml": routers(new=PART)})
+    with house.session() as person:
+        record = person.proposal(id)
+        person.saw(record, person.plan(id).plan)
+        person.merge(record)
+    house.git("pull", "--quiet")
+
+
+@pytest.mark.parametrize("agree", [agreed_to_a_plan, seen_and_merged])
+def test_who_agreed_to_open_a_part_has_not_agreed_to_a_wider_rule_pushed_after_it(guarded, agree):
+    agree(guarded)
+    guarded.push({"traefik/new.yaml": routers(new=MORE)})
+    assert held(guarded, "authentication")
+    assert guarded.status("r1.lab", "/zzzz") == ASKED
+    assert consent(guarded) == "applied"
+    guarded.until(lambda: guarded.status("r1.lab", "/zzzz") == OPEN, "what was agreed to in the end")
+
+
+def test_a_commit_that_has_no_part_in_it_leaves_an_agreement_as_it_is(guarded):
+    agreed_to_a_plan(guarded)
+    guarded.push({"traefik/beside.yaml": routers(beside={"rule": "Host(`beside.lab`)", "entryPoints": ["web"]})})
+    assert guarded.run().state == "applied"
+    guarded.until(lambda: guarded.status("r1.lab", "/public") == OPEN, "what was agreed to")
+
+
+# ── what an entry point gives to every route ─────────────────────────────────────────────────────
+
+
+def test_a_new_route_behind_a_middleware_of_ours_that_the_entry_point_names_passes(guarded):
+    guarded.traefik.stop()
+    guarded.traefik.static["entryPoints"]["web"]["http"] = {"middlewares": ["door@file"]}
+    guarded.traefik.start()
+    guarded.until(guarded.traefik.up, "Traefik with the entry point's own middleware")
+    give(guarded, {"traefik/r2.yaml": routers(r2={"rule": "Host(`r2.lab`)", "entryPoints": ["web"]})})
+    guarded.until(lambda: guarded.status("r2.lab") == ASKED, "the new route behind it")

@@ -36,9 +36,31 @@ def test_what_an_older_traefik_would_do_otherwise_is_told_with_a_request(wild):
 def test_the_very_same_traefik_changes_nothing(wild, traefik_binary):
     told = plan(wild, "--traefik", str(traefik_binary), "--json")
     assert told.exit_code == 0, told.output
-    assert json.loads(told.output)["requests"] == []
+    assert json.loads(told.stdout)["requests"] == []
 
 
 def test_a_program_that_is_not_there_and_options_that_do_not_fit_are_named(wild):
     assert "no program" in plan(wild, "--traefik", "/nowhere/traefik").output
     assert "choose one" in plan(wild, "--traefik", "traefik", "--ref", "main").output
+
+
+def test_what_falls_through_because_the_other_refuses_a_rule_or_reads_a_path_otherwise_is_told(house):
+    routers = {
+        "all": {"rule": "PathPrefix(`/`)", "priority": 1, "service": "noop@internal", "entryPoints": ["web"]},
+        "wild": {
+            "rule": "Host(`*.wild.lab`)",
+            "service": "noop@internal",
+            "entryPoints": ["web"],
+            "middlewares": ["door"],
+        },
+    }
+    door = {"basicAuth": {"users": ["ada:$apr1$q8eZFHjF$Fvmkk//V6Btlaf2i/ju5n/"]}}
+    house.push({"traefik/wild.yaml": {"http": {"routers": routers, "middlewares": {"door": door}}}})
+    assert house.run().state == "applied"
+    told = plan(house, "--traefik", str(binary_of("3.6.15")))
+    assert told.exit_code == 2, told.output
+    assert (
+        "`GET http://*.wild.lab/` went to `wild` behind `door`; after this it goes to `all`, without `door`. "
+        "Nobody is asked who they are any more."
+    ) in told.output
+    assert "`CONNECT" in told.output  # Traefik 3.7 refuses what 3.6 takes

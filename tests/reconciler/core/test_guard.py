@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.core import guard
-from reconciler.core.effects import Answering, Effect, Effects, Gone
+from reconciler.core.effects import Answering, Effect, Effects, Gone, Reached
 from reconciler.core.plan import ABSENT, Change
 from reconciler.core.policy import Policy, parse
 from state.model import Address
@@ -22,9 +22,9 @@ def by(*names, asks=False):
 NOBODY, WHO_KNOWS = Answering(), Answering(known=False)
 
 
-def effect(before, after, *, host="x.lab", door="web", unknown=""):
+def effect(before, after, *, host="x.lab", hosts=(), door="web", **more):
     told = f"`GET http://{host}/` changes hands"
-    return Effect(told=told, host=host, entry_point=door, before=before, after=after, unknown=unknown)
+    return Effect(told=told, host=host, hosts=hosts or (host,), entry_point=door, before=before, after=after, **more)
 
 
 def hosts(total, gone, *, lately=(), left=1):
@@ -92,7 +92,7 @@ def test_requests_that_were_asked_and_are_not_any_more_are_a_loss_that_names_bot
     (loss,) = losses([effect(by("a", asks=True), by("new"))])
     assert (loss.guard, loss.level, loss.address) == ("authentication", "shown", "traefik/http.routers/a")
     assert loss.lost == "x.lab would answer without authentication, through traefik/http.routers/new"
-    assert "`GET http://x.lab/`" in loss.told
+    assert loss.told == loss.lost  # the effect, with its request, stands beside it
 
 
 def test_a_tie_in_which_one_way_is_open_is_a_loss_of_authentication():
@@ -119,12 +119,26 @@ def test_the_same_loss_seen_by_several_witnesses_is_one():
 
 
 def test_what_somebody_newly_answers_at_a_public_entry_point_is_a_loss_where_the_policy_names_some():
-    (loss,) = losses([effect(NOBODY, by("a"), door="websecure")], policy=PUBLIC)
+    new = {"door": "websecure", "exposed": ("x.lab",)}
+    (loss,) = losses([effect(NOBODY, by("a"), **new)], policy=PUBLIC)
     assert (loss.guard, loss.level, loss.address) == ("exposure", "shown", "traefik/http.routers/a")
     assert loss.lost == "x.lab would newly be reachable on the public entry point websecure"
-    assert levels([effect(NOBODY, by("a"), door="web")], policy=PUBLIC) == []
-    assert levels([effect(by("b"), by("a"), door="websecure")], policy=PUBLIC) == []
-    assert levels([effect(NOBODY, by("a"), door="websecure")]) == []
+    assert levels([effect(NOBODY, by("a"), door="web", exposed=("x.lab",))], policy=PUBLIC) == []
+    assert levels([effect(NOBODY, by("a"), door="websecure")], policy=PUBLIC) == []
+    assert levels([effect(NOBODY, by("a"), **new)]) == []
+
+
+def test_a_host_that_is_exposed_by_one_of_its_paths_is_told_once_and_another_by_itself():
+    new = effect(NOBODY, by("a"), host="x.lab/a", door="websecure", exposed=("x.lab/a",))
+    reached = [Reached(host=host, route=named("a")[0], entry_point="websecure") for host in ("x.lab", "y.lab")]
+    found = losses(Effects(all=(new,), reached=tuple(reached)), policy=PUBLIC)
+    assert [loss.lost.split(" ")[0] for loss in found] == ["x.lab/a", "y.lab"]
+
+
+def test_a_host_of_which_nobody_knows_whether_others_answered_may_be_exposed():
+    reached = Reached(host="x.lab", route=named("a")[0], entry_point="websecure", certain=False)
+    (loss,) = losses(Effects(reached=(reached,)), policy=PUBLIC)
+    assert loss.lost == "x.lab may newly be reachable on the public entry point websecure"
 
 
 # ── what is protected ────────────────────────────────────────────────────────────────────────────
@@ -194,3 +208,25 @@ def test_a_protected_loss_passes_only_by_consent_and_the_refusal_says_how():
     assert "waypost approve cccccccccccc --plan dddddddddddd" in str(refusal)
     assert "traefik/http.routers/gitea" in str(refusal)
     assert not refused(loss, consented={loss.key})
+
+
+# ── what a yes is about ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_yes_is_about_what_causes_the_loss_not_only_about_the_example_that_is_told():
+    one, other = (losses([effect(by("a", asks=True), by("n"), stake=stake)])[0] for stake in "xy")
+    assert one.lost == other.lost
+    assert one.key != other.key
+
+
+def test_what_is_told_in_the_same_words_is_one_loss_with_all_that_causes_it():
+    opened = [effect(by("a", asks=True), by("n"), stake=stake) for stake in "xy"]
+    (both,) = losses(opened)
+    assert both.key not in {losses([one])[0].key for one in opened}
+
+
+def test_a_yes_to_a_change_of_what_is_protected_is_about_that_change():
+    policy = parse({"protected": ["*/http.routers/a"]})[0]
+    one, other = (losses([], [changed("a", want={"rule": rule})], policy)[0] for rule in "xy")
+    assert (one.lost, one.guard) == (other.lost, "protected")
+    assert one.key != other.key

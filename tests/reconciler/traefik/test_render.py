@@ -87,7 +87,10 @@ def test_a_truncated_file_holds_nothing(content: bytes) -> None:
     assert render.marker_of(content) == ""
 
 
-@pytest.mark.parametrize("content", [b'{"http": {"routers"', b"\xff\xfe", b"a: [\n", b'{"a": 1, "a": 2,}x'])
+@pytest.mark.parametrize(
+    "content",
+    [b'{"http": {"routers"', b"\xff\xfe", b"a: [\n", b'{"a": 1, "a": 2,}x', b'{"a":' * 300 + b"1" + b"}" * 300],
+)
 def test_a_file_that_is_no_yaml_any_more_is_said_to_be_unreadable(content: bytes) -> None:
     with pytest.raises(render.Unreadable) as caught:
         render.parse(content)
