@@ -8,17 +8,22 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import anyio
 import structlog
 import uvicorn
 from structlog.typing import Processor
 
 from reconciler.config import ConfigError, Listen, locate
 from reconciler.git.errors import GitError
-from shards import config, gateway
+from reconciler.ports import Disk
+from reconciler.tokens import Keyring, TokenError
+from shards import access, config, gateway
 from shards.config import GatewaySettings
 from state.errors import LogError
 
@@ -30,18 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m shards [--home HOME]`: serve until told to end. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m shards", description="Waypost's gateway, by itself.")
     parser.add_argument("--home", type=Path, help="the home; else WAYPOST_HOME or the working directory")
+    parser.add_argument("--stdio", action="store_true", help="for one local client, over standard input and output")
     given = parser.parse_args(arguments)
-    return serve((given.home or locate(os.environ)).absolute(), os.environ)
+    home = (given.home or locate(os.environ)).absolute()
+    return serve(home, os.environ, _serve_stdio if given.stdio else _serve)
 
 
-def serve(home: Path, environ: Mapping[str, str]) -> int:
-    """The gateway of a home, until SIGINT or SIGTERM. Returns the exit code; faults go to stderr in one message."""
+def serve(home: Path, environ: Mapping[str, str], way: Callable[[GatewaySettings], None]) -> int:
+    """The gateway of a home, until its input ends, SIGINT or SIGTERM. Returns the exit code; faults go to stderr."""
     _log_to_stderr()
     # uvicorn hands the signal on when it is done; before it listens, the signal means the same.
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = config.read(home, environ)
-        _serve(settings)
+        way(settings)
     except (KeyboardInterrupt, SystemExit):
         return 0
     except (ConfigError, GitError, LogError, OSError) as fault:
@@ -54,6 +61,10 @@ def _leave(_: int, __: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+def _serve_stdio(settings: GatewaySettings) -> None:
+    anyio.run(gateway.serve_stdio, settings)
+
+
 def _serve(settings: GatewaySettings) -> None:
     application = gateway.build(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -61,12 +72,25 @@ def _serve(settings: GatewaySettings) -> None:
         host, port = listening.getsockname()[:2]
         logger = structlog.get_logger("waypost.gateway")
         logger.info("gateway listens", address=f"http://{host}:{port}/mcp", read_only=settings.read_only)
-        if not settings.loopback:
-            logger.warning("no tokens are asked for, and more than this machine can reach the gateway", host=host)
+        _tell_who_gets_in(settings, logger)
         server = uvicorn.Config(
             application, log_config=None, access_log=False, timeout_graceful_shutdown=_LAST_WORDS, lifespan="on"
         )
         uvicorn.Server(server).run(sockets=[listening])
+
+
+def _tell_who_gets_in(settings: GatewaySettings, logger: Any) -> None:
+    try:
+        known, now = Keyring(settings.tokens, Disk()).tokens(), datetime.now(UTC)
+    except TokenError as error:
+        logger.error("nobody is let in", reason=str(error))
+        return
+    if not known and settings.loopback:
+        logger.warning("no token is asked for on loopback until there is one: waypost token create NAME")
+    elif all(token.ended(now) for token in known):
+        logger.warning("nobody can come in: no token works; waypost token create NAME makes one")
+    for name, ends in access.ending_soon(known, now).items():
+        logger.warning("a token ends soon; waypost token rotate NAME replaces it", token=name, ends=ends.isoformat())
 
 
 def _listening(settings: GatewaySettings, family: socket.AddressFamily) -> socket.socket:

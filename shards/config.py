@@ -39,6 +39,11 @@ class GatewaySettings:
         return self.directory / OUTBOX
 
     @property
+    def tokens(self) -> Path:
+        """Whom people gave a token: in the home, where the gateway only reads."""
+        return self.directory.parent / "tokens.json"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the gateway."""
         return config.Listen(self.host, self.port).loopback

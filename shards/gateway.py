@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import mcp_types as protocol
 from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
+from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
@@ -26,14 +27,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from reconciler.home import Lock
-from reconciler.ports import Chance, Clock, SystemClock
+from reconciler.ports import Chance, Clock, Disk, SystemClock
 from reconciler.query_client import QueryClient
-from shards import belongings
+from reconciler.tokens import Keyring
+from shards import access, belongings
+from shards.access import Caller
 from shards.audit import Audit, Outcome
 from shards.config import GatewaySettings
+from shards.gate import CALLER, Admit, Gate
 from shards.kit import Call, Refused, Shard, Tool
+from shards.limits import Limits
 from shards.own import Own
-from shards.proposing import Desk
+from shards.proposing import Desk, Proposed
 from shards.traefik import Traefik
 from state.errors import LogError
 
@@ -56,20 +61,47 @@ _LONGEST_TOOL_NAME = 128
 
 @dataclass(frozen=True)
 class Bench:
-    """What every front shares: the audit, the maker of request ids, and a bounded number of workers."""
+    """What every front shares: the audit, the maker of request ids, what clients may ask for, and the workers."""
 
     audit: Audit
     new_request_id: Callable[[], str]
+    limits: Limits
     workers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(WORKERS))
 
 
+@dataclass(frozen=True)
+class Parts:
+    """A gateway of a home, without a way in yet: what it offers, what all fronts share, what ends with it."""
+
+    shards: tuple[Shard, ...]
+    bench: Bench
+    closing: tuple[Callable[[], None], ...]
+
+
 def build(settings: GatewaySettings, *, clock: Clock | None = None, chance: Chance = os.urandom) -> Starlette:
-    """The gateway of a home, its clone and outbox made where they are missing.
+    """The gateway of a home over HTTP, its clone and outbox made where they are missing.
 
     Raises GitError or LogError where its own directory cannot be used; an absent desired repo or reconciler is
     no reason not to start.
     """
     clock = clock or SystemClock()
+    parts = _assembled(settings, clock, chance)
+    admit = _door(settings, Keyring(settings.tokens, Disk()), clock)
+    return application(settings, parts.shards, parts.bench, admit, closing=parts.closing)
+
+
+async def serve_stdio(settings: GatewaySettings) -> None:
+    """The gateway for the one client that started this process: who may start it may call it. Ends with its input."""
+    parts = _assembled(settings, SystemClock(), os.urandom)
+    server = _front("waypost", _together(map(_offers, parts.shards)), parts.bench, lambda _: access.LOCAL)
+    with ExitStack() as stack:
+        for close in reversed(parts.closing):
+            stack.callback(close)
+        async with stdio_server() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+
+
+def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance) -> Parts:
     lock = belongings.hold(settings)
     alone = isinstance(lock, Lock)
     store = belongings.clone(settings, alone=alone)
@@ -79,9 +111,16 @@ def build(settings: GatewaySettings, *, clock: Clock | None = None, chance: Chan
     desk.recover()
     shards: list[Shard] = [Traefik(desk)]
     own = Own(desk, version("waypost"), [shard.name for shard in shards])
-    bench = Bench(audit, functools.partial(_request_id, clock, chance))
     letting_go = (lock.close,) if isinstance(lock, Lock) else ()
-    return application(settings, [*shards, own], bench, closing=(query.close, audit.close, *letting_go))
+    bench = Bench(audit, functools.partial(_request_id, clock, chance), Limits(clock))
+    return Parts((*shards, own), bench, (query.close, audit.close, *letting_go))
+
+
+def _door(settings: GatewaySettings, keyring: Keyring, clock: Clock) -> Admit:
+    def admit(authorization: str, host: str) -> Caller | access.TurnedAway:
+        return access.admit(keyring.tokens(), authorization, host=host, open_door=settings.loopback, now=clock.now())
+
+    return admit
 
 
 def _request_id(clock: Clock, chance: Chance) -> str:
@@ -90,15 +129,20 @@ def _request_id(clock: Clock, chance: Chance) -> str:
 
 
 def application(
-    settings: GatewaySettings, shards: Sequence[Shard], bench: Bench, *, closing: Sequence[Callable[[], None]] = ()
+    settings: GatewaySettings,
+    shards: Sequence[Shard],
+    bench: Bench,
+    admit: Admit,
+    *,
+    closing: Sequence[Callable[[], None]] = (),
 ) -> Starlette:
     """The gateway over these shards: `/mcp` for all, `/mcp/<shard>` for one, `/health`.
 
-    `closing` is called when it ends.
+    `admit` says who is let in to the first two; `closing` is called when it ends.
     """
     offers = {shard.name: _offers(shard) for shard in shards}
-    fronts = {f"/mcp/{name}": _front(f"waypost-{name}", of_one, bench) for name, of_one in offers.items()}
-    fronts["/mcp"] = _front("waypost", _together(offers.values()), bench)
+    fronts = {f"/mcp/{name}": _front(f"waypost-{name}", of_one, bench, _caller) for name, of_one in offers.items()}
+    fronts["/mcp"] = _front("waypost", _together(offers.values()), bench, _caller)
     security = _security(settings)
     registry = {name: {"state": "up", "tools": len(of_one)} for name, of_one in offers.items()}
     routes: list[BaseRoute] = [Route("/health", functools.partial(_health, settings, registry))]
@@ -107,7 +151,7 @@ def application(
         app = server.streamable_http_app(
             streamable_http_path=path, stateless_http=True, transport_security=security, host=settings.host
         )
-        routes.extend(app.routes)
+        routes.extend(Route(path, Gate(route.app, admit)) for route in app.routes if isinstance(route, Route))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -128,6 +172,9 @@ class Offer:
     tool: Tool
     listing: protocol.Tool
 
+    def open_to(self, caller: Caller, name: str) -> bool:
+        return caller.may(self.tool.shard, name, writes=self.tool.traits.writes)
+
 
 def _offers(shard: Shard) -> dict[str, Offer]:
     names = {shard.prefix + tool.name: tool for tool in shard.tools()}
@@ -144,20 +191,37 @@ def _together(offers: Iterable[Mapping[str, Offer]]) -> dict[str, Offer]:
     return found
 
 
-def _front(name: str, offers: Mapping[str, Offer], bench: Bench) -> Server[dict[str, Any]]:
-    """One MCP server over these offers, without a transport yet."""
-    listed = [offer.listing for offer in offers.values()]
+def _front(
+    name: str, offers: Mapping[str, Offer], bench: Bench, who: Callable[[ServerRequestContext[dict[str, Any]]], Caller]
+) -> Server[dict[str, Any]]:
+    """One MCP server over these offers, without a transport yet. `who` says who sent a request."""
 
     async def list_tools(
-        _: ServerRequestContext[dict[str, Any]], __: protocol.PaginatedRequestParams | None
+        context: ServerRequestContext[dict[str, Any]], _: protocol.PaginatedRequestParams | None
     ) -> protocol.ListToolsResult:
-        return protocol.ListToolsResult(tools=listed)
+        caller = who(context)
+        return protocol.ListToolsResult(
+            tools=[offer.listing for name, offer in offers.items() if offer.open_to(caller, name)]
+        )
 
     async def call_tool(
         context: ServerRequestContext[dict[str, Any]], params: protocol.CallToolRequestParams
     ) -> protocol.CallToolResult:
-        call = Call(request_id=bench.new_request_id(), client=_client(context), tool=params.name[:_LONGEST_TOOL_NAME])
-        return await _call(bench, offers.get(params.name), call, params.arguments or {})
+        caller = who(context)
+        call = Call(
+            request_id=bench.new_request_id(),
+            client=_client(context, caller),
+            tool=params.name[:_LONGEST_TOOL_NAME],
+        )
+        offer, arguments = offers.get(params.name), params.arguments or {}
+        try:
+            with _let(bench, caller, call, offer):
+                outcome = await _call(bench, offer, call, arguments)
+        except Refused as refusal:
+            return await _turned_down(bench, offer, call, arguments, refusal)
+        if isinstance(outcome.answer, Proposed):
+            bench.limits.proposed(caller.name)
+        return _result(call, outcome)
 
     return Server(
         name,
@@ -170,13 +234,31 @@ def _front(name: str, offers: Mapping[str, Offer], bench: Bench) -> Server[dict[
     )
 
 
-async def _call(bench: Bench, offer: Offer | None, call: Call, arguments: Mapping[str, Any]) -> protocol.CallToolResult:
+async def _call(bench: Bench, offer: Offer | None, call: Call, arguments: Mapping[str, Any]) -> Outcome:
     if offer is None:
         refusal = Outcome(refusal=Refused("unknown-tool", "there is no such tool"))
         await _in_a_worker(bench, lambda: bench.audit.note(call, "", arguments, refusal))
         raise MCPError(protocol.INVALID_PARAMS, f"There is no tool '{call.tool}' here; tools/list has them all.")
     # Not abandoned when the client hangs up: what was begun is finished and audited.
-    return _result(call, await _in_a_worker(bench, lambda: bench.audit.carry_out(offer.tool, call, arguments)))
+    return await _in_a_worker(bench, lambda: bench.audit.carry_out(offer.tool, call, arguments))
+
+
+def _let(bench: Bench, caller: Caller, call: Call, offer: Offer | None) -> AbstractContextManager[None]:
+    """Raises Refused where this caller may not make this call, or not now."""
+    writes = offer is not None and offer.tool.traits.writes
+    if offer and not offer.open_to(caller, call.tool):
+        whose = f"The token '{caller.name}'" if caller.name else "This client"
+        raise Refused("forbidden", f"{whose} may not call {call.tool}; tools/list has what it may call.")
+    # Of names that are no tools there are as many as anybody likes: they share one measure.
+    return bench.limits.counted(caller.name, call.tool if offer else "", writes=writes)
+
+
+async def _turned_down(
+    bench: Bench, offer: Offer | None, call: Call, arguments: Mapping[str, Any], refusal: Refused
+) -> protocol.CallToolResult:
+    shard = offer.tool.shard if offer else ""
+    await _in_a_worker(bench, lambda: bench.audit.note(call, shard, arguments, Outcome(refusal=refusal)))
+    return _refusal(call, refusal)
 
 
 def _described(name: str, tool: Tool) -> protocol.Tool:
@@ -207,8 +289,17 @@ async def _in_a_worker(bench: Bench, work: Callable[[], _Answer]) -> _Answer:
         raise MCPError(protocol.INTERNAL_ERROR, message) from fault
 
 
-def _client(context: ServerRequestContext[dict[str, Any]]) -> str:
-    """Who the client says it is. A claim, not a proof; the stateless handshake era tells only a user agent."""
+def _caller(context: ServerRequestContext[dict[str, Any]]) -> Caller:
+    """Who the gate let in. Whoever came by another way than the gate may do nothing."""
+    found = context.request.scope.get(CALLER) if isinstance(context.request, Request) else None
+    return found if isinstance(found, Caller) else Caller(name="", role="read", grants=frozenset({""}))
+
+
+def _client(context: ServerRequestContext[dict[str, Any]], caller: Caller) -> str:
+    """Who calls: the token's name, and behind it what the client says it is, which is a claim and no proof.
+
+    The stateless handshake era tells only a user agent.
+    """
     params = context.session.client_params
     if params is not None:
         claimed = f"{params.client_info.name}/{params.client_info.version}"
@@ -216,7 +307,8 @@ def _client(context: ServerRequestContext[dict[str, Any]]) -> str:
         request = context.request
         claimed = request.headers.get("user-agent", "") if isinstance(request, Request) else ""
     plain = "".join(character for character in claimed if character.isprintable())
-    return plain.strip()[:_LONGEST_CLIENT] or "unknown"
+    told = plain.strip()[:_LONGEST_CLIENT] or "unknown"
+    return f"{caller.name} ({told})" if caller.name else told
 
 
 def _result(call: Call, outcome: Outcome) -> protocol.CallToolResult:
@@ -232,7 +324,8 @@ def _result(call: Call, outcome: Outcome) -> protocol.CallToolResult:
 def _refusal(call: Call, refusal: Refused) -> protocol.CallToolResult:
     """The one shape of every error: a stable code, sentences, whether to retry, the request id."""
     problems = [str(problem) for problem in refusal.problems]
-    again = "The same call may succeed later." if refusal.retry else "The same call will fail again."
+    later = f"in {refusal.after:.0f} s" if refusal.after and refusal.after >= 1 else "later"
+    again = f"The same call may succeed {later}." if refusal.retry else "The same call will fail again."
     lines = [f"{refusal.code}: {refusal}", *(f"- {problem}" for problem in problems), f"{again} ({call.request_id})"]
     return protocol.CallToolResult(
         is_error=True,
@@ -242,6 +335,7 @@ def _refusal(call: Call, refusal: Refused) -> protocol.CallToolResult:
             "message": str(refusal),
             "problems": problems,
             "retry": refusal.retry,
+            "retry_after_seconds": refusal.after,
             "request_id": call.request_id,
         },
     )

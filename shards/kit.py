@@ -18,14 +18,23 @@ _Function = TypeVar("_Function", bound=Callable[..., BaseModel])
 class Refused(Exception):
     """A tool did not do what was asked, and says why in words for a model.
 
-    `code` is stable; `retry` says whether the same call may succeed later; `problems` are all the places to
-    mend, never only the first.
+    `code` is stable; `retry` says whether the same call may succeed later, `after` in how many seconds where that
+    is known; `problems` are all the places to mend, never only the first.
     """
 
-    def __init__(self, code: str, message: str, *, retry: bool = False, problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry: bool = False,
+        after: float | None = None,
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.retry = retry
+        self.after = after
         self.problems = problems
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ import anyio
 import httpx2
 import uvicorn
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ListToolsResult
 from starlette.applications import Starlette
 
+from reconciler import tokens
 from reconciler.git import trees
 from reconciler.git.starter import plant
 from reconciler.git.store import WAYPOST, Store
 from reconciler.loop import Outcome
-from reconciler.ports import Clock
+from reconciler.ports import Clock, Disk
+from reconciler.tokens import Keyring, Role
 from reconciler.web import Unknown
 from shards import gateway
 from shards.config import GatewaySettings
@@ -130,9 +134,31 @@ class Waypost:
         finally:
             outbox.close()
 
-    def call(self, tool: str, era: str = "2026-07-28", path: str = "/mcp", **arguments: Any) -> CallToolResult:
+    def token(self, name: str, role: Role = "propose", grants: tuple[str, ...] = (), **chosen: Any) -> str:
+        """A token as `waypost token create` makes one; what its client presents."""
+        wanted: dict[str, Any] = {"now": now(), "lasts": timedelta(days=1), **chosen}
+        token, raw = tokens.mint(name, role, grants=grants, chance=os.urandom, **wanted)
+        self.keyring.change(lambda known: [*known, token])
+        return raw
+
+    @property
+    def keyring(self) -> Keyring:
+        return Keyring(self.settings.tokens, Disk())
+
+    @contextlib.asynccontextmanager
+    async def _client(self, path: str, era: str, token: str = "") -> AsyncIterator[Client]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=30) as http,
+            Client(streamable_http_client(self.url + path, http_client=http), mode=era) as client,
+        ):
+            yield client
+
+    def call(
+        self, tool: str, era: str = "2026-07-28", path: str = "/mcp", token: str = "", **arguments: Any
+    ) -> CallToolResult:
         async def ask() -> CallToolResult | MCPError:
-            async with Client(self.url + path, mode=era) as client:
+            async with self._client(path, era, token) as client:
                 try:
                     return await client.call_tool(tool, arguments)
                 except MCPError as error:  # raised inside, it would come out wrapped into a group
@@ -155,9 +181,9 @@ class Waypost:
         assert result.is_error, result.structured_content
         return result.structured_content
 
-    def tools(self, era: str = "2026-07-28", path: str = "/mcp") -> ListToolsResult:
+    def tools(self, era: str = "2026-07-28", path: str = "/mcp", token: str = "") -> ListToolsResult:
         async def ask() -> ListToolsResult:
-            async with Client(self.url + path, mode=era) as client:
+            async with self._client(path, era, token) as client:
                 return await client.list_tools()
 
         return anyio.run(ask)

@@ -72,9 +72,12 @@ def test_health_shows_the_shards(waypost: Waypost) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example.net", "127.0.0.1.evil.example.net:9100", "localhost.evil:80"])
-def test_a_strange_host_name_is_turned_away(waypost: Waypost, host: str) -> None:
-    answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**ACCEPT, "Host": host})
-    assert answer.status_code == 421
+def test_a_strange_host_name_is_turned_away_whatever_it_shows(make_waypost: MakeWaypost, host: str) -> None:
+    waypost = make_waypost()
+    shown = {"Authorization": f"Bearer {waypost.token('claude')}"}
+    for headers, status in ({}, 401), (shown, 421):
+        answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**ACCEPT, **headers, "Host": host})
+        assert answer.status_code == status
 
 
 def test_a_web_page_from_elsewhere_is_turned_away(waypost: Waypost) -> None:
@@ -84,8 +87,9 @@ def test_a_web_page_from_elsewhere_is_turned_away(waypost: Waypost) -> None:
 
 def test_the_public_address_is_admitted_and_only_that(make_waypost: MakeWaypost) -> None:
     waypost = make_waypost(public_urls=("https://waypost.example.org",))
+    shown = {**ACCEPT, "Authorization": f"Bearer {waypost.token('claude')}"}
     for host, status in {"waypost.example.org": 200, "waypost.example.org:444": 421, "example.org": 421}.items():
-        answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**ACCEPT, "Host": host})
+        answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**shown, "Host": host})
         assert answer.status_code == status, host
 
 

@@ -1,0 +1,87 @@
+"""Who calls, and what they may: decided from our own records, never from what a request says about itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler import tokens
+from reconciler.tokens import Role, Token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Somebody who was let in. `name` is "" where nobody was asked who they are; no `grants`: all of the role."""
+
+    name: str
+    role: Role
+    grants: frozenset[str] = frozenset()
+
+    def may(self, shard: str, tool: str, *, writes: bool) -> bool:
+        """Whether this tool, under the name by which clients call it, is theirs to see and to call."""
+        if writes and self.role != "propose":
+            return False
+        return not self.grants or not self.grants.isdisjoint((shard, tool))
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """Nobody is let in with that, and why."""
+
+    reason: str
+
+
+LOCAL = Caller(name="", role="propose")
+"""Whoever sits at this machine, as long as there is not one token."""
+
+
+def admit(
+    known: Sequence[Token], authorization: str, *, host: str, open_door: bool, now: datetime
+) -> Caller | TurnedAway:
+    """Who calls with this Authorization header.
+
+    Without a token only where there is none at all, the gateway is bound to loopback (`open_door`), and the
+    request was addressed to loopback: behind a proxy on this machine everybody arrives from loopback.
+    """
+    if not authorization:
+        if not known and open_door and _names_loopback(host):
+            return LOCAL
+        return TurnedAway(_how_to_get_in(known))
+    scheme, _, raw = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        return TurnedAway("only bearer tokens are understood: Authorization: Bearer TOKEN")
+    found = tokens.match(known, raw.strip(), now)
+    if isinstance(found, str):
+        return TurnedAway(found)
+    return Caller(name=found.name, role=found.role, grants=frozenset(found.grants))
+
+
+def _how_to_get_in(known: Sequence[Token]) -> str:
+    if known:
+        return "a token is needed: send it as Authorization: Bearer TOKEN"
+    return "a token is needed and there is none yet: make one with waypost token create NAME"
+
+
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header names this machine by a loopback name."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    bare = name.removeprefix("[").removesuffix("]")
+    try:
+        return bare == "localhost" or ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def ending_soon(known: Sequence[Token], now: datetime) -> Mapping[str, datetime]:
+    """Tokens that stop working within days: name -> when. What took their place already is no reason to warn."""
+    last: dict[str, Token] = {}
+    for token in known:
+        if not token.ended(now) and (token.name not in last or _later(token, last[token.name])):
+            last[token.name] = token
+    return {name: token.expires for name, token in last.items() if token.expires and token.ends_soon(now)}
+
+
+def _later(one: Token, other: Token) -> bool:
+    return one.expires is None or (other.expires is not None and one.expires > other.expires)

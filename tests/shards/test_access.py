@@ -1,0 +1,154 @@
+"""Who is let in to the gateway, and what they may see and call there: over real HTTP, in both protocol eras."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from reconciler import tokens
+from state.events import ToolCalled
+from tests.shards.serving import ERAS, ROUTE, Waypost, now
+
+MakeWaypost = Callable[..., Waypost]
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+def status(waypost: Waypost, authorization: str = "", **headers: str) -> int:
+    return knock(waypost, authorization, **headers).status_code
+
+
+def knock(waypost: Waypost, authorization: str = "", **headers: str) -> httpx2.Response:
+    shown = {"Authorization": authorization} if authorization else {}
+    return httpx2.post(f"{waypost.url}/mcp", json=LIST, headers={**ACCEPT, **shown, **headers})
+
+
+def test_without_any_token_whoever_sits_at_this_machine_may_call(waypost: Waypost) -> None:
+    assert status(waypost) == 200
+
+
+def test_behind_a_proxy_everybody_seems_to_sit_at_this_machine_so_a_token_is_needed(make_waypost: MakeWaypost) -> None:
+    waypost = make_waypost(public_urls=("https://waypost.example.org",))
+    assert status(waypost, Host="waypost.example.org") == 401
+    assert status(waypost) == 200
+
+
+def test_bound_to_more_than_loopback_nobody_comes_in_without_a_token(make_waypost: MakeWaypost) -> None:
+    waypost = make_waypost(host="0.0.0.0")
+    answer = knock(waypost)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert "waypost token create" in answer.json()["error"]["message"]
+    assert status(waypost, f"Bearer {waypost.token('claude')}") == 200
+
+
+def test_once_there_is_a_token_one_is_needed_even_when_all_have_ended(waypost: Waypost) -> None:
+    raw = waypost.token("claude")
+    assert status(waypost) == 401
+    assert status(waypost, f"Bearer {raw}") == 200
+    assert status(waypost, f"bearer {raw}") == 200
+    waypost.keyring.change(lambda known: tokens.revoked(known, "claude", now()))
+    assert status(waypost, f"Bearer {raw}") == 401
+    assert status(waypost) == 401
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Bearer", "Basic dTpw", "Bearer waypost_", "Bearer waypost_0123456789ab_" + "A" * 43, "Bearer \xe9"],
+)
+def test_what_is_no_token_opens_nothing(waypost: Waypost, authorization: str) -> None:
+    waypost.token("claude")
+    answer = httpx2.post(
+        f"{waypost.url}/mcp", json=LIST, headers=[*ACCEPT.items(), (b"authorization", authorization.encode("latin-1"))]
+    )
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == -32001
+
+
+def test_two_authorizations_are_none(waypost: Waypost) -> None:
+    shown = f"Bearer {waypost.token('claude')}"
+    twice = [*ACCEPT.items(), ("Authorization", shown), ("Authorization", shown)]
+    assert httpx2.post(f"{waypost.url}/mcp", json=LIST, headers=twice).status_code == 401
+
+
+def test_an_expired_token_opens_nothing_and_says_when_it_ended(waypost: Waypost) -> None:
+    raw = waypost.token("claude", now=now() - timedelta(days=2), lasts=timedelta(days=1))
+    answer = knock(waypost, f"Bearer {raw}")
+    assert answer.status_code == 401
+    assert "expired" in answer.json()["error"]["message"]
+
+
+def test_a_rotated_token_works_beside_its_successor_until_the_overlap_is_over(waypost: Waypost) -> None:
+    old = waypost.token("claude")
+    waypost.keyring.change(lambda known: tokens.ending(known, "claude", now() + timedelta(hours=1)))
+    new = waypost.token("claude")
+    assert [status(waypost, f"Bearer {raw}") for raw in (old, new)] == [200, 200]
+    waypost.keyring.change(lambda known: tokens.ending(known, "claude", now()) if known else known)
+    assert status(waypost, f"Bearer {old}") == 401
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"tokens": [{"id": "x"}]}', b"[]"])
+def test_where_the_tokens_cannot_be_read_nobody_comes_in(waypost: Waypost, damage: bytes) -> None:
+    raw = waypost.token("claude")
+    waypost.settings.tokens.write_bytes(damage)
+    for shown in ("", f"Bearer {raw}"):
+        answer = knock(waypost, shown)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == -32002
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_reader_sees_and_calls_only_what_reads(waypost: Waypost, era: str) -> None:
+    reader, proposer = waypost.token("display", "read"), waypost.token("claude")
+    seen = {tool.name: tool for tool in waypost.tools(era, token=reader).tools}
+    everything = {tool.name: tool for tool in waypost.tools(era, token=proposer).tools}
+    assert seen and all(tool.annotations and tool.annotations.read_only_hint for tool in seen.values())
+    assert "traefik_create_route" in everything.keys() - seen.keys()
+    refused = waypost.call("traefik_create_route", era, token=reader, **ROUTE)
+    assert refused.is_error and refused.structured_content["code"] == "forbidden"
+    assert not waypost.proposals
+
+
+def test_a_grant_narrows_to_a_shard_or_a_tool(waypost: Waypost) -> None:
+    whole, single = waypost.token("a", grants=("traefik",)), waypost.token("b", grants=("traefik_list_routes", "why"))
+    assert all(tool.name.startswith("traefik_") for tool in waypost.tools(token=whole).tools)
+    assert {tool.name for tool in waypost.tools(token=single).tools} == {"traefik_list_routes", "why"}
+    assert waypost.call("gateway_status", token=whole).is_error
+    assert not waypost.call("traefik_list_routes", token=single).is_error
+
+
+def test_the_decision_is_about_the_tool_in_the_body_and_not_in_a_header(waypost: Waypost) -> None:
+    reader = waypost.token("display", "read")
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": {"name": "traefik_create_route", "arguments": ROUTE}}  # fmt: skip
+    lying = {**ACCEPT, "Authorization": f"Bearer {reader}", "Mcp-Name": "traefik_list_routes", "Mcp-Method": "ping"}
+    answer = httpx2.post(f"{waypost.url}/mcp", json=call, headers=lying)
+    assert "forbidden" in answer.text or answer.status_code == 400
+    assert not waypost.proposals
+
+
+def test_the_audit_names_the_token_and_what_the_client_claims_and_records_what_was_forbidden(waypost: Waypost) -> None:
+    reader = waypost.token("display", "read")
+    waypost.call("traefik_create_route", token=reader, **ROUTE)
+    [row] = waypost.outbox()
+    assert isinstance(row.event, ToolCalled)
+    assert row.event.outcome == "forbidden"
+    assert row.event.client.startswith("display (")
+
+
+def test_no_secret_of_a_token_is_kept_anywhere(waypost: Waypost) -> None:
+    raw = waypost.token("claude")
+    assert not waypost.call("traefik_list_routes", token=raw).is_error
+    secret = raw.rpartition("_")[2].encode()
+    files = [path for path in waypost.settings.directory.parent.rglob("*") if path.is_file()]
+    assert files and all(secret not in path.read_bytes() for path in files)
+    assert json.loads(waypost.settings.tokens.read_bytes())["tokens"][0]["name"] == "claude"
+
+
+def test_health_needs_no_token(waypost: Waypost) -> None:
+    waypost.token("claude")
+    assert httpx2.get(f"{waypost.url}/health").status_code == 200
