@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.git.store import Store
-from tests.reconciler.git.people import Person, clone, desired
+from tests.reconciler.git.persons import Person, clone, desired
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from reconciler.git.main import Approval, approvals
 from reconciler.git.proposals import proposals
 from reconciler.git.store import Store
-from tests.reconciler.git.people import ADA, FILES, Person, clone, main_of, merge, proposed
+from tests.reconciler.git.persons import ADA, FILES, Person, clone, main_of, merge, proposed
 
 LINES = FILES["traefik/first.yaml"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.git.commits import Identity
-from tests.reconciler.git.people import AT
+from tests.reconciler.git.persons import AT
 
 
 @pytest.mark.parametrize(

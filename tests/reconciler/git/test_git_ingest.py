@@ -14,7 +14,7 @@ from reconciler.git.commits import Identity
 from reconciler.git.ingest import ingest_proposals, trouble
 from reconciler.git.proposals import follow, proposals
 from reconciler.git.store import Store
-from tests.reconciler.git.people import (
+from tests.reconciler.git.persons import (
     ADA,
     AT,
     FILES,

@@ -7,7 +7,7 @@ import pytest
 from reconciler.git.main import MergeConflict, Merged, rebased
 from reconciler.git.proposals import proposals
 from reconciler.git.store import GitError, RefMoved, Store
-from tests.reconciler.git.people import ADA, AT, FILES, Person, content, files_of, main_of, merge, proposed
+from tests.reconciler.git.persons import ADA, AT, FILES, Person, content, files_of, main_of, merge, proposed
 
 LINES = FILES["traefik/first.yaml"]
 

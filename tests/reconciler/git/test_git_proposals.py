@@ -12,7 +12,7 @@ from reconciler.git import trees
 from reconciler.git.bounds import SIZE_LIMIT, path_fault
 from reconciler.git.proposals import ProposalRefused, follow, proposals, revert_to, withdraw
 from reconciler.git.store import GitError, Store
-from tests.reconciler.git.people import AT, FILES, Person, content, desired, files_of, main_of, proposed, run_git
+from tests.reconciler.git.persons import AT, FILES, Person, content, desired, files_of, main_of, proposed, run_git
 
 
 def test_a_proposal_is_one_commit_on_a_branch_of_its_own(store: Store) -> None:

@@ -20,7 +20,7 @@ from reconciler.git import remote as remotes
 from reconciler.git.proposals import proposals
 from reconciler.git.remote import Callbacks, Remote, locate
 from reconciler.git.store import GitError, RefMoved, Store
-from tests.reconciler.git.people import Person, damage, desired, files_of, main_of, proposed
+from tests.reconciler.git.persons import Person, damage, desired, files_of, main_of, proposed
 
 TOKEN = "s3cret-t0ken"
 

@@ -17,7 +17,7 @@ import pytest
 
 from reconciler.git.remote import Remote
 from reconciler.git.store import GitError, Store
-from tests.reconciler.git.people import Person, main_of
+from tests.reconciler.git.persons import Person, main_of
 
 
 @dataclass(frozen=True)

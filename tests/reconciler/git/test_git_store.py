@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.git.commits import Identity
 from reconciler.git.store import Anchored, GitError, RefMoved, Store
-from tests.reconciler.git.people import (
+from tests.reconciler.git.persons import (
     ADA,
     AT,
     FILES,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.git import trees
 from reconciler.git.store import WAYPOST, Store
 from reconciler.git.trees import BLOB, Leaf
-from tests.reconciler.git.people import AT, desired, files_of
+from tests.reconciler.git.persons import AT, desired, files_of
 
 PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 EDITS = st.dictionaries(PATHS, st.none() | st.sampled_from(["1", "2", "3"]), max_size=6)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.git.main import MergeConflict, Merged, rebased
-from reconciler.git.proposals import proposals, propose
+from reconciler.git.proposals import propose
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
 
@@ -135,20 +135,3 @@ def damage(store: Store, id: str, by: bytes) -> None:
     file = object_file(store, id)
     file.chmod(0o644)
     file.write_bytes(by)
-
-
-def the_road(place: Path | str) -> None:
-    """Propose, merge, keep, anchor: all that is written on the way, each step told once it is durable.
-
-    Taken again after an interruption it comes to the same end.
-    """
-    store = Store.open(place)
-    proposal = proposals(store).get("a") or proposed(store, "a", {"traefik/a.yaml": b"a"})
-    print("proposed", proposal, flush=True)  # noqa: T201 - the parent process reads it
-    merged = merge(store, proposal)
-    assert isinstance(merged, Merged)
-    print("merged", merged.commit, flush=True)  # noqa: T201
-    store.keep(1, merged.commit)
-    print("kept", merged.commit, flush=True)  # noqa: T201
-    store.anchor(merged.commit, 1, "hash")
-    print("anchored", merged.commit, flush=True)  # noqa: T201

@@ -1,0 +1,252 @@
+"""Every safeguard taken out, one at a time, and the harness that has to notice. `make mutants` runs this file.
+
+A harness is trusted only where it finds nothing wrong with the product as it is; that is tried first. Safeguards of
+decisions (proof, undo, quarantine, the digest before a write) are taken out in the simulation, which has a table of
+its own. Ends with 1 where a mutant survives, or where a harness is never content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from reconciler.core.target import TargetError
+from reconciler.git.store import Store
+from reconciler.locks import Held, Lock, lock, lock_directory
+from reconciler.ports import Disk
+from reconciler.targets.owned import OwnedFile
+from state.events import PassFailed
+from state.log import EventLog
+from state.record import Anchor, Entry
+from tests.durability import strace, surviving, trials, warm
+from tests.durability.trials import Finding, Judge, judged
+from tests.durability.warm import Server, Work, find
+from tests.durability.workloads import now
+from tests.simulation import weaknesses
+from tests.simulation.weaknesses import Weakness
+
+MUTATIONS = "tests.durability.mutations:"
+WORKLOADS = "tests.durability.workloads:"
+LOAD = "tests.durability.workloads:load"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a harness works with. `mutations` are in force in its processes, and in this one where it judges."""
+
+    server: Server
+    place: Path
+    mutations: tuple[str, ...]
+
+    @contextlib.contextmanager
+    def mutated(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for name in self.mutations:
+                stack.enter_context(find(name)())
+            yield
+
+
+Harness = Callable[[Trial], Finding]
+
+
+# ── harnesses ────────────────────────────────────────────────────────────────────────────────────
+
+
+def power_loss_of_the_log(trial: Trial) -> Finding:
+    recorded = trials.record(trial.server, trial.place, "log", 1, 2, 8, mutations=trial.mutations)
+    return trials.power_losses(recorded, surviving.log, 300, seed=1)
+
+
+def states_of_our_file(trial: Trial) -> Finding:
+    recorded = trials.record(trial.server, trial.place, "apply", mutations=trial.mutations)
+    return trials.every_state(recorded, surviving.one_whole_plan)
+
+
+def power_loss_of_git(trial: Trial) -> Finding:
+    recorded = trials.record(trial.server, trial.place, "git", prepare="repository", mutations=trial.mutations)
+    return trials.power_losses(recorded, surviving.git, 300, seed=1)
+
+
+def kills_in_git(trial: Trial) -> Finding:
+    return _kills(trial, surviving.git, "git", 1)
+
+
+def kills_of_a_start(trial: Trial) -> Finding:
+    """Who starts opens one repository and makes another, is killed meanwhile, and starts again."""
+    return _kills(trial, surviving.start, "start")
+
+
+def _kills(trial: Trial, judge: Judge, workload: str, *arguments: object) -> Finding:
+    start, place, said = (trial.place / name for name in ("start", "place", "said"))
+    for directory in (start, place):
+        directory.mkdir(parents=True)
+    trial.server.do(Work(f"{WORKLOADS}repository", (str(start),)))
+    work = Work(WORKLOADS + workload, (str(place), str(said), *arguments), trial.mutations)
+    shutil.copytree(start, place, dirs_exist_ok=True)
+    points = strace.points(strace.traced(trial.server, work, trial.place / "trace")[0], place)
+    for number, point in enumerate(points, start=1):
+        shutil.rmtree(place)
+        shutil.copytree(start, place)
+        said.unlink(missing_ok=True)
+        strace.killed(trial.server, work, point.name, point.number)
+        lines = tuple(said.read_text().splitlines()) if said.exists() else ()
+        with trial.mutated():
+            if fault := judged(judge, place, lines):
+                return Finding(number, f"{fault} (killed at {point.name} {point.number})")
+    return Finding(len(points))
+
+
+def two_processes_on_one_log(trial: Trial) -> Finding:
+    trial.place.mkdir(parents=True)
+    work = Work(f"{WORKLOADS}two_writers", (str(trial.place), "", 100), trial.mutations)
+    child = trial.server.fork(work)
+    child.go()
+    refused = [line for line in child.said.splitlines() if "Error" in line] if child.wait() else []
+    return Finding(400, refused[0][:150] if refused else "")
+
+
+def a_second_process_in_a_home(trial: Trial) -> Finding:
+    trial.place.mkdir(parents=True)
+    with contextlib.closing(_ours(lock(trial.place / "reconciler.lock"))), trial.mutated():
+        second = lock(trial.place / "reconciler.lock")
+        return Finding(1, "" if isinstance(second, Held) and second.pid == os.getpid() else "both have the home")
+
+
+def a_second_home_in_a_directory(trial: Trial) -> Finding:
+    trial.place.mkdir(parents=True)
+    with contextlib.closing(_ours(lock_directory(trial.place))), trial.mutated():
+        second = lock_directory(trial.place)
+        return Finding(1, "" if isinstance(second, Held) else "both have the directory")
+
+
+def _ours(taken: Lock | Held) -> Lock:
+    assert isinstance(taken, Lock)
+    return taken
+
+
+def a_second_writer_of_our_file(trial: Trial) -> Finding:
+    trial.place.mkdir(parents=True)
+    first, second = OwnedFile(trial.place, Disk()), OwnedFile(trial.place, Disk())
+    first.lock()
+    try:
+        with trial.mutated():
+            second.lock()
+    except TargetError:
+        return Finding(1)
+    finally:
+        first.release()
+        second.release()
+    return Finding(1, "both write our file")
+
+
+def a_log_that_lost_its_tail(trial: Trial) -> Finding:
+    """A copy from before is put in the place of the log, as a restore does: the chain of it is whole."""
+    trial.place.mkdir(parents=True)
+    path, store = trial.place / "log.db", _repository(trial)
+    with contextlib.closing(EventLog.open(path, now=now, create=True)) as log:
+        log.append(_said("before"))
+    old = path.read_bytes()
+    with contextlib.closing(EventLog.open(path, now=now)) as log, trial.mutated():
+        log.append(_said("after"))
+        store.anchor(store.head() or "", log.head().seq, log.head().hash, 1)
+    path.write_bytes(old)
+    with contextlib.closing(EventLog.open(path, now=now)) as log:
+        verified = log.verify([Anchor(one.seq, one.hash) for one in store.anchors()])
+    return Finding(1, "the loss is not seen" if verified.ok else "")
+
+
+def _repository(trial: Trial) -> Store:
+    trial.server.do(Work(f"{WORKLOADS}repository", (str(trial.place),)))
+    return Store.open(trial.place / "desired.git")
+
+
+def _said(reason: str) -> Entry:
+    return Entry(stream="home", event=PassFailed(reason=reason))
+
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A safeguard, what takes it out (names in mutations.py), and who has to notice."""
+
+    safeguard: str
+    mutations: tuple[str, ...]
+    harness: Harness
+
+
+TABLE = (
+    Mutant("every commit of the log is flushed (synchronous=NORMAL)", ("synchronous_normal",), power_loss_of_the_log),
+    Mutant("anything of the log is flushed (synchronous=OFF)", ("synchronous_off",), power_loss_of_the_log),
+    Mutant("the directory of a rollback journal is flushed", ("journal_directory_not_flushed",), power_loss_of_the_log),
+    Mutant("an outbox is durable before its answer", ("outbox_answers_before_it_is_durable",), power_loss_of_the_log),
+    Mutant("a transaction takes the write lock at once", ("deferred_transactions",), two_processes_on_one_log),
+    Mutant("our file is flushed", ("file_not_flushed",), states_of_our_file),
+    Mutant("its directory is flushed", ("directory_not_flushed",), states_of_our_file),
+    Mutant("one plan is one file", ("one_file_a_route",), states_of_our_file),
+    Mutant("our file is renamed into its place", ("written_in_place",), states_of_our_file),
+    Mutant("it is staged where Traefik does not read", ("staged_where_traefik_reads",), states_of_our_file),
+    Mutant("what stood there is kept before a write", ("nothing_kept_for_undo",), states_of_our_file),
+    Mutant("Git's objects and references are flushed", ("objects_not_flushed",), power_loss_of_git),
+    Mutant("the names of Git's new directories are flushed", ("new_directories_not_flushed",), power_loss_of_git),
+    Mutant("stale Git locks are swept", ("stale_locks_stay",), kills_in_git),
+    Mutant("a repository is made beside and renamed", ("a_repository_is_made_in_its_place",), kills_of_a_start),
+    Mutant("one reconciler in a home", ("nobody_holds_a_lock",), a_second_process_in_a_home),
+    Mutant("one reconciler in a target's directory", ("nobody_holds_a_lock",), a_second_home_in_a_directory),
+    Mutant("one writer of our file", ("no_write_lock",), a_second_writer_of_our_file),
+    Mutant("the log's head is anchored in Git", ("no_anchor",), a_log_that_lost_its_tail),
+)  # fmt: skip
+
+
+def hunt(mutant: Mutant, server: Server, place: Path, *, mutated: bool = True) -> Finding:
+    """What the harness finds with the safeguard taken out; or of the product as it is."""
+    names = tuple(MUTATIONS + name for name in mutant.mutations) if mutated else ()
+    shutil.rmtree(place, ignore_errors=True)
+    return mutant.harness(Trial(server, place, names))
+
+
+def main() -> int:
+    survived = 0
+    with trials.in_memory() as directory, warm.warm(directory / "warm", LOAD) as server:
+        content: dict[Harness, Finding] = {}
+        for mutant in TABLE:
+            started, place = time.monotonic(), directory / "place"
+            if mutant.harness not in content:
+                content[mutant.harness] = hunt(mutant, server, place, mutated=False)
+            sound, found = content[mutant.harness], hunt(mutant, server, place)
+            survived += _tell(mutant.safeguard, _words(mutant.harness.__name__), found, started, sound.caught)
+    _, discontent = weaknesses.caught(Weakness("the product as it is", contextlib.nullcontext, 50))
+    for weakness in weaknesses.WEAKNESSES:
+        started = time.monotonic()
+        seeds, violation = weaknesses.caught(weakness)
+        survived += _tell(weakness.name, "simulation", Finding(seeds or weakness.seeds, violation), started, discontent)
+    print(f"{len(TABLE) + len(weaknesses.WEAKNESSES)} mutants, {survived} survived")
+    return 1 if survived else 0
+
+
+def _tell(safeguard: str, harness: str, found: Finding, started: float, discontent: str = "") -> bool:
+    """A line about one mutant; whether it survived. A harness that is never content proves nothing."""
+    survived = bool(discontent) or not found.caught
+    verdict = "NO PROOF" if discontent else f"SURVIVED {found.after}" if survived else f"caught after {found.after}"
+    reason = f"finds fault with the product itself: {discontent}" if discontent else found.caught
+    seconds = time.monotonic() - started
+    print(f"{safeguard:<48}  {harness:<28}  {verdict:<18}  {seconds:5.1f} s  {reason[:100]}", flush=True)
+    return survived
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

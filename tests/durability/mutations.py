@@ -1,0 +1,240 @@
+"""Safeguards, each taken out: context managers that patch the product in the process that enters them.
+
+Nowhere else: the product has no switch for any of this. What each one is for, and who must notice that it is gone,
+stands in mutants.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+
+@contextlib.contextmanager
+def synchronous_normal() -> Iterator[None]:
+    yield from _synchronous("NORMAL")
+
+
+@contextlib.contextmanager
+def synchronous_off() -> Iterator[None]:
+    yield from _synchronous("OFF")
+
+
+def _synchronous(level: str) -> Iterator[None]:
+    from state import database
+
+    durable = database._make_durable
+
+    def careless(opened: Any, *arguments: Any, **more: Any) -> None:
+        durable(opened, *arguments, **more)
+        opened.conn.execute(f"PRAGMA synchronous = {level}")
+
+    with mock.patch.object(database, "_make_durable", careless):
+        yield
+
+
+@contextlib.contextmanager
+def journal_directory_not_flushed() -> Iterator[None]:
+    """A rollback journal with synchronous=FULL: a journal that was removed may come back."""
+    with rollback_journal():
+        yield from _synchronous("FULL")
+
+
+@contextlib.contextmanager
+def deferred_transactions() -> Iterator[None]:
+    """A transaction takes the write lock when it first writes: what it read before may be outdated by then."""
+    from state import database
+
+    def begin(transaction: Any) -> None:
+        transaction._connection.execute("BEGIN DEFERRED")
+
+    with mock.patch.object(database.immediately, "__enter__", begin):
+        yield
+
+
+@contextlib.contextmanager
+def outbox_answers_before_it_is_durable() -> Iterator[None]:
+    """What is put into an outbox is written with the next thing that is."""
+    from state.outbox import Outbox
+
+    put_all, waiting = Outbox.put_all, list[Any]()
+
+    def put(outbox: Outbox, entries: Any) -> list[str]:
+        for held in waiting:
+            put_all(outbox, held)
+        named = [dataclasses.replace(entry, key=entry.key or os.urandom(16).hex()) for entry in entries]
+        waiting[:] = [named]
+        return [entry.key for entry in named]
+
+    with mock.patch.object(Outbox, "put_all", put):
+        yield
+
+
+@contextlib.contextmanager
+def small_wal() -> Iterator[None]:
+    """No safeguard: a write-ahead log that is moved to the file every few appends, to have that in a short record."""
+    from state import database
+
+    with mock.patch.object(database, "WAL_PAGES", 12):
+        yield
+
+
+@contextlib.contextmanager
+def rollback_journal() -> Iterator[None]:
+    """No safeguard: what a machine does whose SQLite has the WAL-reset bug."""
+    from state import database
+
+    with mock.patch.object(database, "degradation", lambda version: "as on a machine with an old SQLite"):
+        yield
+
+
+# ── our file ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def file_not_flushed() -> Iterator[None]:
+    from reconciler.ports import Disk
+
+    def write(disk: Disk, path: Path, content: bytes, mode: int = 0o644) -> None:
+        path.write_bytes(content)
+
+    with mock.patch.object(Disk, "write", write):
+        yield
+
+
+@contextlib.contextmanager
+def directory_not_flushed() -> Iterator[None]:
+    from reconciler.ports import Disk
+
+    with mock.patch.object(Disk, "_flush_directory", staticmethod(lambda directory: None)):
+        yield
+
+
+@contextlib.contextmanager
+def one_file_a_route() -> Iterator[None]:
+    """Each part of a plan in a file of its own, every one of them staged, flushed and renamed with care."""
+    from reconciler.targets.owned import OwnedFile
+
+    place = OwnedFile.place
+
+    def placed(owned: OwnedFile, content: bytes) -> str:
+        folder, whole = owned.path, json.loads(content)
+        try:
+            for name, part in whole.items():
+                owned.path = folder.with_name(f"{name}.yml")
+                place(owned, json.dumps({name: part}).encode())
+        finally:
+            owned.path = folder
+        return ""
+
+    with mock.patch.object(OwnedFile, "place", placed):
+        yield
+
+
+@contextlib.contextmanager
+def staged_where_traefik_reads() -> Iterator[None]:
+    from reconciler.targets import owned
+
+    made = owned.OwnedFile.__init__
+
+    def make(one: Any, *arguments: Any, **more: Any) -> None:
+        made(one, *arguments, **more)
+        one._stage = one.path.with_name("waypost.next.yml")
+
+    with mock.patch.object(owned.OwnedFile, "__init__", make):
+        yield
+
+
+@contextlib.contextmanager
+def written_in_place() -> Iterator[None]:
+    from reconciler.targets.owned import OwnedFile
+
+    with mock.patch.object(OwnedFile, "place", lambda owned, content: owned._files.write(owned.path, content)):
+        yield
+
+
+@contextlib.contextmanager
+def nothing_kept_for_undo() -> Iterator[None]:
+    from reconciler.targets.owned import OwnedFile
+
+    with mock.patch.object(OwnedFile, "keep", lambda owned, content: None):
+        yield
+
+
+@contextlib.contextmanager
+def no_write_lock() -> Iterator[None]:
+    from reconciler.targets.owned import DirectoryLock
+
+    with mock.patch.object(DirectoryLock, "take", lambda lock: None):
+        yield
+
+
+# ── Git and the home ─────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def objects_not_flushed() -> Iterator[None]:
+    import pygit2
+
+    from reconciler.git import store
+
+    store._tame_library()
+    pygit2.settings.enable_fsync_gitdir(False)
+    try:
+        yield
+    finally:
+        pygit2.settings.enable_fsync_gitdir(True)
+
+
+@contextlib.contextmanager
+def new_directories_not_flushed() -> Iterator[None]:
+    """As libgit2 leaves it: objects and references are flushed, the names of directories made for them are not."""
+    from reconciler.git.names import Names
+
+    with mock.patch.object(Names, "settle", lambda names, reference: None):
+        yield
+
+
+@contextlib.contextmanager
+def stale_locks_stay() -> Iterator[None]:
+    from reconciler.git.store import Store
+
+    with mock.patch.object(Store, "sweep_stale_locks", lambda store: []):
+        yield
+
+
+@contextlib.contextmanager
+def a_repository_is_made_in_its_place() -> Iterator[None]:
+    """And made again at every start, as libgit2 allows."""
+    from reconciler.git import making
+    from reconciler.git.store import Store
+
+    def create(cls: type[Store], path: Any, branch: str = "main") -> Store:
+        making._make(Path(path), branch)
+        return Store.open(path)
+
+    with mock.patch.object(Store, "create", classmethod(create)):
+        yield
+
+
+@contextlib.contextmanager
+def nobody_holds_a_lock() -> Iterator[None]:
+    """The lock of a home, and that of a target's directory, are had by whoever asks."""
+    from reconciler import locks
+
+    with mock.patch.object(locks, "_taken", lambda descriptor: True):
+        yield
+
+
+@contextlib.contextmanager
+def no_anchor() -> Iterator[None]:
+    from reconciler.git.store import Store
+
+    with mock.patch.object(Store, "anchor", lambda *_, **__: None):
+        yield

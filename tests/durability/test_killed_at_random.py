@@ -1,0 +1,59 @@
+"""Killed at moments of chance, over and over: each pass finds what the one before it left when it died."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+
+from reconciler.git import trees
+from reconciler.git.store import WAYPOST, Store
+from tests.durability.scene import HELLO, Scene, now, route
+
+LONGEST = 0.35
+"""Seconds after which a pass is killed at the latest: longer than most take."""
+
+
+def wanted(scene: Scene, priority: int) -> None:
+    """Main asks for another priority of the one route."""
+    store = Store.open(scene.home.desired_store_path)
+    store.sweep_stale_locks()  # as the next start would
+    was = store.head() or ""
+    content = str(store.repository.create_blob(json.dumps(route(HELLO, priority)).encode()))
+    change = {f"traefik/{HELLO}.yaml": trees.Leaf(content, trees.BLOB)}
+    tree = trees.rooted(store.repository, store.commit(was).tree, change)
+    signature = WAYPOST.signed(now())
+    commit = store.write_commit(tree=tree, parents=(was,), author=signature, committer=signature, text="another")
+    store.move("refs/heads/main", commit, was=was)
+
+
+def killed_after(scene: Scene, seconds: float) -> bool:
+    """A pass that lives for so long; whether it was killed before its end."""
+    child = scene.server.fork(scene.command("reconcile", "--once"))
+    child.go()
+    time.sleep(seconds)  # the moment is what this test is about
+    child.kill()
+    return child.wait() < 0
+
+
+def kill_passes(scene: Scene, count: int, seed: int) -> int:
+    """So many passes, each for a change of its own; every fifth time the next one may live, and must have it all."""
+    chance, killed = random.Random(seed), 0
+    for number in range(2, count + 2):
+        wanted(scene, number)
+        scene.forget()
+        killed += killed_after(scene, chance.random() * LONGEST)
+        scene.require_sound()
+        if number % 5 == 0 or number == count + 1:
+            scene.passes()
+            scene.require_settled(priority=number)
+    scene.require_quiet()
+    return killed
+
+
+@pytest.mark.parametrize("count", [50, pytest.param(2_000, marks=pytest.mark.soak)])
+def test_killed_at_any_moment_a_pass_leaves_nothing_half_and_the_next_one_converges(scene: Scene, count: int) -> None:
+    killed = kill_passes(scene, count, seed=20261120)
+    assert killed > count / 3, "most of them were done before they were killed: this test proves nothing"

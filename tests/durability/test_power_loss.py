@@ -1,0 +1,56 @@
+"""The power goes: nothing acknowledged is lost, nothing is half, and the next start works.
+
+The write path of the real libraries is recorded, and played up to points of chance; see power.py for the rules.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.durability import surviving, trials
+from tests.durability.trials import Finding
+from tests.durability.warm import Server
+
+MODES = {
+    "as it is": (),
+    "moved to the file often": ("tests.durability.mutations:small_wal",),
+    "with an old SQLite": ("tests.durability.mutations:rollback_journal",),
+}
+
+
+def log_losses(server: Server, place: Path, mode: str, *, records: int, each: int, first: int = 0) -> None:
+    for seed in range(first, first + records):
+        recorded = trials.record(server, place, "log", seed, 2, 8, mutations=MODES[mode])
+        assert trials.power_losses(recorded, surviving.log, each, seed) == Finding(each)
+
+
+@pytest.mark.parametrize(
+    ("mode", "records"), [("as it is", 4), ("moved to the file often", 3), ("with an old SQLite", 3)]
+)
+def test_the_log_and_an_outbox_keep_what_they_acknowledged(
+    server: Server, memory: Path, mode: str, records: int
+) -> None:
+    log_losses(server, memory / "record", mode, records=records, each=100)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", MODES)
+def test_the_log_and_an_outbox_keep_what_they_acknowledged_ten_thousand_times(
+    server: Server, memory: Path, mode: str
+) -> None:
+    log_losses(server, memory / "record", mode, records=34, each=100, first=100)
+
+
+def test_our_file_is_one_whole_plan_in_every_state_that_a_crash_may_leave(server: Server, memory: Path) -> None:
+    recorded = trials.record(server, memory / "record", "apply")
+    found = trials.every_state(recorded, surviving.one_whole_plan)
+    assert not found.caught
+    assert found.after > 100
+
+
+@pytest.mark.parametrize("count", [150, pytest.param(3_000, marks=pytest.mark.soak)])
+def test_git_keeps_proposals_approvals_revisions_and_anchors(server: Server, memory: Path, count: int) -> None:
+    recorded = trials.record(server, memory / "record", "git", prepare="repository")
+    assert trials.power_losses(recorded, surviving.git, count, seed=1) == Finding(count)

@@ -1,0 +1,47 @@
+"""Edges with a fault that somebody planted: the harness has to find each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.fuzz.fuzzing import Edge, simply
+
+_BLOWING_UP = re.compile(r"(a+)+$")
+
+
+class Refused(Exception):
+    """What an edge may raise."""
+
+
+def _sound(given: bytes) -> bool:
+    if len(given) % 2:
+        raise Refused
+    return True
+
+
+def _raising(given: bytes) -> bool:
+    return bool({}[given])
+
+
+def _endless(given: bytes) -> bool:
+    return _BLOWING_UP.match("a" * 40 + "!") is None
+
+
+def _hoarding(given: bytes) -> bool:
+    return len(bytes(3 << 30)) > len(given)
+
+
+def _edge(name: str, take: Callable[[Any], bool]) -> Edge:
+    return Edge(
+        name=name, share=1, make=lambda mutator: mutator.content([b"a sample"]), opened=simply(take), family=(Refused,)
+    )
+
+
+EDGES = (
+    _edge("sound", _sound),
+    _edge("raising", _raising),
+    _edge("endless", _endless),
+    _edge("hoarding", _hoarding),
+)

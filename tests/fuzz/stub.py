@@ -1,0 +1,49 @@
+"""Something on loopback that answers every request with the bytes it is given, and hangs up."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Next-Page: 1\r\nContent-Length: %d\r\n\r\n"
+
+
+def answer(body: bytes) -> bytes:
+    """A whole answer of HTTP with this body."""
+    return HEAD % len(body) + body
+
+
+class Stub:
+    """`answers`: path without its query -> the whole answer, as it goes over the wire; "*" for all others."""
+
+    def __init__(self) -> None:
+        self.answers: Mapping[str, bytes] = {}
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed, and that is the end
+            while True:
+                connection, _ = self._listening.accept()
+                with connection, contextlib.suppress(OSError):
+                    asked = connection.recv(65536).split(b" ", 2)
+                    path = asked[1].decode().partition("?")[0] if len(asked) > 1 else ""
+                    connection.sendall(self.answers.get(path, self.answers.get("*", b"")))
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+@contextlib.contextmanager
+def stub() -> Iterator[Stub]:
+    one = Stub()
+    thread = threading.Thread(target=one.serve)
+    thread.start()
+    try:
+        yield one
+    finally:
+        one.close()
+        thread.join()

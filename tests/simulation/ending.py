@@ -1,0 +1,233 @@
+"""How every schedule ends: faults go, a few passes must come to what main says, then people put things right."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Final
+
+from reconciler.loop import Outcome
+from state import views
+from state.log import EventLog
+from state.record import Anchor
+from tests.simulation.audit import require
+from tests.simulation.audit import resources as resources_in
+from tests.simulation.deeds import Stage, standing
+from tests.simulation.people import AUTH, CANARY, document, text
+from tests.simulation.traefik import OUR_FILE
+
+PASSES: Final = 6
+"""So many passes may it take until nothing is news any more."""
+
+
+def end(stage: Stage, *, righted: bool) -> None:
+    """Heal, converge, check; let people answer, converge, check again; then audit what is left."""
+    heal(stage)
+    outcome = converge(stage, "after the faults healed")
+    if stage.home.start().log.view(views.Attempts).open:
+        outcome = restarted(stage)
+    explained(stage, outcome)
+    if righted:
+        put_right(stage)
+        outcome = converge(stage, "after people put things right")
+        as_main_says(stage, outcome)
+    told(stage, everything=righted)
+    kept(stage)
+
+
+def heal(stage: Stage) -> None:
+    home = stage.home
+    home.disk.ailment, home.log_ailment = "", ""
+    home.remote_down, home.second_writer, home.refusing = False, False, frozenset()
+    for name, traefik in home.traefiks.items():
+        traefik.mood = ""
+        for path in [path for path in home.disk.below(f"/{name}") if path.rpartition("/")[0] == f"/{name}"]:
+            if path.endswith(".yml"):
+                stage.people.put_neighbour(path, None)
+        if not traefik.watching:
+            traefik.restart()  # a watch that died in silence comes back with a restart only
+        traefik.losing = 0
+    home.usable()
+    home.trace.add("all faults are gone")
+
+
+def converge(stage: Stage, when: str) -> Outcome:
+    """Passes until one finds nothing new: that one records nothing, writes nothing and tells nobody."""
+    home = stage.home
+    for _ in range(PASSES):
+        before, deeds = home.start().log.head().seq, len(home.trace.lines)
+        home.time.pass_by(60)
+        outcome = home.run()
+        assert outcome is not None
+        stage.audit.looked()
+        did = [line for line in home.trace.lines[deeds:] if not line.startswith("outcome")]
+        doubted = home.start().log.view(views.Attempts).open  # and is asked about again
+        if home.start().log.head().seq == before and (doubted or not did):
+            return outcome
+    news = [one.type for one in home.start().log.events[-12:]]
+    require(
+        False, "passes come to an end", when, f"after {PASSES} passes there still was something to do: {news} {did}"
+    )
+    raise AssertionError
+
+
+def restarted(stage: Stage) -> Outcome:
+    """A process tries only once whether Traefik takes the last good state and not the new one, and an API that was
+    out meanwhile spoils that for good. A new process tries again: until that is mended, somebody has to start one."""
+    stage.home.census["(in doubt until a restart)"] += 1
+    stage.home.stop()
+    return converge(stage, "after a restart")
+
+
+def explained(stage: Stage, outcome: Outcome) -> None:
+    """Live is as main says but for what is held, quarantined or edited by hand, and that is written down."""
+    head = stage.people.main
+    log = stage.home.start().log
+    in_doubt = log.view(views.Attempts).open
+    require(not in_doubt, "I6 nothing stays in doubt", list(in_doubt), outcome.said[:300])
+    require(not log.view(views.Main).source_lost, "I6 main is followed again", standing(stage))
+    require(not log.view(views.Health).pass_failed, "I6 passes work again", log.view(views.Health).pass_failed)
+    wanted = stage.people.wanted(head) if head else None
+    if head is None or wanted is None:
+        require(outcome.state == "held", "what cannot be read is held", outcome.state, outcome.said)
+        return
+    excused = {str(address) for address in log.view(views.Quarantine).held}
+    excused |= {str(address) for address in log.view(views.Drift).open}
+    differing = _differing(stage, head) - excused
+    if log.view(views.Main).held:
+        return
+    require(not differing, "I3 live is as main says", sorted(differing), outcome.state, outcome.said)
+    quarantined, drifted = log.view(views.Quarantine).held, log.view(views.Drift).open
+    latest = log.view(views.Revisions).latest
+    frozen = any(traefik.loads[-1].refused.startswith(OUR_FILE) for traefik in stage.home.traefiks.values())
+    if not quarantined and not drifted and not frozen:  # or a hand edit left in our file what Traefik refuses
+        require(latest and latest.commit == head, "I3 a revision says so", head, outcome.state, outcome.said)
+
+
+def put_right(stage: Stage) -> None:
+    """A good commit about everything, an answer to every difference, and a yes to what that costs."""
+    people, home = stage.people, stage.home
+    people.push(_all_good(stage), "all good")
+    for name in home.setting.instances:
+        content = home.disk.content(home.live_file(name))
+        if content is not None and (mended := _without_other_hands(content)) != content:
+            people.write_live(name, mended)
+    for _ in range(PASSES):
+        home.time.pass_by(60)
+        home.run()
+        log = home.start().log
+        held, drifted = log.view(views.Main).held, log.view(views.Drift).open
+        answered = (drifted or (held and held.plan.conflicts)) and people.answer_drift()
+        consented = held and held.plan.refusals and people.consent()
+        if not answered and not consented:
+            return
+
+
+def _all_good(stage: Stage) -> dict[str, bytes | None]:
+    head = stage.people.main
+    edits: dict[str, bytes | None] = dict.fromkeys(stage.people.files(head) if head else ())
+    for instance in stage.home.setting.instances:
+        edits[f"{instance}/auth.yaml"] = text(AUTH)
+        edits[f"{instance}/app0.yaml"] = text(document("app0", 8))
+        edits[f"{instance}/gitea.yaml"] = text(document("gitea", 8))
+    if len(stage.home.setting.instances) > 1:
+        edits["waypost.yaml"] = text({"version": 1, "targets": {"traefik": {}, "edge": {"directory": "edge"}}})
+    return edits
+
+
+def _without_other_hands(content: bytes) -> bytes | None:
+    """Our live file without what people put in there and we therefore never touch: a route that needs a service of
+    ours keeps that from being removed. What cannot be read is thrown away."""
+    if resources_in(content) is None:
+        return None
+    document = json.loads(content)
+    for kind, items in list(document.get("http", {}).items()):
+        for name in [name for name in items if "hand-" in name]:
+            del items[name]
+        if not items:
+            del document["http"][kind]
+    return text(document) if document != json.loads(content) else content
+
+
+def as_main_says(stage: Stage, outcome: Outcome) -> None:
+    head = stage.people.main
+    assert head is not None
+    log = stage.home.start().log
+    require(
+        outcome.state == "nothing",
+        "I6 the next good commit always gets through",
+        outcome.state,
+        outcome.said,
+        standing(stage),
+    )
+    require(not _differing(stage, head), "I3 live is as main says", sorted(_differing(stage, head)))
+    latest = log.view(views.Revisions).latest
+    require(latest and latest.commit == head, "I3 a revision says so", latest)
+    require(not log.view(views.Quarantine).held, "a quarantine ends with its cause", log.view(views.Quarantine).held)
+    require(not log.view(views.Drift).open, "drift ends with its cause", log.view(views.Drift).open)
+    for name, traefik in stage.home.traefiks.items():
+        live = stage.home.disk.content(stage.home.live_file(name))
+        require(traefik.running_file == live, "I3 Traefik serves our file", name)
+        require(not traefik.served.load.broken, "I3 Traefik serves our routes", traefik.served.load.broken)
+
+
+def _differing(stage: Stage, commit: str) -> set[str]:
+    """The addresses in which our live files and a commit differ, by the bytes of both.
+
+    What stands in our file and was neither wanted nor written by us is somebody's own.
+    """
+    found: set[str] = set()
+    wanted = stage.people.wanted(commit) or {}
+    for name in stage.home.setting.instances:
+        live = resources_in(stage.home.disk.content(stage.home.live_file(name))) or {}
+        mine = {f"{kind}/{it}": spec for (instance, kind, it), spec in wanted.items() if instance == name}
+        ours = {f"{a.kind}/{a.name}" for a in stage.home.start().log.view(views.Applied).base(name)} | mine.keys()
+        found |= {f"{name}/{key}" for key in ours if live.get(key) != mine.get(key)}
+    return found
+
+
+def told(stage: Stage, *, everything: bool) -> None:
+    """Everybody heard of every alert and of its end, and no more often than deaths account for."""
+    alerts = stage.home.start().log.view(views.Alerts)
+    open_ones = [one.title for name, one in alerts.open.items() if not name.startswith("review/")]
+    require(not (everything and open_ones), "an alert ends with its cause", open_ones)
+    require(not alerts.ended, "everybody hears of the end", alerts.ended)
+    counted: dict[object, int] = {}
+    for name, message in stage.home.told:
+        key = name, message.fingerprint, message.raised
+        if message.raised:
+            counted[key] = counted.get(key, 0) + 1
+    doubled = sum(count - 1 for count in counted.values())
+    require(doubled <= stage.home.unrecorded, "I4 nobody is told twice", counted)
+    leaked = [message for _, message in stage.home.told if CANARY in f"{message.title} {message.body}"]
+    require(not leaked, "I10 no secret in an alert", leaked)
+
+
+def kept(stage: Stage) -> None:
+    """The log by itself: whole, anchored, free of secrets, and every view of it the same however it is made."""
+    home = stage.home
+    log = home.start().log
+    anchors = [Anchor(one.seq, one.hash) for one in home.store.anchors()]
+    checked = log.verify(anchors)
+    require(checked.ok, "I1 the chain holds and the anchors with it", checked.reason)
+    written = list(log.read())
+    require(written == log.events, "I5 what was recorded is what is read")
+    for view in views.ALL:
+        folded = view.empty().fold_all(written)
+        require(folded == log.view(view), "I9 a view is the same however it is made", view.name)
+    leaked = [line for line in log.export() if CANARY.encode() in line]
+    require(not leaked, "I10 no secret in the log", leaked)
+    if home.random.random() < 0.05:
+        rebuilt(stage)
+
+
+def rebuilt(stage: Stage) -> None:
+    """The views as the log itself makes and keeps them: taken up from where they were put away, and made anew."""
+    remembered = {view: stage.home.start().log.view(view).encode() for view in views.ALL}
+    stage.home.stop()
+    for again in (False, True):
+        with contextlib.closing(EventLog.open(stage.home.place / "log.db", now=lambda: stage.home.time.wall)) as log:
+            if again:
+                log.rebuild()
+            for view, state in remembered.items():
+                require(log.view(view).encode() == state, "I9 a view is the same however it is made", view.name)

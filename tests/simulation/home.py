@@ -1,0 +1,247 @@
+"""A simulated home: all that outlives the process, and the process itself, begun and ended at will."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from reconciler import alerts, loop
+from reconciler.alerts import Message
+from reconciler.core.target import TargetError
+from reconciler.git.errors import GitError
+from reconciler.git.store import Store
+from reconciler.loop import Outcome
+from reconciler.targets.traefik import TraefikTarget
+from reconciler.world import World
+from state import events, views
+from state.errors import LogError
+from state.log import EventLog
+from state.record import Entry
+from tests.simulation.fate import Died, Fate, Happening, Trace
+from tests.simulation.keeping import LogAilment, SimulatedLog, SimulatedReceivers, SimulatedRemote, SimulatedStore
+from tests.simulation.machine import SimulatedClock, SimulatedDisk, SimulatedFiles, VirtualTime, seeded
+from tests.simulation.traefik import SimulatedApi, SimulatedTraefik
+
+DEADLINE = 2.0
+"""Seconds of one proof: short, for most of a simulated proof that fails is waiting."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What sort of home: how many Traefiks, how patient they are, and whether the desired repo is elsewhere."""
+
+    instances: tuple[str, ...] = ("traefik",)
+    throttle: float = 0.1
+    remote: bool = False
+
+
+class FreeLock:
+    """The lock of a directory that nobody else writes to; `taken` is when another process does."""
+
+    def __init__(self, taken: Any) -> None:
+        self._taken = taken
+
+    def take(self) -> None:
+        if self._taken():
+            raise TargetError("another Waypost is writing there", remedy="Let only one reconciler manage it.")
+
+    def release(self) -> None:
+        """It is not held by anybody else."""
+
+
+@dataclass
+class Process:
+    """One run of the reconciler."""
+
+    world: World
+    log: SimulatedLog
+    receivers: SimulatedReceivers
+    fate: Fate
+
+
+@dataclass
+class Home:
+    """What stays when the process dies. `place` is a directory in memory for what has to be real: log and repo."""
+
+    place: Path
+    setting: Setting
+    random: Random
+    time: VirtualTime = field(default_factory=VirtualTime)
+    trace: Trace = field(default_factory=Trace)
+    census: Counter[str] = field(default_factory=Counter)
+    told: list[tuple[str, Message]] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    log_ailment: LogAilment = ""
+    remote_down: bool = False
+    refusing: frozenset[str] = frozenset()
+    second_writer: bool = False
+    unrecorded: int = 0
+    """Messages that somebody took just before a process died: nobody can know of them."""
+    process: Process | None = None
+
+    def __post_init__(self) -> None:
+        self.disk = SimulatedDisk(self.time)
+        self.traefiks: dict[str, SimulatedTraefik] = {}
+        for name in self.setting.instances:
+            self.disk.folder(f"/{name}")
+            self.traefiks[name] = SimulatedTraefik(self.disk, self.time, f"/{name}", self.setting.throttle)
+        self._store: Store | None = None
+        self.acknowledged: list[Any] = []
+        self.audit: Any = None
+
+    @property
+    def store(self) -> Store:
+        """The desired repo as people use it."""
+        if self._store is None:
+            self._store = Store.open(self.repository)
+        return self._store
+
+    def frozen(self) -> None:
+        """Let go of all that cannot be copied."""
+        self.stop()
+        self._store = None
+
+    @property
+    def repository(self) -> Path:
+        return self.place / "desired.git"
+
+    @property
+    def people(self) -> Path:
+        return self.place / "people.db"
+
+    def live_file(self, instance: str) -> str:
+        return f"/{instance}/mcp-managed/waypost.yml"
+
+    # ── beginning and ending ─────────────────────────────────────────────────────────────────────
+
+    def start(self) -> Process:
+        """A new process, as `app.opened` makes one."""
+        if self.process:
+            return self.process
+        fate = Fate(self.trace)
+        clock, chance = SimulatedClock(self.time, fate), seeded(self.random)
+        log = SimulatedLog.open(self.place / "log.db", now=lambda: self.time.wall, chance=chance)
+        log.remember()
+        log.fate, log.ailment, log.acknowledged = fate, lambda: self.log_ailment, self._acknowledged
+        store = SimulatedStore.open(self.repository)
+        assert isinstance(store, SimulatedStore)
+        store.fate = fate
+        store.sweep_stale_locks()
+        world = World(
+            log=log,
+            store=store,
+            targets={name: self._target(name, clock, fate) for name in self.setting.instances},
+            clock=clock,
+            chance=chance,
+            remote=SimulatedRemote(self.elsewhere, lambda: self.remote_down, fate) if self.setting.remote else None,  # type: ignore[arg-type]
+            people_outbox=self.people,
+            source="the desired repo",
+        )
+        receivers = SimulatedReceivers(self.told, lambda: self.refusing, fate)
+        self.process = Process(world, log, receivers, fate)
+        self.trace.add("the reconciler starts")
+        if self.audit:
+            self.audit.started(log)
+        return self.process
+
+    def usable(self) -> Process:
+        """A process whose log can be read: after a disk fault somebody has to start it again."""
+        if self.process and self.process.log.unusable:
+            self.bury()
+        return self.start()
+
+    def _target(self, name: str, clock: SimulatedClock, fate: Fate) -> TraefikTarget:
+        api: Any = SimulatedApi(self.traefiks[name], self.time, fate)
+        return TraefikTarget(
+            name,
+            Path(f"/{name}"),
+            api,
+            files=SimulatedFiles(self.disk, fate),
+            clock=clock,
+            chance=seeded(self.random),
+            deadline=DEADLINE,
+            lock=FreeLock(lambda: self.second_writer),
+        )
+
+    def _acknowledged(self, recorded: list[Any]) -> None:
+        self.acknowledged += [(one.seq, one.hash) for one in recorded]
+        for one in recorded:
+            self.trace.add(one.seq, one.type, one.hash[:8])
+        if self.audit:
+            self.audit.recorded(recorded)
+
+    def stop(self) -> None:
+        """Ends as it should: what it has open is closed."""
+        if self.process:
+            self.trace.add("the reconciler stops")
+            self.process.log.close()
+            self.process = None
+
+    def bury(self) -> None:
+        """It died: what it had open goes with it, and nothing is closed."""
+        if self.process:
+            self.trace.add("the reconciler died")
+            self.unrecorded += self.process.receivers.unrecorded
+            self.process.fate.dead = True
+            self.process.log.drop()
+            self.process = None
+
+    # ── passes ───────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, due: Mapping[tuple[str, int], Happening] | None = None) -> Outcome | None:
+        """A pass and what is told of it, as the running reconciler does them; None where it did not live to say."""
+        process = self.start()
+        process.fate.expect(due or {})
+        try:
+            outcome = _guarded(process)
+        except Died:
+            self.bury()
+            return None
+        process.fate.expect({})
+        self.trace.add("outcome", outcome.state, outcome.said)
+        return outcome
+
+
+def _guarded(process: Process) -> Outcome:
+    """A pass whose failure is recorded once, as `serve.Reconciler` does it."""
+    world = process.world
+    try:
+        outcome = loop.run_pass(world)
+        _record(world, "")
+    except (GitError, TargetError, LogError, OSError) as error:
+        outcome = Outcome(state="lost", said=str(error))
+        _record(world, f"{type(error).__name__}: {error}")
+    with contextlib.suppress(LogError, OSError):
+        alerts.decide(world)
+        alerts.deliver(world, process.receivers)
+    return outcome
+
+
+def _record(world: World, failed: str) -> None:
+    with contextlib.suppress(LogError, OSError):
+        known = world.log.view(views.Health).pass_failed
+        if failed and failed != known:
+            world.log.append(Entry(stream="home", event=events.PassFailed(reason=failed)))
+        elif known and not failed:
+            world.log.append(Entry(stream="home", event=events.PassRecovered(reason="passes work again")))
+
+
+# ── places for homes ─────────────────────────────────────────────────────────────────────────────
+
+
+def make_place(place: Path) -> None:
+    """An empty repository, and a log that says that a home was made: what every home begins with."""
+    Store.create(place / "desired.git")
+    for unused in ("hooks", "info", "branches"):
+        shutil.rmtree(place / "desired.git" / unused, ignore_errors=True)
+    now = VirtualTime().wall
+    with contextlib.closing(
+        EventLog.open(place / "log.db", now=lambda: now, chance=seeded(Random(0)), create=True)
+    ) as log:
+        log.append(Entry(stream="home", event=events.HomeCreated(waypost="simulated")))

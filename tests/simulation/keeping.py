@@ -1,0 +1,220 @@
+"""What we keep, as one process reaches it: the real log and the real repository, each deed perhaps the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from pygit2 import Signature
+
+from reconciler.alerts import Message, Receivers
+from reconciler.alerts import _Sending as Sending
+from reconciler.git.bounds import BRANCHES
+from reconciler.git.errors import GitError, RefMoved
+from reconciler.git.store import Store
+from state.errors import DiskFault, LogError
+from state.log import EventLog
+from state.record import Cursor, Entry, Head, Recorded
+from state.view import View
+from tests.simulation.fate import Fate
+
+V = TypeVar("V", bound=View)
+
+LogAilment = Literal["", "full", "fault"]
+
+
+class SimulatedLog(EventLog):
+    """The event log, on a disk that can be full or fail. What it acknowledges is told to `acknowledged`.
+
+    Events are written and read back through SQLite as always; only views are folded from what this process wrote,
+    which saves two thirds of the time. That the log's own views agree is checked at the end of every schedule.
+    """
+
+    fate: Fate
+    ailment: Callable[[], LogAilment]
+    acknowledged: Callable[[list[Recorded]], None]
+
+    def remember(self) -> None:
+        """Read what is there. To be called once, after opening."""
+        self._events: list[Recorded] = []
+        self._events = list(self.read())
+        self._states: dict[type[View], tuple[Any, int]] = {}
+
+    @property
+    def events(self) -> list[Recorded]:
+        return self._events
+
+    def view(self, view: type[V]) -> V:
+        self._storage.require_usable()
+        state, seq = self._states.get(view) or (view.empty(), 0)
+        if seq != len(self._events):
+            if any(type(one.event) in view.handlers for one in self._events[seq:]):
+                state = state.copy().fold_all(self._events[seq:])
+            self._states[view] = state, len(self._events)
+        return cast(V, state)
+
+    def head(self) -> Head:
+        self._storage.require_usable()
+        return Head(self._events[-1].seq, self._events[-1].hash) if self._events else super().head()
+
+    def append(
+        self,
+        entries: Sequence[Entry] | Entry,
+        *,
+        expected: Mapping[str, int] | None = None,
+        cursor: Cursor | None = None,
+    ) -> list[Recorded]:
+        batch = [entries] if isinstance(entries, Entry) else list(entries)
+        if not batch and cursor is None:
+            return []
+        self.fate.change(f"append {', '.join(type(entry.event).__name__ for entry in batch)}")
+        if self.ailment() == "full":
+            raise LogError("the event log: database or disk is full; the disk is full: make room, nothing was lost")
+        if self.ailment() == "fault":
+            self._storage.unusable = "met a disk error; check the disk, then start again"
+            raise DiskFault("the event log: disk I/O error; the disk reports an error: check it, then start again")
+        recorded = super().append(batch, expected=expected, cursor=cursor)
+        news = list({one.seq: one for one in recorded if one.seq > len(self._events)}.values())
+        self._events += news
+        self.fate.change("the append is on the disk")  # a death here comes before anybody hears of it
+        self.acknowledged(news)
+        return recorded
+
+    def drop(self) -> None:
+        """The process that had it open is gone: nothing is put away."""
+        self._storage.unusable = "belongs to a process that died"
+        self._storage.close()
+
+    @property
+    def unusable(self) -> str:
+        return self._storage.unusable
+
+
+class SimulatedStore(Store):
+    """The desired repo. A death inside of a deed leaves behind what a killed Git leaves: a lock."""
+
+    fate: Fate
+
+    def move(self, reference: str, to: str, *, was: str | None) -> None:
+        self.fate.change(f"move {reference}")
+        self._locked(self.path / f"{reference}.lock")
+        super().move(reference, to, was=was)
+
+    def remove(self, reference: str) -> bool:
+        self.fate.change(f"remove {reference}")
+        return super().remove(reference)
+
+    def anchor(self, commit: str, seq: int, hash: str, revision: int = 0, at: Any = None) -> None:
+        self.fate.change("anchor the log's head")
+        super().anchor(commit, seq, hash, revision, at)
+
+    def write_commit(
+        self, *, tree: str, parents: tuple[str, ...], author: Signature, committer: Signature, text: str
+    ) -> str:
+        self.fate.change("write a commit")
+        return super().write_commit(tree=tree, parents=parents, author=author, committer=committer, text=text)
+
+    def _locked(self, lock: Path) -> None:
+        """Where a process dies within the deed, its lock stays."""
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        self.fate.change("lock a reference")
+        lock.unlink()
+
+
+class SimulatedRemote:
+    """A desired repo elsewhere: its branches, over objects that are here. May be gone, or refuse pushes.
+
+    The same surface as `reconciler.git.remote.Remote`.
+    """
+
+    url = "https://git.home/desired"
+
+    def __init__(self, references: dict[str, str], down: Callable[[], bool], fate: Fate) -> None:
+        self._references = references
+        self._down = down
+        self._fate = fate
+
+    def heads(self, store: Store) -> dict[str, str]:
+        self._fate.look()
+        if self._down():
+            raise GitError(f"cannot reach {self.url}: failed to connect; it is tried again", retry=True)
+        return dict(self._references)
+
+    def fetch(
+        self, store: Store, branch: str = "main", also: Sequence[str] = (), *, proposals: str | None = "*"
+    ) -> str:
+        heads = self.heads(store)
+        tip = heads.get(f"refs/heads/{branch}")
+        if tip is None:
+            raise GitError(f"{self.url} has no branch '{branch}'; push it there again", retry=True)
+        self._bring(store, f"refs/heads/{branch}", tip)
+        for name, commit in heads.items():
+            if name.startswith(f"refs/heads/{BRANCHES}") and store.head(name.removeprefix("refs/heads/")) is None:
+                self._bring(store, name, commit)
+        return tip
+
+    def push(self, store: Store, branch: str, commit: str = "") -> None:
+        self._fate.change(f"push {branch}")
+        name = f"refs/heads/{branch}"
+        wanted, there = commit or store.head(branch), self.heads(store).get(name)
+        if wanted is None:
+            raise GitError(f"there is no branch {branch}")
+        if there and not store.is_ancestor(there, wanted):
+            raise RefMoved(f"{self.url} has newer commits; fetch and look again")
+        self._references[name] = wanted
+
+    def push_own(self, store: Store) -> str:
+        try:
+            self.heads(store)
+        except GitError as fault:
+            return str(fault)
+        self._fate.change("push revisions and anchors")
+        self._references.update(store.references("refs/waypost/revisions/") | store.references("refs/notes/waypost"))
+        return ""
+
+    def _bring(self, store: Store, name: str, commit: str) -> None:
+        here = store.references(name).get(name)
+        if here != commit:
+            self._fate.change(f"fetch {name}")
+            Store.move(store, name, commit, was=here)
+
+
+class _Channel:
+    """One person's telephone, as Apprise would reach it."""
+
+    def __init__(self, name: str, refusing: Callable[[], frozenset[str]], fate: Fate) -> None:
+        self._name = name
+        self._refusing = refusing
+        self._fate = fate
+
+    def notify(self, *, title: str, body: str) -> bool:
+        self._fate.change(f"tell {self._name}")
+        return self._name not in self._refusing()
+
+
+class SimulatedReceivers(Receivers):
+    """Who is told of alerts: `taken` is what each took, in order. The real ones, but for threads and telephones."""
+
+    def __init__(self, taken: list[tuple[str, Message]], refusing: Callable[[], frozenset[str]], fate: Fate) -> None:
+        super().__init__(())
+        channels: Any = {name: _Channel(name, refusing, fate) for name in ("ada", "bob")}
+        self._channels = channels
+        self._everything = taken
+
+    def send(self, message: Message, to: Iterable[str], now: datetime) -> frozenset[str]:
+        return super().send(message, sorted(to), now)  # a set has another order in every process
+
+    def _start(self, name: str, message: Message) -> Any:
+        one = self._sending[name] = Sending(self._channels[name], message, self._moved)
+        one.run()
+        if one.took:
+            self._everything.append((name, message))
+        return one
+
+    @property
+    def unrecorded(self) -> int:
+        """Messages that were taken, and that nobody would know of after a death."""
+        return sum(len(names) for names in self._taken.values()) + len(self._sending)

@@ -1,0 +1,85 @@
+"""Runs schedules and tells what came of them: `.venv/bin/python tests/simulation/run.py --seeds 1000 [--from N]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.simulation.schedule import drawn, theatre, told
+
+Outcome = tuple[int, str, Counter[str]]
+"""A seed, its violation in words ("" where there is none), and the faults that it injected."""
+
+
+def outcomes(seeds: Sequence[int]) -> list[Outcome]:
+    """What came of each of these schedules; one that failed is shrunk first."""
+    found = []
+    with theatre() as stage:
+        for seed in seeds:
+            report = stage.run(drawn(seed))
+            violation = told(stage.shrunk(report)) if report.violation else ""
+            found.append((seed, violation, report.census))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    wanted = _parser().parse_args(arguments)
+    if wanted.seed is not None:
+        return _tell_one(wanted.seed)
+    seeds = range(wanted.first, wanted.first + wanted.seeds)
+    started, census, failed = time.monotonic(), Counter[str](), 0
+    for seed, violation, injected in _spread(seeds, wanted.jobs):
+        census.update(injected)
+        if violation:
+            failed += 1
+            print(f"seed {seed} violates {violation}\nrun it again: tests/simulation/run.py --seed {seed}\n")
+    seconds = time.monotonic() - started
+    print(
+        f"{len(seeds)} schedules in {seconds:.0f} s ({len(seeds) / max(seconds, 1e-9):.1f} a second), "
+        f"{failed} violations"
+    )
+    print("faults injected: " + ", ".join(f"{kind} {count}" for kind, count in sorted(census.items())))
+    return 1 if failed else 0
+
+
+def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
+    """Every outcome, as it comes; `jobs` processes share the seeds."""
+    size = 100
+    parts = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+    if jobs < 2:
+        for part in parts:
+            yield from outcomes(part)
+        return
+    with get_context("spawn").Pool(jobs) as pool:
+        for found in pool.imap_unordered(outcomes, parts):
+            yield from found
+
+
+def _tell_one(seed: int) -> int:
+    with theatre() as stage:
+        report = stage.run(drawn(seed))
+        if report.violation:
+            report = stage.shrunk(report)
+    print(told(report, lines=200) if report.violation else f"{report.schedule}\nholds; trace {report.digest}")
+    return bool(report.violation)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many schedules")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="how many processes")
+    parser.add_argument("--seed", type=int, help="run this one, and tell all of it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

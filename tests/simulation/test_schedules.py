@@ -1,0 +1,105 @@
+"""The whole reconciler in simulation: schedules of people, faults and deaths, and what must hold in each."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import run
+from tests.simulation.deeds import DEEDS
+from tests.simulation.schedule import Theatre, drawn, theatre
+from tests.simulation.weaknesses import WEAKNESSES, Weakness, caught
+
+PARTS = 8
+PART = 125
+LONG = 1000
+
+
+def in_each(seeds: range) -> list[str]:
+    return [violation for _, violation, _ in run.outcomes(seeds) if violation]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_must_hold_holds_in_every_schedule(part: int) -> None:
+    violations = in_each(range(part * PART, (part + 1) * PART))
+    assert not violations, "\n\n".join(violations)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(100))
+def test_what_must_hold_holds_in_a_hundred_thousand_schedules(part: int) -> None:
+    violations = in_each(range(part * LONG, (part + 1) * LONG))
+    assert not violations, "\n\n".join(violations)
+
+
+def test_a_schedule_is_the_same_whenever_it_is_run() -> None:
+    seeds = range(1, 13)
+    with theatre() as one:
+        first = [one.run(drawn(seed)).digest for seed in seeds]
+    with theatre() as other:
+        again = [other.run(drawn(seed)).digest for seed in reversed(seeds)]
+    assert first == again[::-1]
+
+
+def test_another_process_comes_to_the_same_traces() -> None:
+    command = [sys.executable, str(Path(run.__file__)), "--seed", "7"]
+    told = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hashing}).stdout
+        for hashing in ("1", "2")
+    ]
+    assert "holds; trace" in told[0]
+    assert told[0] == told[1]
+
+
+def test_a_schedule_that_fails_is_told_with_its_seed_and_no_step_too_many() -> None:
+    forgotten = next(one for one in WEAKNESSES if one.name == "no quarantine")
+    with theatre() as stage, forgotten.planted():
+        reports = (stage.run(drawn(seed)) for seed in range(forgotten.seeds))
+        failed = next(report for report in reports if report.violation)
+        least = stage.shrunk(failed)
+    assert least.violation.partition(":")[0] == failed.violation.partition(":")[0]
+    assert len(least.schedule.steps) <= 3
+    assert str(least.schedule).startswith(f"seed {failed.schedule.seed},")
+
+
+def test_the_command_tells_how_many_schedules_ran_and_which_faults_they_met(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--seeds", "30"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^30 schedules in \d+ s .*, 0 violations$", said, re.MULTILINE)
+    assert re.search(r"death in a pass [1-9]", said)
+
+
+def test_every_deed_and_every_sort_of_fault_is_drawn_within_the_default_schedules() -> None:
+    chosen = Counter(step.name for seed in range(PARTS * PART) for step in drawn(seed).steps)
+    assert chosen.keys() == DEEDS.keys()
+    assert min(chosen.values()) > 20
+
+
+@pytest.mark.parametrize("weakness", [one for one in WEAKNESSES if one.seeds <= 100], ids=lambda one: one.name)
+def test_a_safeguard_that_is_missing_is_noticed(weakness: Weakness) -> None:
+    seeds, violation = caught(weakness)
+    assert seeds, f"no schedule of {weakness.seeds} noticed: {weakness.name}"
+    assert violation
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("weakness", [one for one in WEAKNESSES if one.seeds > 100], ids=lambda one: one.name)
+def test_a_safeguard_that_is_missing_is_noticed_sooner_or_later(weakness: Weakness) -> None:
+    assert caught(weakness)[0], f"no schedule of {weakness.seeds} noticed: {weakness.name}"
+
+
+@pytest.fixture(scope="module")
+def a_theatre() -> object:
+    with theatre() as made:
+        yield made
+
+
+def test_schedules_that_share_a_theatre_share_nothing_else(a_theatre: Theatre) -> None:
+    alone = a_theatre.run(drawn(3)).digest
+    a_theatre.run(drawn(4))
+    assert a_theatre.run(drawn(3)).digest == alone

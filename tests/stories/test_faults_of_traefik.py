@@ -1,0 +1,145 @@
+"""A Traefik that is down, slow, or not a Traefik at all: what was applied last is served on, and somebody is told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler import home, loop
+from reconciler.causes import causes
+from reconciler.world import World
+from state import events
+from tests.fuzz.stub import answer, stub
+from tests.stories.test_hard_days import routes, wire
+
+NONSENSE = {
+    "a login page": (answer(b"<html><title>Sign in</title>"), "is not JSON"),
+    "half an answer": (answer(b'{"Version": "3.7.15", '), "is not JSON"),
+    "a cut connection": (answer(b"{}" * 500)[:80], "does not answer"),
+    "silence": (b"", "does not answer"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer"),
+    "an error of its own": (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "status 500"),
+    "a way elsewhere": (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\n\r\n", "redirects to"),
+    "a list": (answer(b"[]"), "another shape"),
+    "nothing at all": (answer(b"null"), "another shape"),
+    "an empty object": (answer(b"{}"), "without 'Version'"),
+    "other types": (answer(b'{"Version": 3, "routers": [], "name": {}}'), "without 'Version'"),
+    "no end": (answer(b"[" * 3_000_000), "is not JSON"),
+}
+
+
+def told(world: World) -> list[str]:
+    return [f"{cause.title}\n{cause.body}" for cause in causes(world)]
+
+
+def test_whatever_answers_instead_of_traefik_what_was_applied_is_served_on_and_the_answer_is_told(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    assert house.run().state == "applied"
+    honest, before = house.home, house.live_file.read_bytes()
+    house.push({"traefik/r2.yaml": routes("r2")})
+    with stub() as liar:
+        house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": liar.url})
+        with house.world() as world:
+            for said, (nonsense, words) in NONSENSE.items():
+                liar.answers = {"*": nonsense}
+                outcome = loop.run_pass(world)
+                assert (outcome.state, words in outcome.said) == ("waiting", True), (said, outcome.said)
+                (cause,) = told(world)
+                assert words in cause and "traefik does not answer" in cause and "WAYPOST_TRAEFIK_API_URL" in cause
+                assert house.live_file.read_bytes() == before, said
+                assert wire(house, "r1") == [True], said
+    house.home = honest
+    with house.world() as world:
+        assert loop.run_pass(world).state == "applied"
+        assert wire(house, "r1", "r2") == [True, True]
+        assert told(world) == []
+
+
+@contextlib.contextmanager
+def mute() -> Iterator[str]:
+    """Somebody who takes a call and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_seconds_only(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    honest = house.home
+    with mute() as url:
+        house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": url})
+        house.push({"traefik/r2.yaml": routes("r2")})
+        outcome = house.run()
+    assert (outcome.state, "no answer in time" in outcome.said) == ("waiting", True)
+    assert wire(house, "r1") == [True]
+    house.home = honest
+    assert house.run().state == "applied"
+
+
+class LosingItsTongue:
+    """Stands before the real Traefik, and lies from the moment on that `lying` is set."""
+
+    def __init__(self, port: int) -> None:
+        self.lying = False
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = self._listening.accept()
+                with caller, contextlib.suppress(OSError):
+                    asked = caller.recv(65536)
+                    caller.sendall(answer(b"[]") if self.lying else self._passed_on(asked))
+
+    def _passed_on(self, asked: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=5) as traefik:
+            traefik.sendall(asked.replace(b"Connection: keep-alive", b"Connection: close"))
+            return b"".join(iter(lambda: traefik.recv(65536), b""))
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+@pytest.fixture
+def between(house) -> Iterator[LosingItsTongue]:
+    one = LosingItsTongue(house.traefik.ports["traefik"])
+    thread = threading.Thread(target=one.serve)
+    thread.start()
+    yield one
+    one.close()
+    thread.join()
+
+
+def test_a_witness_that_fails_in_the_middle_of_a_proof_undoes_nothing_and_is_waited_for(house, between):
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    honest = house.home
+    house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": between.url, "WAYPOST_TRAEFIK_DEADLINE": "1s"})
+    house.push({"traefik/r2.yaml": routes("r2")})
+    with house.world() as world:
+        target = world.targets["traefik"]
+        prove = target.prove
+
+        def lying_first(attempt):
+            between.lying = True
+            return prove(attempt)
+
+        target.prove = lying_first
+        assert loop.run_pass(world).state == "unknown"
+        assert any("nobody knows whether traefik serves the last write" in cause for cause in told(world))
+    assert not house.events(events.ResourcesQuarantined)
+    assert "r2" in json.loads(house.live_file.read_bytes())["http"]["routers"]
+    between.lying = False
+    house.run()
+    assert house.run().state == "nothing"
+    assert wire(house, "r1", "r2") == [True, True]
+    with house.world() as world:
+        assert told(world) == []
