@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import NamedTuple
 
 import orjson
 
-from state.errors import DamagedFile
+from state.codec import WAYPOST
+from state.errors import DamagedFile, LogError
+from state.events import PayloadRedacted, ReadsForgotten, ToolCalled
 from state.record import GENESIS, Anchor, Verification
 
 Envelope = tuple[int, str, str, str, int, str, int, str, str]
@@ -53,15 +56,24 @@ def event_hash(envelope: Envelope, payload: bytes, previous: bytes) -> bytes:
     return hashlib.sha256(orjson.dumps([*envelope, payload.hex(), previous.hex()])).digest()
 
 
-def verify(rows: Iterable[Row], *, anchors: Iterable[Anchor], redacted: AbstractSet[int], last: int) -> Verification:
+def line(row: Row) -> bytes:
+    """An event as a line of JSON with all that its hash covers, so that the chain can be checked without the file."""
+    plain = row._asdict()
+    plain["data"] = None if row.data is None else orjson.Fragment(row.data)
+    for name in ("salt", "payload_hash", "prev_hash", "hash"):
+        plain[name] = None if plain[name] is None else plain[name].hex()
+    return orjson.dumps(plain, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def verify(rows: Iterable[Row], *, anchors: Iterable[Anchor], last: int) -> Verification:
     """Check every row, in order, against the chain, the anchors and the recorded redactions.
 
-    `redacted` are the seqs that a PayloadRedacted event names, `last` is the seq of the last row.
+    `last` is the seq of the last row.
     """
     anchored: dict[int, set[str]] = {}
     for anchor in anchors:
         anchored.setdefault(anchor.seq, set()).add(anchor.hash)
-    check = _Check(anchored, redacted)
+    check = _Check(anchored)
     lost = max(anchored, default=0) > last
     try:
         for row in rows:
@@ -71,6 +83,9 @@ def verify(rows: Iterable[Row], *, anchors: Iterable[Anchor], redacted: Abstract
             check.accept(row)
     except DamagedFile as damage:
         return unreadable(check.seq, damage)
+    if (gone := check.gone.first()) is not None:
+        reason = f"the payload of event {gone} is gone, and no event says it was redacted"
+        return Verification(ok=False, events=gone - 1, broken=gone, reason=reason, lost_tail=lost)
     return Verification(ok=not lost, events=check.seq, reason=check.loss() if lost else "", lost_tail=lost)
 
 
@@ -91,18 +106,56 @@ def unreadable(good: int, damage: DamagedFile) -> Verification:
 
 
 @dataclass
+class _Gone:
+    """Payloads that are not there: each has to be accounted for by an event, which comes later than its own."""
+
+    reads: list[int] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)
+
+    def note(self, row: Row) -> None:
+        """A row without a payload."""
+        if row.type == ToolCalled.__name__:
+            self.reads.append(row.seq)
+        else:
+            self.others.add(row.seq)
+
+    def account(self, row: Row) -> None:
+        """A row with a payload: it may say what became of others."""
+        if row.type not in _ACCOUNTS or row.data is None:
+            return
+        with suppress(LogError):
+            said = WAYPOST.decode(row.type, row.schema, row.data)
+            if isinstance(said, ReadsForgotten):
+                self.reads = [seq for seq in self.reads if seq > said.through]
+            elif isinstance(said, PayloadRedacted):
+                self.others.discard(said.seq)
+                self.reads = [seq for seq in self.reads if seq != said.seq]
+
+    def first(self) -> int | None:
+        """The first one that nothing accounts for."""
+        return min([*self.reads, *self.others], default=None)
+
+
+_ACCOUNTS = {PayloadRedacted.__name__, ReadsForgotten.__name__}
+
+
+@dataclass
 class _Check:
-    """Where the check stands: the last good event, and each stream's version there."""
+    """Where the check stands: the last good event, each stream's version there, and which payloads are missing."""
 
     anchored: Mapping[int, AbstractSet[str]]
-    redacted: AbstractSet[int]
     seq: int = 0
     hash: bytes = GENESIS
     versions: dict[str, int] = field(default_factory=dict)
+    gone: _Gone = field(default_factory=_Gone)
 
     def accept(self, row: Row) -> None:
         self.seq, self.hash = row.seq, row.hash
         self.versions[row.stream] = row.version
+        if row.data is None:
+            self.gone.note(row)
+        else:
+            self.gone.account(row)
 
     def suspect(self, row: Row) -> int:
         """The seq of the event that is wrong: the missing one where there is a gap."""
@@ -123,8 +176,7 @@ class _Check:
 
     def _wrong_payload(self, row: Row) -> str:
         if row.data is None or row.salt is None:  # both, then
-            known = row.seq in self.redacted
-            return "" if known else f"the payload of event {row.seq} is gone, and no event says it was redacted"
+            return ""
         if payload_hash(row.salt, row.data.encode()) != row.payload_hash:
             return f"the payload of event {row.seq} ({row.type}) was changed after it was recorded"
         return ""

@@ -14,6 +14,8 @@ from state.events import EVENTS, Event
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Lifts the fields of one shape to the next."""
 
+_new, _set = object.__new__, object.__setattr__
+
 UPCASTS: Mapping[tuple[str, int], Upcast] = {}
 """(type, schema it lifts from) -> upcast. One step each; steps are chained."""
 
@@ -30,7 +32,7 @@ class _Shape:
     """How the stored fields of one event class become its attributes."""
 
     event: type[Event]
-    names: frozenset[str]
+    names: list[str]
     tuples: tuple[str, ...]
     defaults: Mapping[str, Callable[[], Any]]
 
@@ -39,32 +41,30 @@ class _Shape:
         hints, own = get_type_hints(event), fields(event)
         return cls(
             event=event,
-            names=frozenset(each.name for each in own),
+            names=[each.name for each in own],
             tuples=tuple(each.name for each in own if get_origin(hints[each.name]) is tuple),
             defaults={each.name: make for each in own if (make := _default(each))},
         )
 
     def build(self, stored: dict[str, Any]) -> Event:
         """The event with these fields, which become its own."""
-        if stored.keys() != self.names:
+        if list(stored) != self.names:  # as they were written, nearly always
             self._complete(stored)
         for name in self.tuples:
-            stored[name] = self._tuple(name, stored[name])
-        event = object.__new__(self.event)
+            value = stored[name]
+            if type(value) is not list and type(value) is not tuple:  # a default already is a tuple
+                raise MalformedEvent(f"the field {name} of a {self.event.__name__} is not a list")
+            stored[name] = tuple(value)
+        event = _new(self.event)
         # The __init__ of a frozen class sets its fields one by one: replaying millions, most of the cost.
-        object.__setattr__(event, "__dict__", stored)
+        _set(event, "__dict__", stored)
         return event
-
-    def _tuple(self, name: str, stored: Any) -> tuple[Any, ...]:
-        if isinstance(stored, list | tuple):  # a default already is a tuple
-            return tuple(stored)
-        raise MalformedEvent(f"the field {name} of a {self.event.__name__} is not a list")
 
     def _complete(self, stored: dict[str, Any]) -> None:
         for name, default in self.defaults.items():
             if name not in stored:
                 stored[name] = default()
-        if wrong := stored.keys() ^ self.names:
+        if wrong := stored.keys() ^ set(self.names):
             raise MalformedEvent(f"the fields of a {self.event.__name__} do not fit: {', '.join(sorted(wrong))}")
 
 
@@ -106,7 +106,12 @@ class Vocabulary:
         Raises NewerLogError for a type or schema from the future, MalformedEvent for bytes that are no event.
         """
         shape = self._shapes.get((type_name, schema)) or self._shape(type_name, schema)
-        stored = _fields(type_name, data)
+        try:
+            stored = orjson.loads(data)
+        except orjson.JSONDecodeError as problem:
+            raise MalformedEvent(f"the payload of a {type_name} is not JSON: {problem}") from problem
+        if type(stored) is not dict:
+            raise MalformedEvent(f"the payload of a {type_name} is not a JSON object")
         if schema != shape.event.schema:
             stored = self._lifted(type_name, schema, stored)
         return shape.build(stored)
@@ -142,16 +147,6 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is hint
-
-
-def _fields(type_name: str, data: bytes | str) -> dict[str, Any]:
-    try:
-        stored = orjson.loads(data)
-    except orjson.JSONDecodeError as problem:
-        raise MalformedEvent(f"the payload of a {type_name} is not JSON: {problem}") from problem
-    if not isinstance(stored, dict):
-        raise MalformedEvent(f"the payload of a {type_name} is not a JSON object")
-    return stored
 
 
 WAYPOST = Vocabulary(EVENTS, UPCASTS)

@@ -29,6 +29,9 @@ WAL_PAGES = 4_000
 DatabaseFault = sqlite3.Error
 """Whatever SQLite raises; `explained` turns it into a LogError."""
 
+Conflict = sqlite3.IntegrityError
+"""Something of that key is there already."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
@@ -98,6 +101,70 @@ def open_database(path: Path, kind: Format, *, create: bool, readonly: bool, mod
     return Opened(database, degraded)
 
 
+@contextlib.contextmanager
+def written_once(path: Path, kind: Format) -> Iterator[Database]:
+    """A new database file that is filled in one go, flushed to the disk, and never changed again.
+
+    It is complete only once this ends: write it beside, then rename it. Raises LogError where it cannot be written.
+    """
+    with explained(kind, path):
+        path.unlink(missing_ok=True)
+        _create(path, kind, 0o600)
+        database = _connect(path, "mode=rw")
+        try:
+            for setting in ("journal_mode = OFF", "synchronous = OFF", f"application_id = {kind.application_id}"):
+                database.conn.execute(f"PRAGMA {setting}")
+            _bring_up_to_date(database, kind)
+            with immediately(database):
+                yield database
+        finally:
+            database.close()
+        flush(path)
+
+
+def copy(path: Path, kind: Format, to: Path, tell: Callable[[float], None] = lambda share: None) -> None:
+    """A copy of the file as it is at one moment, whoever writes it meanwhile; durable, and in a single file.
+
+    `tell` hears from time to time how much of it is done, 0 to 1. Raises LogError where it cannot be read or written.
+    """
+    source = open_database(path, kind, create=False, readonly=True).database
+    with explained(kind, path):
+        try:
+            # While a transaction reads, writers go on beside it, and each step copies from the same moment.
+            source.conn.execute("BEGIN")
+            source.conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _copy_pages(source, kind, to, tell)
+        finally:
+            source.close()
+
+
+def _copy_pages(source: Database, kind: Format, to: Path, tell: Callable[[float], None]) -> None:
+    with explained(kind, to):
+        _create(to, kind, 0o600)
+        copied = sqlite3.connect(to, isolation_level=None)
+        try:
+            source.conn.backup(
+                copied, pages=_STEP, progress=lambda _, left, pages: tell(1 - left / pages if pages else 1.0)
+            )
+            copied.execute("PRAGMA journal_mode = DELETE")  # nothing beside it is part of it
+        finally:
+            copied.close()
+        flush(to)
+
+
+_STEP = 8_000
+"""Pages copied between two times that progress is told."""
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or what a directory lists."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _require_place(path: Path, kind: Format, *, create: bool, mode: int) -> None:
     try:
         # A pipe would block us and a link could lead to a file of somebody else's choosing.
@@ -117,11 +184,7 @@ def _create(path: Path, kind: Format, mode: int) -> None:
         file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, mode)
         os.fchmod(file, mode)  # the umask had its say in open(); SQLite gives its side files the same mode
         os.close(file)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        flush(path.parent)
     except OSError as problem:
         raise LogError(f"{kind.name} {path} cannot be created: {problem.strerror}") from problem
 
@@ -206,11 +269,12 @@ def _require_format(database: Database, kind: Format, path: Path, *, fresh: bool
 def _make_durable(database: Database, kind: Format, path: Path, *, wal: bool) -> None:
     wanted = "wal" if wal else "delete"
     found = pragma(database, f"journal_mode = {wanted}")
-    # synchronous=NORMAL loses acknowledged events when the power goes; FULL does not.
-    database.conn.execute("PRAGMA synchronous = FULL")
+    # synchronous=NORMAL loses acknowledged events when the power goes. FULL does not, beside a write-ahead log;
+    # without one EXTRA also makes sure that a journal which was removed does not come back and undo a commit.
+    database.conn.execute("PRAGMA synchronous = EXTRA")
     database.conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     database.conn.execute("PRAGMA secure_delete = ON")  # a redacted payload is overwritten, not only unlinked
-    if found != wanted or pragma(database, "synchronous") != 2:
+    if found != wanted or pragma(database, "synchronous") != 3:
         raise LogError(
             f"{kind.name} {path} cannot be written durably here (journal mode is '{found}', '{wanted}' is needed); "
             "is the home on a network file system, or is another program holding the file?"
@@ -250,30 +314,43 @@ def run_script(database: Database, script: str) -> None:
             statement = ""
 
 
-@contextlib.contextmanager
-def immediately(database: Database) -> Iterator[None]:
+class immediately:
     """One transaction that takes the write lock at once, so that it never fails half way for want of it."""
-    database.conn.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.conn.execute("COMMIT")
-    except BaseException:
-        if database.conn.in_transaction:
-            database.conn.execute("ROLLBACK")
-        raise
+
+    def __init__(self, database: Database) -> None:
+        self._connection = database.conn
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
-@contextlib.contextmanager
-def explained(kind: Format, path: Path) -> Iterator[None]:
+class explained:
     """Turns what SQLite or the system raises into a LogError in words for a person."""
-    try:
-        yield
-    except DatabaseFault as fault:
-        family, advice, retry = _explanation(_code(fault))
-        mending = f"; {kind.mending}" if family is DamagedFile and kind.mending else ""
-        raise family(f"{kind.name} {path}: {fault}{advice}{mending}", retry=retry) from fault
-    except OSError as problem:
-        raise LogError(f"{kind.name} {path}: {problem.strerror or problem}", retry=True) from problem
+
+    def __init__(self, kind: Format, path: Path) -> None:
+        self._kind = kind
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, DatabaseFault):
+            family, advice, retry = _explanation(_code(error))
+            mending = f"; {self._kind.mending}" if family is DamagedFile and self._kind.mending else ""
+            raise family(f"{self._kind.name} {self._path}: {error}{advice}{mending}", retry=retry) from error
+        if isinstance(error, OSError):
+            raise LogError(f"{self._kind.name} {self._path}: {error.strerror or error}", retry=True) from error
+        if isinstance(error, UnicodeDecodeError):  # text that SQLite itself never looks into
+            raise DamagedFile(f"{self._kind.name} {self._path}: {error}; the file is damaged") from error
 
 
 def _code(fault: DatabaseFault) -> str:

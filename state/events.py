@@ -596,10 +596,100 @@ class TargetAdopted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenMade(Event):
+    """A person made a token for an MCP client. Its secret was shown once and is kept nowhere."""
+
+    token: str  # its id, which is no secret
+    name: str
+    role: str
+    grants: tuple[str, ...] = ()
+    expires: str = ""  # ISO 8601, UTC; "" never
+    replaces: tuple[str, ...] = ()  # ids of those that it takes over from, and that end
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRevoked(Event):
+    """A person closed a token."""
+
+    token: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PayloadRedacted(Event):
     """The payload of an earlier event was blanked; the chain still holds."""
 
     seq: int
+    reason: str
+
+
+# ── the log and its copies ───────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsForgotten(Event):
+    """What models had only looked at, long ago, was blanked: of those calls their moment and caller are left."""
+
+    through: int  # seq of the last event that was looked at for this
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSealed(Event):
+    """Old events left the live log for a sealed file; the chain goes through it."""
+
+    first: int  # seqs
+    last: int
+    file: str
+    hash: str  # of the last of them
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupMade(Event):
+    """A backup was written, read back and found good."""
+
+    file: str
+    seq: int  # how far its log reaches
+    hash: str
+    size: int  # bytes
+    digest: str  # of the whole file
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupFailed(Event):
+    """A scheduled backup could not be made, or was not good when it was read back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupRemoved(Event):
+    """An old scheduled backup was removed, newer good ones being there."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupOverdue(Event):
+    """The last good backup is older than the policy allows; the next good one ends this."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeRestored(Event):
+    """This home was made from a backup. What happened between that and now is not in this log."""
+
+    made: str  # when the backup was made, ISO 8601, UTC
+    seq: int  # how far its log reached
+    hash: str
+    digest: str  # of the backup's file
+    waypost: str  # the version that made it
     reason: str
 
 

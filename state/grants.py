@@ -19,7 +19,7 @@ from state.events import (
     ResourcesQuarantined,
     RevisionMade,
 )
-from state.record import Recorded
+from state.record import Occasion
 from state.view import View, on
 
 
@@ -38,6 +38,8 @@ class Grant:
 
     def without(self, instance: str) -> Grant:
         """Less what was agreed to for one instance."""
+        if not self.shown and not self.consented:
+            return self
         mine = f"{instance}/"
         shown, consented = (
             {key: address for key, address in losses.items() if not address.startswith(mine)}
@@ -46,7 +48,7 @@ class Grant:
         return replace(self, shown=shown, consented=consented)
 
 
-_NONE = Grant()
+_NONE, _SEEN, _MADE = Grant(), Grant(seen=True), Grant(made=True)
 
 
 @dataclass
@@ -85,14 +87,14 @@ class Grants(View):
         return {proposal: grant.by for proposal, grant in self.proposed.items() if grant.by}
 
     @on(PlanShown)
-    def _show(self, event: PlanShown, at: Recorded) -> None:
+    def _show(self, event: PlanShown, at: Occasion) -> None:
         if not event.to_person:
             return  # a plan that was made and that nobody looked at is no agreement
         grant = self.proposed.get(event.proposal, _NONE)
         self.proposed[event.proposal] = replace(grant, seen=True, shown=grant.shown | _keys(event.losses))
 
     @on(ConsentGiven)
-    def _consent(self, event: ConsentGiven, at: Recorded) -> None:
+    def _consent(self, event: ConsentGiven, at: Occasion) -> None:
         holder, name = self._holder(event)
         grant = holder.get(name, _NONE)
         holder[name] = replace(grant, by=at.actor, consented=grant.consented | _keys(event.losses))
@@ -104,34 +106,40 @@ class Grants(View):
 
     @on(ProposalClosed, ProposalRejected, ProposalSuperseded, ProposalWithdrawn)
     def _settle(
-        self, event: ProposalClosed | ProposalRejected | ProposalSuperseded | ProposalWithdrawn, at: Recorded
+        self, event: ProposalClosed | ProposalRejected | ProposalSuperseded | ProposalWithdrawn, at: Occasion
     ) -> None:
         # Whoever puts it on main all the same has seen the plan; the consent was to something else.
         if event.proposal in self.proposed:
             self.proposed[event.proposal] = replace(self.proposed[event.proposal], by="", consented={})
 
     @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+    def _approve(self, event: CommitApproved, at: Occasion) -> None:
         proposed = self.proposed.pop(event.proposal, _NONE) if event.proposal else _NONE
         # After a rewrite the new head stands here already; what comes before it on main is approved before it.
-        known = self.line.pop(event.commit, None) or replace(self.early.pop(event.commit, _NONE), seen=True)
+        known = self.line.pop(event.commit, None) or self._taken_up(event.commit)
         # One merge can bring several proposals: it was seen if all of them were.
-        self.line[event.commit] = replace(
-            known,
-            seen=known.seen and proposed.seen,
-            shown=known.shown | proposed.shown,
-            consented=known.consented | proposed.consented,
+        self.line[event.commit] = Grant(
+            known.seen and proposed.seen,
+            known.made,
+            known.by,
+            known.shown | proposed.shown,
+            known.consented | proposed.consented,
         )
 
+    def _taken_up(self, commit: str) -> Grant:
+        """What was agreed to for a commit before it was known to be on main."""
+        early = self.early.pop(commit, None)
+        return replace(early, seen=True) if early else _SEEN
+
     @on(HistoryRewritten)
-    def _rewrite(self, event: HistoryRewritten, at: Recorded) -> None:
+    def _rewrite(self, event: HistoryRewritten, at: Occasion) -> None:
         # What was agreed to for commits that are gone does not hold for others; the new head may be agreed to already.
-        kept = self.line.get(event.now) or replace(self.early.pop(event.now, _NONE), seen=True)
+        kept = self.line.get(event.now) or self._taken_up(event.now)
         self.line.clear()
         self.line[event.now] = kept
 
     @on(ApplyProven, ResourcesQuarantined)
-    def _happen(self, event: ApplyProven | ResourcesQuarantined, at: Recorded) -> None:
+    def _happen(self, event: ApplyProven | ResourcesQuarantined, at: Occasion) -> None:
         """The losses of one instance have happened, or were undone: either way the agreement is used up.
 
         Commits that are not to blame for what was undone are tried again, as they were agreed to.
@@ -144,12 +152,10 @@ class Grants(View):
                 self.line[commit] = replace(grant, seen=False) if refuted else grant
 
     @on(RevisionMade)
-    def _revise(self, event: RevisionMade, at: Recorded) -> None:
-        overtaken = self._up_to(event.commit) or list(self.line)
+    def _revise(self, event: RevisionMade, at: Occasion) -> None:
+        overtaken = self._up_to(event.commit) or self.line
         later = {commit: grant for commit, grant in self.line.items() if commit not in overtaken}
-        self.line.clear()
-        self.line[event.commit] = Grant(made=True)
-        self.line.update(later)
+        self.line = {event.commit: _MADE, **later}
 
     def _up_to(self, commit: str) -> list[str]:
         """This commit of main and those before it that wait with it; nothing where it does not wait."""

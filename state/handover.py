@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from state.events import CommitApproved, OriginalMovedAside, OriginalPutBack, TargetAdopted, TargetEjected
-from state.record import Recorded
+from state.record import Occasion
 from state.view import View, on
 
 
@@ -26,11 +26,11 @@ class Handover(View):
         return instance not in self.ejected
 
     @on(OriginalMovedAside)
-    def _move(self, event: OriginalMovedAside, at: Recorded) -> None:
+    def _move(self, event: OriginalMovedAside, at: Occasion) -> None:
         self.aside.setdefault(event.instance, {})[event.to] = event.file
 
     @on(OriginalPutBack)
-    def _put_back(self, event: OriginalPutBack, at: Recorded) -> None:
+    def _put_back(self, event: OriginalPutBack, at: Occasion) -> None:
         kept = self.aside.get(event.instance, {})
         # Of several that came from one place, the one moved last is the one that went back.
         last = next((to for to in reversed(kept) if kept[to] == event.file), None)
@@ -38,18 +38,18 @@ class Handover(View):
             del kept[last]
 
     @on(TargetEjected)
-    def _eject(self, event: TargetEjected, at: Recorded) -> None:
+    def _eject(self, event: TargetEjected, at: Occasion) -> None:
         self.ejected[event.instance] = event.reason
 
     @on(TargetAdopted)
-    def _adopt(self, event: TargetAdopted, at: Recorded) -> None:
+    def _adopt(self, event: TargetAdopted, at: Occasion) -> None:
         if event.proposal:
             self.awaited[event.proposal] = event.instance
         else:
             self.ejected.pop(event.instance, None)
 
     @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+    def _approve(self, event: CommitApproved, at: Occasion) -> None:
         instance = self.awaited.pop(event.proposal, None)
         if instance is not None:
             self.ejected.pop(instance, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from state.events import (
     ApplyProven,
@@ -21,15 +21,14 @@ from state.events import (
 )
 from state.mentions import address_or_none
 from state.model import Address, Spec
-from state.record import Recorded
+from state.record import Occasion
 from state.view import View, on
 
 WINDOW = timedelta(hours=24)
 _ADD_UP = "hostnames"  # the guard whose losses do
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What a router was until then; None where there was none."""
 
     at: datetime
@@ -57,57 +56,58 @@ class Lately(View):
         return {address: was for address, was in first.items() if was is not None}
 
     @on(PlanShown)
-    def _show(self, event: PlanShown, at: Recorded) -> None:
+    def _show(self, event: PlanShown, at: Occasion) -> None:
         if event.to_person and _tells(event.losses):
             self.proposals[event.proposal] = True
 
     @on(ConsentGiven)
-    def _consent(self, event: ConsentGiven, at: Recorded) -> None:
+    def _consent(self, event: ConsentGiven, at: Occasion) -> None:
         if _tells(event.losses):
             (self.proposals if event.proposal else self.seen)[event.proposal or event.commit] = True
 
     @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+    def _approve(self, event: CommitApproved, at: Occasion) -> None:
         if event.proposal and self.proposals.pop(event.proposal, False):
             self.seen[event.commit] = True
 
     @on(RevisionMade)
-    def _revise(self, event: RevisionMade, at: Recorded) -> None:
+    def _revise(self, event: RevisionMade, at: Occasion) -> None:
         self.seen.pop(event.commit, None)
 
     @on(ApplyProven)
-    def _prove(self, event: ApplyProven, at: Recorded) -> None:
+    def _prove(self, event: ApplyProven, at: Occasion) -> None:
         if event.commit in self.seen:
             self._forget(event.instance, self.steps)
-            self._put(event.changes)
+            self._put(_routers(event.changes))
             return
-        for address, _ in _routers(event.changes):
-            recent = tuple(step for step in self.steps.pop(address, ()) if step.at > at.at - WINDOW)
+        routers, outdated = _routers(event.changes), at.at - WINDOW
+        for address, _ in routers:
+            recent = [step for step in self.steps.pop(address, ()) if step.at > outdated]
             self.steps[address] = (*recent, Step(at.at, self.routers.get(address)))
-        self._outdate(at.at)
-        self._put(event.changes)
+        self._forget_until(outdated)
+        self._put(routers)
 
     @on(ApplyUndone)
-    def _undo(self, event: ApplyUndone, at: Recorded) -> None:
-        self._put(event.changes)
+    def _undo(self, event: ApplyUndone, at: Occasion) -> None:
+        self._put(_routers(event.changes))
 
     @on(ResourcesAdopted)
-    def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
-        self._put(event.resources)
+    def _adopt(self, event: ResourcesAdopted, at: Occasion) -> None:
+        self._put(_routers(event.resources))
 
     @on(TargetEjected)
-    def _eject(self, event: TargetEjected, at: Recorded) -> None:
+    def _eject(self, event: TargetEjected, at: Occasion) -> None:
         self._forget(event.instance, self.steps)
         self._forget(event.instance, self.routers)
 
-    def _outdate(self, now: datetime) -> None:
+    def _forget_until(self, moment: datetime) -> None:
         """Forget routers whose last step no longer counts. They stand in the order of that step."""
-        outdated = takewhile(lambda address: self.steps[address][-1].at <= now - WINDOW, self.steps)
+        outdated = takewhile(lambda address: self.steps[address][-1].at <= moment, self.steps)
         for address in list(outdated):
             del self.steps[address]
 
-    def _put(self, changes: Json) -> None:
-        for address, spec in _routers(changes):
+    def _put(self, routers: Iterable[tuple[Address, Spec]]) -> None:
+        for address, spec in routers:
             if spec is None:
                 self.routers.pop(address, None)
             else:
@@ -119,11 +119,9 @@ class Lately(View):
             del table[address]
 
 
-def _routers(changes: Json) -> Iterable[tuple[Address, Spec]]:
-    for text, spec in changes.items():
-        address = address_or_none(text)
-        if address is not None and address.kind.endswith(".routers"):
-            yield address, spec
+def _routers(changes: Json) -> list[tuple[Address, Spec]]:
+    named = ((address_or_none(text), spec) for text, spec in changes.items())
+    return [(address, spec) for address, spec in named if address and address.kind.endswith(".routers")]
 
 
 def _tells(losses: Iterable[Json]) -> bool:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-import orjson
-
-from state import chain, tables
+from state import chain, segments, tables
 from state.chain import Row
 from state.codec import WAYPOST, Redacted
-from state.database import Opened, explained, immediately, open_database
-from state.errors import DamagedFile, DiskFault, LogError, MalformedEvent, NewerLogError, WrongVersion
-from state.events import PayloadRedacted
+from state.errors import DamagedFile, LogError, MalformedEvent, NewerLogError, WrongVersion
+from state.events import PayloadRedacted, ReadsForgotten, SegmentSealed
+from state.folding import Folding
 from state.model import Address
 from state.record import GENESIS, Anchor, Cursor, Entry, Head, Recorded, Verification
-from state.tables import LOG, Slice
+from state.segment_file import Segment
+from state.storage import Storage
+from state.tables import CHUNK, Overtaken, Slice
 from state.view import View
 from state.views import ALL
 
@@ -41,20 +41,20 @@ __all__ = [
 
 V = TypeVar("V", bound=View)
 
-CHECKPOINT_EVERY = 500
-"""Events between two times that a view is put away."""
+STREAM = "log"
+"""Where the log tells of itself."""
 
-INDEX_EVERY = 200
-"""Events between two times that they come into the index of what they mention."""
+_STREAMS_KEPT = 10_000
+"""Streams whose version is remembered between appends."""
 
 
-@dataclass
-class _Folded(Generic[V]):
-    """A view's state after the event `seq`, and the event up to which it was put away."""
+@dataclass(slots=True)
+class _Tail:
+    """Where the log ends, as the last append left it, and the versions of streams as far as they were asked for."""
 
-    state: V
-    seq: int = 0
-    saved: int = 0
+    seq: int
+    hash: bytes
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 class EventLog:
@@ -63,26 +63,16 @@ class EventLog:
     Every method raises LogError where the file cannot be read or written.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        opened: Opened,
-        *,
-        now: Callable[[], datetime],
-        chance: Callable[[int], bytes],
-        readonly: bool,
-    ) -> None:
+    def __init__(self, storage: Storage, *, now: Callable[[], datetime], chance: Callable[[int], bytes]) -> None:
         """Use `open`."""
-        self._path = path
-        self._database = opened.database
-        self._degraded = opened.degraded
+        self._storage = storage
+        self._database = storage.database
         self._now = now
         self._chance = chance
-        self._readonly = readonly
-        self._unusable = ""
-        self._lock = threading.RLock()
-        self._folded: dict[type[View], _Folded[Any]] = {}
+        self._folding = Folding(storage)
+        self._tail: _Tail | None = None
         self._shapes: set[tuple[str, int]] = set()
+        self._tidying = threading.Lock()  # sealing, blanking: one at a time
 
     @classmethod
     def open(
@@ -98,10 +88,11 @@ class EventLog:
 
         Raises NewerLogError where a newer Waypost wrote it, LogError where it is missing or unusable.
         """
-        opened = open_database(path, LOG, create=create, readonly=readonly)
-        log = cls(path, opened, now=now, chance=chance, readonly=readonly)
+        log = cls(Storage(path, create=create, readonly=readonly), now=now, chance=chance)
         try:
             log._learn_shapes()
+            if not readonly:
+                log._sweep()
         except BaseException:
             log.close()
             raise
@@ -110,18 +101,17 @@ class EventLog:
     @property
     def degraded(self) -> str:
         """Why the log runs in a safer, slower journal mode; "" where it does not."""
-        return self._degraded
+        return self._storage.degraded
 
     def close(self) -> None:
         """Put the views away and let go of the file. Closing twice is fine."""
-        with self._lock:
-            if not self._unusable:
-                for view in self._folded:
-                    self._put_away(view, least=1)
-                self._unusable = "is closed"
-            self._database.close()
+        with self._storage.lock:
+            if not self._storage.unusable:
+                self._folding.put_all_away()
+                self._storage.index(least=CHUNK)
+            self._storage.close()
 
-    # ── writing ──────────────────────────────────────────────────────────────────────────────────
+    # ── appending ────────────────────────────────────────────────────────────────────────────────
 
     def append(
         self,
@@ -137,16 +127,105 @@ class EventLog:
         where nothing is new). `cursor` moves in the same transaction.
         """
         batch = [entries] if isinstance(entries, Entry) else list(entries)
-        with self._writing():
-            known = self._known(batch)
-            if expected and any(entry.key not in known for entry in batch):
-                self._require_versions(expected)
-            answer = self._insert_new(batch, known)
-            if cursor:
-                tables.move_cursor(self._database, cursor)
-        self._shapes.update((recorded.type, recorded.schema) for recorded in answer)
-        self._index(answer)
-        return answer
+        return self._commit(batch, expected, partial(tables.move_cursor, self._database, cursor) if cursor else None)
+
+    def _commit(
+        self, batch: Sequence[Entry], expected: Mapping[str, int] | None, also: Callable[[], None] | None
+    ) -> list[Recorded]:
+        """Record a batch, and do something else in the same transaction."""
+        # One row is one statement, and that is a transaction already: should another process have written since the
+        # last append, the row has no place behind the head, and we look again.
+        alone = len(batch) == 1 and also is None
+        with self._storage.lock:
+            tail, self._tail = self._tail, None  # should this fail, the next one looks where the log ends
+            with self._storage.stating if alone else self._storage.writing:
+                try:
+                    answer, tail = self._record(batch, expected, tail or self._look_for_tail())
+                except Overtaken:
+                    answer, tail = self._record(batch, expected, self._look_for_tail())
+                if also:
+                    also()
+            self._tail = tail
+            self._shapes.update((recorded.type, recorded.schema) for recorded in answer)
+            return answer
+
+    def _record(
+        self, batch: Sequence[Entry], expected: Mapping[str, int] | None, tail: _Tail
+    ) -> tuple[list[Recorded], _Tail]:
+        """What stands for each entry now, and where the log ends with them."""
+        known = {entry.key: found for entry in batch if entry.key and (found := self._storage.by_key(entry.key))}
+        if expected and any(entry.key not in known for entry in batch):
+            self._require_versions(expected, tail)
+        at = self._now().astimezone(UTC)
+        answer, rows = [], []
+        for entry in batch:
+            recorded = known.get(entry.key)
+            if recorded is None:
+                row = self._sealed(entry, at, tail)
+                recorded = tables.recorded(row, at, entry.event)
+                rows.append(row)
+                if entry.key:
+                    known[entry.key] = recorded
+            answer.append(recorded)
+        if rows:
+            self._note_shapes(rows)
+            tables.insert(self._database, rows)
+        return answer, tail
+
+    def _sealed(self, entry: Entry, at: datetime, tail: _Tail) -> Row:
+        """The row of a new event, behind which the log ends then."""
+        type_name, schema, data = WAYPOST.encode(entry.event)
+        tail.seq += 1
+        envelope = (
+            tail.seq,
+            entry.key or self._chance(16).hex(),
+            at.isoformat(timespec="microseconds"),
+            entry.stream,
+            self._next(entry.stream, tail.versions),
+            type_name,
+            schema,
+            entry.actor,
+            entry.request_id,
+        )
+        row = chain.seal(envelope, data, self._chance(16), tail.hash)
+        tail.hash = row.hash
+        return row
+
+    def _next(self, stream: str, versions: dict[str, int]) -> int:
+        if stream not in versions:
+            if len(versions) >= _STREAMS_KEPT:
+                versions.clear()
+            versions[stream] = tables.version(self._database, stream)
+        versions[stream] += 1
+        return versions[stream]
+
+    def _look_for_tail(self) -> _Tail:
+        seq, hash = tables.head(self._database) or (0, GENESIS)
+        return _Tail(seq, hash)
+
+    def _require_versions(self, expected: Mapping[str, int], tail: _Tail) -> None:
+        for stream, version in expected.items():
+            if tail.versions.get(stream) != version:
+                found = tail.versions[stream] = tables.version(self._database, stream)
+                if found != version:
+                    raise WrongVersion(stream, expected=version, found=found)
+
+    def _note_shapes(self, rows: Sequence[Row]) -> None:
+        """Before the rows: a shape that is noted in vain does no harm."""
+        new = {(row.type, row.schema) for row in rows} - self._shapes
+        if new:
+            tables.note_shapes(self._database, new)
+
+    def _learn_shapes(self) -> None:
+        """Know which shapes of events the log holds; refuse it at once where one of them is from the future."""
+        with self._storage.reading:
+            self._shapes = tables.shapes(self._database)
+        if not all(isinstance(type_name, str) and isinstance(schema, int) for type_name, schema in self._shapes):
+            raise DamagedFile(f"the event log {self._storage.path} names events of no type; the file is damaged")
+        for type_name, schema in sorted(self._shapes):
+            WAYPOST.require(type_name, schema)
+
+    # ── tidying ──────────────────────────────────────────────────────────────────────────────────
 
     def redact(self, seq: int, reason: str, actor: str) -> Recorded:
         """Blank the payload of one event for good; the chain holds, and PayloadRedacted says who and why.
@@ -154,85 +233,89 @@ class EventLog:
         What the event contributed to the views is gone with it: they are folded anew. Raises LogError where there
         is no such payload.
         """
-        with self._writing():
-            found = tables.page(self._database, Slice(after=seq - 1, until=seq))
+        self._storage.require_writable()
+        with self._tidying:
+            found = list(self.read(seq - 1, until=seq))
             if not found or isinstance(found[0].event, Redacted | PayloadRedacted):
                 raise LogError(f"event {seq} has no payload to redact")
-            tables.blank(self._database, found[0])
-            entry = Entry(stream="log", event=PayloadRedacted(seq=seq, reason=reason), actor=actor)
-            (recorded,) = self._insert_new([entry], {})
-            self._folded.clear()
-        with self._reading():
-            # The old payload also stands in the write-ahead log, until that starts over.
-            self._database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            entry = Entry(stream=STREAM, event=PayloadRedacted(seq=seq, reason=reason), actor=actor)
+            (recorded,) = self._commit([entry], None, self._blanking(found[0]))
+            self._folding.forget()
+            self._sweep()
+            self._start_over()  # the old payload also stands in the write-ahead log
         return recorded
+
+    def _blanking(self, recorded: Recorded) -> Callable[[], None]:
+        """What blanks a payload within a transaction; a segment is written anew before."""
+        with self._storage.reading:
+            segment = segments.after(self._database, recorded.seq - 1)
+            edition = self.head().seq + 1
+        if segment is None:
+            return partial(tables.blank, self._database, recorded)
+        copy = segments.write_without(self._storage.path, segment, recorded.seq, edition=edition)
+        return partial(segments.replace, self._database, segment, copy)
+
+    def forget_reads(self, before: datetime, reason: str) -> int:
+        """Blank what models had only looked at before that moment; how many calls that were.
+
+        A call that failed, or that anything came of, is kept.
+        """
+        with self._tidying:
+            return self._forget_reads(self.older_than(before), reason)
+
+    def _forget_reads(self, through: int, reason: str) -> int:
+        count = 0
+        while True:
+            with self._storage.reading:
+                seqs = tables.reads(self._database, through)
+            if not seqs:
+                return count
+            forgotten = ReadsForgotten(through=seqs[-1], count=len(seqs), reason=reason)
+            self._commit([Entry(stream=STREAM, event=forgotten)], None, partial(tables.forget, self._database, seqs))
+            count += len(seqs)
+
+    def seal(self, through: int, reason: str) -> Segment:
+        """Put the live events up to that one into a sealed segment; what models had only looked at is forgotten.
+
+        The last event always stays live. Raises LogError where there is nothing to seal up to there.
+        """
+        self._storage.require_writable()
+        with self._tidying:
+            if not self.sealed() < through < self.head().seq:
+                raise LogError(f"there is nothing to seal up to event {through}")
+            self._forget_reads(through, "what was only looked at is not kept for ever")
+            self._storage.index(least=1)
+            segment = segments.write(self._storage.path, through)
+            sealed = SegmentSealed(
+                first=segment.first, last=segment.last, file=segment.file, hash=segment.hash.hex(), reason=reason
+            )
+            self._commit([Entry(stream=STREAM, event=sealed)], None, partial(segments.let_go, self._database, segment))
+            self._start_over()
+            return segment
+
+    def shrink(self) -> None:
+        """Give the disk back what sealed events left free, where that is most of the file."""
+        with self._storage.reading:
+            if tables.is_mostly_free(self._database):
+                self._database.conn.execute("VACUUM")
 
     def rebuild(self) -> None:
         """Drop everything that is derived from the events, and derive it again."""
-        with self._writing():
+        with self._storage.writing:
+            known = tables.shapes(self._database)  # those of sealed events too
             tables.derive(self._database)
-            self._folded.clear()
-        for view in ALL:
-            self.view(view)
-            with self._lock:
-                self._put_away(view, least=1)
+            tables.note_shapes(self._database, known)
+            self._folding.forget()
+        self._folding.renew(ALL)
 
-    def _insert_new(self, batch: Sequence[Entry], known: dict[str, Recorded]) -> list[Recorded]:
-        at = self._now().astimezone(UTC)
-        seq, previous = tables.head(self._database) or (0, GENESIS)
-        versions: dict[str, int] = {}
-        answer, rows = [], []
-        for entry in batch:
-            recorded = known.get(entry.key)
-            if recorded is None:
-                seq += 1
-                row = self._sealed(entry, seq, self._next(entry.stream, versions), at, previous)
-                recorded = tables.recorded(row, at, entry.event)
-                previous = row.hash
-                rows.append(row)
-                if entry.key:
-                    known[entry.key] = recorded
-            answer.append(recorded)
-        tables.insert(self._database, rows)
-        if new := {(row.type, row.schema) for row in rows} - self._shapes:
-            tables.note_shapes(self._database, new)
-        return answer
+    def _start_over(self) -> None:
+        """Move what stands in the write-ahead log to the file, and let it begin anew, empty."""
+        with self._storage.reading:
+            self._database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _index(self, recorded: Sequence[Recorded]) -> None:
-        """Index from time to time: for each append by itself it would cost as much again as the append."""
-        if recorded and recorded[-1].seq % INDEX_EVERY < len(recorded):
-            with contextlib.suppress(LogError), self._writing():  # what is not in the index is found by reading it
-                tables.index_news(self._database)
-
-    def _sealed(self, entry: Entry, seq: int, version: int, at: datetime, previous: bytes) -> Row:
-        type_name, schema, data = WAYPOST.encode(entry.event)
-        id = entry.key or self._chance(16).hex()
-        moment = at.isoformat(timespec="microseconds")
-        envelope = (seq, id, moment, entry.stream, version, type_name, schema, entry.actor, entry.request_id)
-        return chain.seal(envelope, data, self._chance(16), previous)
-
-    def _next(self, stream: str, versions: dict[str, int]) -> int:
-        if stream not in versions:
-            versions[stream] = tables.version(self._database, stream)
-        versions[stream] += 1
-        return versions[stream]
-
-    def _known(self, batch: Sequence[Entry]) -> dict[str, Recorded]:
-        keys = [entry.key for entry in batch if entry.key]
-        return {key: found for key in keys if (found := tables.by_id(self._database, key))}
-
-    def _require_versions(self, expected: Mapping[str, int]) -> None:
-        for stream, version in expected.items():
-            found = tables.version(self._database, stream)
-            if found != version:
-                raise WrongVersion(stream, expected=version, found=found)
-
-    def _learn_shapes(self) -> None:
-        """Know which shapes of events the log holds; refuse it at once where one of them is from the future."""
-        with self._reading():
-            self._shapes = tables.shapes(self._database)
-        for type_name, schema in sorted(self._shapes):
-            WAYPOST.require(type_name, schema)
+    def _sweep(self) -> None:
+        with self._storage.writing:
+            segments.sweep(self._database, self._storage.path)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
@@ -240,134 +323,76 @@ class EventLog:
         """Events with after < seq ≤ until, oldest first; those recorded when the reading starts, none later."""
         last = self.head().seq
         wanted = Slice(after=after, until=last if until is None else min(until, last), stream=stream)
-        return tables.walk(self._page, wanted)
+        return tables.walk(self._storage.page, wanted)
 
     def head(self) -> Head:
         """The last event; seq 0 in an empty log."""
-        with self._reading():
-            seq, hash = tables.head(self._database) or (0, GENESIS)
-        return Head(seq, hash.hex())
+        return self._storage.head()
 
     def version(self, stream: str) -> int:
         """How many events that stream holds: what `append` takes as expected."""
-        with self._reading():
+        with self._storage.reading:
             return tables.version(self._database, stream)
+
+    def older_than(self, moment: datetime) -> int:
+        """Seq of the last live event before the first one that is not older; 0 where none is older."""
+        with self._storage.reading:
+            return tables.older_than(self._database, moment.astimezone(UTC).isoformat(timespec="microseconds"))
+
+    def sealed(self) -> int:
+        """Seq of the last event that is sealed, 0 where none is."""
+        with self._storage.reading:
+            return segments.sealed(self._database)
+
+    def segments(self) -> list[Segment]:
+        """The sealed segments, oldest first."""
+        with self._storage.reading:
+            return segments.every(self._database)
 
     def touching(self, subject: Address | str, after: int = 0) -> list[int]:
         """Seqs of the events that mention it, oldest first.
 
         A subject is a resource's address, or `commit:…`, `proposal:…`, `attempt:…`, `request:…`.
         """
-        with self._reading():
-            return tables.mentioning(self._database, str(subject), after)
+        self._storage.index(least=CHUNK)  # now, since somebody asks: appends do not wait for it
+        return self._storage.mentioning(str(subject), after)
 
     def about(self, subject: Address | str, after: int = 0) -> Iterator[Recorded]:
         """The events that mention it, oldest first."""
         for seq in self.touching(subject, after):
-            yield from self._page(Slice(after=seq - 1, until=seq))
+            yield from self.read(seq - 1, until=seq)
 
     def cursor(self, source: str) -> Cursor | None:
         """How far the outbox of that source was read, None where it never was."""
-        with self._reading():
+        with self._storage.reading:
             return tables.cursor(self._database, source)
 
     def export(self) -> Iterator[bytes]:
         """Every event as a line of JSON, hashes included, so that the chain can be checked without the file."""
-        return map(_line, self._rows())
+        return map(chain.line, self._storage.rows())
 
     def verify(self, anchors: Iterable[Anchor] = ()) -> Verification:
         """Check every event against the chain and the anchors; a damaged file is an answer too, not an error."""
         try:
-            with self._reading():
-                redacted = tables.redacted(self._database)
             last = self.head().seq
         except DamagedFile as damage:
             return chain.unreadable(0, damage)
-        return chain.verify(self._rows(), anchors=anchors, redacted=redacted, last=last)
+        return chain.verify(self._storage.rows(), anchors=anchors, last=last)
 
-    def _page(self, wanted: Slice) -> list[Recorded]:
-        with self._reading():
-            return tables.page(self._database, wanted)
+    def require_own_shape(self) -> None:
+        """Raises DamagedFile where the file holds tables or triggers that no log of ours has: they would act on us."""
+        self._storage.require_own_shape()
 
-    def _rows(self) -> Iterator[Row]:
-        seq = 0
-        while True:
-            with self._reading():
-                found = tables.rows(self._database, seq)
-            yield from found
-            if len(found) < tables.PAGE:
-                return
-            seq = found[-1].seq
+    def require_sound(self) -> None:
+        """Read all of the live file. Raises DamagedFile where it is no longer what SQLite wrote."""
+        self._storage.require_sound()
 
     # ── views ────────────────────────────────────────────────────────────────────────────────────
 
     def view(self, view: type[V]) -> V:
         """The state of a view now. It is shared and will not change: read it, do not write into it."""
-        with self._lock:
-            folded: _Folded[V] = self._folded.get(view) or self._taken_up(view)
-            last = self.head().seq
-            if folded.seq != last:
-                folded = self._advanced(view, folded, last)
-            self._folded[view] = folded
-            self._put_away(view, least=CHECKPOINT_EVERY)
-            return folded.state
+        return self._folding.view(view)
 
-    def _advanced(self, view: type[V], folded: _Folded[V], last: int) -> _Folded[V]:
-        if folded.seq and self._redacted_since(folded.seq):
-            folded = _Folded(view.empty())
-        types = tuple(event.__name__ for event in view.handlers)
-        news = tables.walk(self._page, Slice(after=folded.seq, until=last, types=types))
-        return _Folded(folded.state.copy().fold_all(news), last, folded.saved)
-
-    def _redacted_since(self, seq: int) -> bool:
-        return bool(self._page(Slice(after=seq, types=(PayloadRedacted.__name__,))))
-
-    def _taken_up(self, view: type[V]) -> _Folded[V]:
-        with self._reading():
-            found = tables.checkpoint(self._database, view.name)
-        if found and found.version == view.version:
-            # What cannot be read is folded again: a checkpoint only saves time.
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                return _Folded(view.decode(found.state), found.seq, found.seq)
-        return _Folded(view.empty())
-
-    def _put_away(self, view: type[View], *, least: int) -> None:
-        folded = self._folded[view]
-        if self._readonly or folded.seq - folded.saved < least:
-            return
-        with contextlib.suppress(LogError), self._writing():  # a checkpoint only saves time
-            tables.put_away(self._database, view.name, view.version, folded.seq, folded.state.encode())
-            folded.saved = folded.seq
-
-    # ── the connection ───────────────────────────────────────────────────────────────────────────
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock, explained(LOG, self._path):
-            self._require_usable()
-            yield
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            with self._reading():
-                if self._readonly:
-                    raise LogError(f"the event log {self._path} was opened for reading only")
-                with immediately(self._database):
-                    yield
-        except DiskFault:
-            # After a failed flush the system forgets what did not reach the disk: a second try would lie.
-            self._unusable = "met a disk error; check the disk, then start again"
-            raise
-
-    def _require_usable(self) -> None:
-        if self._unusable:
-            raise LogError(f"the event log {self._path} {self._unusable}")
-
-
-def _line(row: Row) -> bytes:
-    plain = row._asdict()
-    plain["data"] = None if row.data is None else orjson.Fragment(row.data)
-    for name in ("salt", "payload_hash", "prev_hash", "hash"):
-        plain[name] = None if plain[name] is None else plain[name].hex()
-    return orjson.dumps(plain, option=orjson.OPT_APPEND_NEWLINE)
+    def replayed(self, views: Sequence[type[View]] = ALL) -> dict[type[View], View]:
+        """Views folded from the first event on, whatever was kept of them."""
+        return self._folding.replayed(views)

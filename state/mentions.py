@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from state.events import EVENTS, Event
@@ -12,8 +13,10 @@ from state.model import Address
 Find = Callable[[Any], Iterator[str]]
 
 
+@lru_cache(maxsize=1 << 14)
 def address_or_none(text: str) -> Address | None:
     """The address, or None where somebody wrote something else: a view must be able to fold any log."""
+    # Kept, since the same few resources come again and again, in several views each time.
     try:
         return Address.parse(text)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import orjson
@@ -14,8 +14,7 @@ Spec = Any
 """One resource as its own system writes it: JSON-plain (dict, list, str, int, float, bool, None)."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where a resource lives: `<instance>/<kind>/<name>`, for example `traefik/http.routers/gitea`.
 
     The name may be anything its system allows; in text its awkward characters are percent-escaped.

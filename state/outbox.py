@@ -137,6 +137,12 @@ class Outbox:
         with self._using():
             return fetch(self._database, after_row)
 
+    def count(self) -> int:
+        """How many rows there are, taken in or not."""
+        with self._using():
+            (found,) = self._database.conn.execute("SELECT count(*) FROM outbox").fetchone()
+        return int(found)
+
     def require_sound(self) -> None:
         """Read all of the file. Raises DamagedFile where it is no longer what SQLite wrote."""
         with self._using():

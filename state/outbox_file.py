@@ -11,6 +11,7 @@ from state.codec import WAYPOST
 from state.database import Database, Format, run_script
 from state.errors import MalformedEvent
 from state.events import (
+    BackupMade,
     ConsentGiven,
     DriftAccepted,
     DriftHealRequested,
@@ -21,6 +22,8 @@ from state.events import (
     ProposalWithdrawn,
     QuarantineLifted,
     TargetAdopted,
+    TokenMade,
+    TokenRevoked,
     ToolCalled,
 )
 
@@ -37,12 +40,15 @@ PEOPLE_EVENTS: frozenset[type[Event]] = frozenset(
         DriftAccepted,
         QuarantineLifted,
         TargetAdopted,
+        TokenMade,
+        TokenRevoked,
+        BackupMade,
     }
 )
 """All that a person may say."""
 
 _STREAMS: Mapping[type[Event], frozenset[str]] = {
-    **dict.fromkeys(PEOPLE_EVENTS, frozenset({"proposal", "main", "target"})),
+    **dict.fromkeys(PEOPLE_EVENTS, frozenset({"proposal", "main", "target", "tokens", "backups"})),
     **dict.fromkeys(GATEWAY_EVENTS, frozenset({"gateway", "proposal"})),
 }
 """Event -> the streams it may stand in, by their first part."""

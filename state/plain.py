@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -24,6 +24,8 @@ def to_plain(value: Any) -> Any:
         return {_key(key): to_plain(each) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted(to_plain(each) for each in value)
+    if isinstance(value, tuple) and (named := getattr(value, "_asdict", None)):
+        return to_plain(named())
     if isinstance(value, (list, tuple)):
         return [to_plain(each) for each in value]
     if is_dataclass(value):
@@ -39,20 +41,23 @@ def _key(key: Any) -> str:
 def from_plain(hint: Any) -> Convert:
     """The function that makes a value of that type out of what `to_plain` made of one.
 
-    Knows dataclasses, Address, datetime, dict, tuple[X, ...], frozenset, optional values; all else is as it is.
+    Knows dataclasses, named tuples, Address, datetime, dict, tuple[X, ...], frozenset, optional values; all else is
+    as it is.
     """
     if hint is Address:
         return Address.parse
     if hint is datetime:
         return datetime.fromisoformat
     if isinstance(hint, type) and is_dataclass(hint):
-        return _dataclass(hint)
+        return _record(hint, [each.name for each in fields(hint)])
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        return _record(hint, hint._fields)  # type: ignore[attr-defined]
     return _generic(get_origin(hint), get_args(hint))
 
 
-def _dataclass(hint: Any) -> Convert:
+def _record(hint: Any, names: Iterable[str]) -> Convert:
     hints = get_type_hints(hint)
-    convert = {each.name: from_plain(hints[each.name]) for each in fields(hint)}
+    convert = {name: from_plain(hints[name]) for name in names}
     return lambda plain: hint(**{name: make(plain[name]) for name, make in convert.items()})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from state.events import Event
 
@@ -30,6 +30,31 @@ class Recorded(NamedTuple):
     request_id: str
     event: Event
     hash: str
+
+
+class Occasion(Protocol):
+    """As much of a recorded event as a view looks at beside the event: which one it was, when, and whose."""
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+    @property
+    def actor(self) -> str: ...
+
+    @property
+    def request_id(self) -> str: ...
+
+
+class Brief(NamedTuple):
+    """An occasion and nothing else: of millions that are only folded, it is not worth reading more."""
+
+    seq: int
+    at: datetime
+    actor: str
+    request_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from state.events import (
     CommitApproved,
@@ -17,12 +17,11 @@ from state.events import (
     ProposalSuperseded,
     ProposalWithdrawn,
 )
-from state.record import Recorded
+from state.record import Occasion
 from state.view import View, on
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalRecord:
+class ProposalRecord(NamedTuple):
     """A proposal and what became of it.
 
     `status` is "open", "approved", "superseded", "rejected", "withdrawn" or "closed", with its `reason`.
@@ -63,46 +62,55 @@ class Proposals(View):
         return [record for record in self.items.values() if record.status == "open"]
 
     @on(ProposalMade)
-    def _make(self, event: ProposalMade, at: Recorded) -> None:
+    def _make(self, event: ProposalMade, at: Occasion) -> None:
         # A proposal never changes: a second event of the same name is somebody's mistake or lie.
         if event.proposal not in self.items:
-            own = {name: value for name, value in vars(event).items() if name != "proposal"}
             self.items[event.proposal] = ProposalRecord(
-                id=event.proposal, request_id=at.request_id, made_at=at.at, seq=at.seq, **own
+                event.proposal,
+                event.branch,
+                event.commit,
+                event.parent,
+                event.tool,
+                event.client,
+                event.title,
+                event.resources,
+                at.request_id,
+                at.at,
+                seq=at.seq,
             )
 
     @on(PlanShown)
-    def _show(self, event: PlanShown, at: Recorded) -> None:
+    def _show(self, event: PlanShown, at: Occasion) -> None:
         shown = {"shown": event.digest, "refusals": event.refusals, "losses": event.losses}
         self._change(event.proposal, **shown)
 
     @on(ProposalReminded)
-    def _remind(self, event: ProposalReminded, at: Recorded) -> None:
+    def _remind(self, event: ProposalReminded, at: Occasion) -> None:
         self._change(event.proposal, reminded=True)
 
     @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+    def _approve(self, event: CommitApproved, at: Occasion) -> None:
         # Presence on main is the approval, whatever was said of the proposal before.
         if event.proposal in self.items:
             self._change(event.proposal, status="approved", reason=event.via, by=event.by, settled_at=at.at)
 
     @on(ProposalSuperseded)
-    def _supersede(self, event: ProposalSuperseded, at: Recorded) -> None:
+    def _supersede(self, event: ProposalSuperseded, at: Occasion) -> None:
         self._settle(event.proposal, "superseded", event.reason, event.by, at)
 
     @on(ProposalRejected)
-    def _reject(self, event: ProposalRejected, at: Recorded) -> None:
+    def _reject(self, event: ProposalRejected, at: Occasion) -> None:
         self._settle(event.proposal, "rejected", event.reason, at.actor, at)
 
     @on(ProposalWithdrawn)
-    def _withdraw(self, event: ProposalWithdrawn, at: Recorded) -> None:
+    def _withdraw(self, event: ProposalWithdrawn, at: Occasion) -> None:
         self._settle(event.proposal, "withdrawn", event.reason, at.actor, at)
 
     @on(ProposalClosed)
-    def _close(self, event: ProposalClosed, at: Recorded) -> None:
+    def _close(self, event: ProposalClosed, at: Occasion) -> None:
         self._settle(event.proposal, "closed", event.reason, at.actor, at)
 
-    def _settle(self, proposal: str, status: str, reason: str, by: str, at: Recorded) -> None:
+    def _settle(self, proposal: str, status: str, reason: str, by: str, at: Occasion) -> None:
         found = self.items.get(proposal)
         if found and found.status == "open":
             self._change(proposal, status=status, reason=reason, by=by, settled_at=at.at)
@@ -110,4 +118,4 @@ class Proposals(View):
     def _change(self, proposal: str, **changes: Any) -> None:
         found = self.items.get(proposal)
         if found:
-            self.items[proposal] = replace(found, **changes)
+            self.items[proposal] = found._replace(**changes)

@@ -34,7 +34,7 @@ from state.events import (
 )
 from state.mentions import address_or_none
 from state.model import Address
-from state.record import Recorded
+from state.record import Occasion
 from state.view import View, on
 
 # ── drift ────────────────────────────────────────────────────────────────────────────────────────
@@ -67,37 +67,37 @@ class Drift(View):
     heal: dict[Address, str] = field(default_factory=dict)
 
     @on(DriftFound)
-    def _find(self, event: DriftFound, at: Recorded) -> None:
+    def _find(self, event: DriftFound, at: Occasion) -> None:
         address = address_or_none(event.address)
         if address:
             before = self.open.get(address)
             self.open[address] = OpenDrift(event, before.since if before else at.at, at.seq)
 
     @on(DriftCleared)
-    def _clear(self, event: DriftCleared, at: Recorded) -> None:
+    def _clear(self, event: DriftCleared, at: Occasion) -> None:
         self._forget(self.open, event.address)
         self._forget(self.heal, event.address)
 
     @on(DriftAccepted)
-    def _accept(self, event: DriftAccepted, at: Recorded) -> None:
+    def _accept(self, event: DriftAccepted, at: Occasion) -> None:
         address = address_or_none(event.address)
         if address:
             self.accepted[address] = Acceptance(event.live_hash, event.until, at.actor)
             self.heal.pop(address, None)
 
     @on(DriftHealRequested)
-    def _ask_to_heal(self, event: DriftHealRequested, at: Recorded) -> None:
+    def _ask_to_heal(self, event: DriftHealRequested, at: Occasion) -> None:
         address = address_or_none(event.address)
         if address:
             self.heal[address] = event.live_hash
             self.accepted.pop(address, None)
 
     @on(ApplyProven)
-    def _prove(self, event: ApplyProven, at: Recorded) -> None:
+    def _prove(self, event: ApplyProven, at: Occasion) -> None:
         self._answered(event.changes)
 
     @on(ResourcesAdopted)
-    def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
+    def _adopt(self, event: ResourcesAdopted, at: Occasion) -> None:
         self._answered(event.resources)
 
     def _answered(self, addresses: Iterable[str]) -> None:
@@ -155,73 +155,74 @@ class Health(View):
 
     def of(self, instance: str) -> InstanceHealth:
         """One target's health; a target nobody complained about is well."""
-        return self.instances.get(instance, InstanceHealth())
+        return self.instances.get(instance) or InstanceHealth()
 
     @on(TargetLost)
-    def _lose(self, event: TargetLost, at: Recorded) -> None:
+    def _lose(self, event: TargetLost, at: Occasion) -> None:
         self._change(event.instance, lost=event.reason)
 
     @on(TargetFound)
-    def _find(self, event: TargetFound, at: Recorded) -> None:
+    def _find(self, event: TargetFound, at: Occasion) -> None:
         self._change(event.instance, lost="")
 
     @on(PoisonFound)
-    def _poison(self, event: PoisonFound, at: Recorded) -> None:
+    def _poison(self, event: PoisonFound, at: Occasion) -> None:
         known = self.of(event.instance)
         own = event.file if event.ours else known.own_poison
         self._change(event.instance, poison={**known.poison, event.file: event.reason}, own_poison=own)
 
     @on(PoisonCleared)
-    def _cure(self, event: PoisonCleared, at: Recorded) -> None:
+    def _cure(self, event: PoisonCleared, at: Occasion) -> None:
         known = self.of(event.instance)
         poison = {file: why for file, why in known.poison.items() if file != event.file}
         self._change(event.instance, poison=poison, own_poison=known.own_poison if known.own_poison in poison else "")
 
     @on(RestartLossFound)
-    def _risk(self, event: RestartLossFound, at: Recorded) -> None:
+    def _risk(self, event: RestartLossFound, at: Occasion) -> None:
         self._stand(event.instance, at, restart_losses=event.routes)
 
     @on(RestartLossCleared)
-    def _secure(self, event: RestartLossCleared, at: Recorded) -> None:
+    def _secure(self, event: RestartLossCleared, at: Occasion) -> None:
         self._stand(event.instance, at, restart_losses=())
 
     @on(ServingLost)
-    def _lose_serving(self, event: ServingLost, at: Recorded) -> None:
+    def _lose_serving(self, event: ServingLost, at: Occasion) -> None:
         disabled = {address: str(words) for address, words in event.resources.items()}
         self._stand(event.instance, at, disabled=disabled, unserved=event.unserved)
 
     @on(ServingRestored)
-    def _serve(self, event: ServingRestored, at: Recorded) -> None:
+    def _serve(self, event: ServingRestored, at: Occasion) -> None:
         self._stand(event.instance, at, disabled={}, unserved="")
 
     @on(ApplyAbandoned)
-    def _fail_to_write(self, event: ApplyAbandoned, at: Recorded) -> None:
+    def _fail_to_write(self, event: ApplyAbandoned, at: Occasion) -> None:
         if event.failed:
             self._change(event.instance, write_failed=event.reason)
 
     @on(ApplyProven, WriteGivenUp)
-    def _write(self, event: ApplyProven | WriteGivenUp, at: Recorded) -> None:
-        if self.of(event.instance).write_failed:
+    def _write(self, event: ApplyProven | WriteGivenUp, at: Occasion) -> None:
+        known = self.instances.get(event.instance)
+        if known and known.write_failed:
             self._change(event.instance, write_failed="")
 
     @on(ProbeSucceeded)
-    def _probe(self, event: ProbeSucceeded, at: Recorded) -> None:
+    def _probe(self, event: ProbeSucceeded, at: Occasion) -> None:
         probes = self.of(event.instance).probes | {event.directory}
         self._change(event.instance, probes=probes, failure="")
 
     @on(ProbeFailed)
-    def _miss(self, event: ProbeFailed, at: Recorded) -> None:
+    def _miss(self, event: ProbeFailed, at: Occasion) -> None:
         self._change(event.instance, failure=f"{event.reason} {event.remedy}".strip())
 
     @on(PassFailed)
-    def _fail(self, event: PassFailed, at: Recorded) -> None:
+    def _fail(self, event: PassFailed, at: Occasion) -> None:
         self.pass_failed = event.reason
 
     @on(PassRecovered)
-    def _recover(self, event: PassRecovered, at: Recorded) -> None:
+    def _recover(self, event: PassRecovered, at: Occasion) -> None:
         self.pass_failed = ""
 
-    def _stand(self, instance: str, at: Recorded, **changes: Any) -> None:
+    def _stand(self, instance: str, at: Occasion, **changes: Any) -> None:
         """A change of what stands: what stood before stands since then, and a relapse since now."""
         self._change(instance, **changes)
         now = self.of(instance)
@@ -273,7 +274,7 @@ class Alerts(View):
     ended: dict[str, EndedAlert] = field(default_factory=dict)
 
     @on(AlertRaised)
-    def _raise(self, event: AlertRaised, at: Recorded) -> None:
+    def _raise(self, event: AlertRaised, at: Occasion) -> None:
         before, ended = self.open.get(event.fingerprint), self.ended.pop(event.fingerprint, None)
         told = before.told if before else ended.owed if ended else frozenset()
         last_sent = before.last_sent if before else None
@@ -289,7 +290,7 @@ class Alerts(View):
         )
 
     @on(AlertDelivered)
-    def _deliver(self, event: AlertDelivered, at: Recorded) -> None:
+    def _deliver(self, event: AlertDelivered, at: Occasion) -> None:
         if event.recovery:
             self._tell_the_end(event.fingerprint, event.receivers)
         elif before := self.open.get(event.fingerprint):
@@ -305,7 +306,7 @@ class Alerts(View):
             self._owe(fingerprint, replace(ended, owed=ended.owed.difference(receivers)))
 
     @on(AlertResolved)
-    def _resolve(self, event: AlertResolved, at: Recorded) -> None:
+    def _resolve(self, event: AlertResolved, at: Occasion) -> None:
         before = self.open.pop(event.fingerprint, None)
         self.ended.pop(event.fingerprint, None)
         if before and not event.delivered:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
 
 from state.events import Event
 from state.plain import from_plain, to_plain
-from state.record import Recorded
+from state.record import Occasion, Recorded
 
-Handler = Callable[[Any, Any, Recorded], None]
+Handler = Callable[[Any, Any, Any], None]
 H = TypeVar("H", bound=Handler)
 
 
@@ -79,6 +80,17 @@ class View:
         kind: Any = cls
         state: Self = from_plain(kind)(orjson.loads(data))
         return state
+
+
+def fold_together(states: Iterable[View], happened: Iterable[tuple[Event, Occasion]]) -> None:
+    """Fold the same events into several states, which change."""
+    takers: dict[type[Event], list[Callable[[Any, Occasion], None]]] = {}
+    for state in states:
+        for kind, handler in state.handlers.items():
+            takers.setdefault(kind, []).append(partial(handler, state))
+    for event, occasion in happened:
+        for take in takers.get(type(event), ()):
+            take(event, occasion)
 
 
 def _own(value: Any) -> Any:

@@ -5,9 +5,10 @@ Here are the views of the road itself, from main to the live system; `review` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from state.events import (
     ApplyAbandoned,
@@ -35,9 +36,10 @@ from state.handover import Handover
 from state.lately import Lately
 from state.mentions import address_or_none
 from state.model import Address, Spec, canonical
-from state.record import Recorded
+from state.record import Occasion
 from state.review import ProposalRecord, Proposals
 from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
+from state.upkeep import Backups
 from state.view import View, on
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Alerts",
     "Applied",
     "Attempts",
+    "Backups",
     "Before",
     "Cause",
     "Drift",
@@ -74,8 +77,7 @@ __all__ = [
 # ── what is applied ──────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Which commit, which write (`attempt`, "" where it was found so) and which event made a resource as it is."""
 
     commit: str
@@ -83,8 +85,7 @@ class Provenance:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(NamedTuple):
     """What a resource was at the last revision, and what had made it so: both None where there was no such one."""
 
     spec: Spec
@@ -118,33 +119,37 @@ class Applied(View):
         return Applied(own, dict(self.files), dict(self.provenance), dict(self.before))
 
     @on(ApplyProven)
-    def _prove(self, event: ApplyProven, at: Recorded) -> None:
+    def _prove(self, event: ApplyProven, at: Occasion) -> None:
         self.files[event.instance] = event.file
-        base = self.bases.get(event.instance, {})
-        for address, _ in _by_address(event.changes):
-            self.before.setdefault(address, Before(base.get(address), self.provenance.get(address)))
+        base, changes = self.bases.get(event.instance, {}), _by_address(event.changes)
+        for address, _ in changes:
+            if address not in self.before:
+                self.before[address] = Before(base.get(address), self.provenance.get(address))
         origin = Provenance(event.commit, event.attempt, at.seq)
-        self._record(event.instance, event.changes, origin, back=bool(event.undoes))
+        self._record(event.instance, changes, origin, back=bool(event.undoes))
 
     @on(ApplyUndone)
-    def _undo(self, event: ApplyUndone, at: Recorded) -> None:
+    def _undo(self, event: ApplyUndone, at: Occasion) -> None:
         if event.changes:  # older versions took back so what had been proven, and another target refused its part
             self.files[event.instance] = event.file
-            self._record(event.instance, event.changes, Provenance("", event.attempt, at.seq), back=True)
+            origin = Provenance("", event.attempt, at.seq)
+            self._record(event.instance, _by_address(event.changes), origin, back=True)
 
     @on(ResourcesAdopted)
-    def _adopt(self, event: ResourcesAdopted, at: Recorded) -> None:
+    def _adopt(self, event: ResourcesAdopted, at: Occasion) -> None:
         origin = Provenance(event.commit, "", at.seq)
-        self._record(event.instance, event.resources, origin, back=not event.commit)
+        self._record(event.instance, _by_address(event.resources), origin, back=not event.commit)
 
     @on(RevisionMade)
-    def _revise(self, event: RevisionMade, at: Recorded) -> None:
+    def _revise(self, event: RevisionMade, at: Occasion) -> None:
         self.before.clear()
 
-    def _record(self, instance: str, changes: Json, origin: Provenance, *, back: bool) -> None:
+    def _record(
+        self, instance: str, changes: Sequence[tuple[Address, Spec]], origin: Provenance, *, back: bool
+    ) -> None:
         """`back`: these are put back as they were; what made them so then is what made them so now."""
         base = self.bases.setdefault(instance, {})
-        for address, spec in _by_address(changes):
+        for address, spec in changes:
             before = self.before.get(address)
             if before and _same(before.spec, spec):
                 del self.before[address]
@@ -163,14 +168,11 @@ def _same(one: Spec, other: Spec) -> bool:
     return bool(one == other) and canonical(one) == canonical(other)
 
 
-def _by_address(changes: Json) -> Iterator[tuple[Address, Spec]]:
-    for text, spec in changes.items():
-        if address := address_or_none(text):
-            yield address, spec
+def _by_address(changes: Json) -> list[tuple[Address, Spec]]:
+    return [(address, spec) for text, spec in changes.items() if (address := address_or_none(text))]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAttempt:
+class OpenAttempt(NamedTuple):
     """A write whose end is not known yet: "started", "unknown" or "refuted" (and not undone)."""
 
     started: ApplyStarted
@@ -190,19 +192,19 @@ class Attempts(View):
     open: dict[str, OpenAttempt] = field(default_factory=dict)
 
     @on(ApplyStarted)
-    def _start(self, event: ApplyStarted, at: Recorded) -> None:
+    def _start(self, event: ApplyStarted, at: Occasion) -> None:
         self.open[event.instance] = OpenAttempt(event, "started", at.at, at.seq)
 
     @on(ApplyUnknown, ApplyRefuted)
-    def _doubt(self, event: ApplyUnknown | ApplyRefuted, at: Recorded) -> None:
+    def _doubt(self, event: ApplyUnknown | ApplyRefuted, at: Occasion) -> None:
         attempt = self._of(event.instance, event.attempt)
         if attempt:
             state = "refuted" if isinstance(event, ApplyRefuted) else "unknown"
             remedy = "" if isinstance(event, ApplyRefuted) else event.remedy
-            self.open[event.instance] = replace(attempt, state=state, reason=event.reason, remedy=remedy)
+            self.open[event.instance] = attempt._replace(state=state, reason=event.reason, remedy=remedy)
 
     @on(ApplyProven, ApplyUndone, ApplyAbandoned)
-    def _end(self, event: ApplyProven | ApplyUndone | ApplyAbandoned, at: Recorded) -> None:
+    def _end(self, event: ApplyProven | ApplyUndone | ApplyAbandoned, at: Occasion) -> None:
         if self._of(event.instance, event.attempt):
             del self.open[event.instance]
 
@@ -237,7 +239,7 @@ class Quarantine(View):
     stuck: dict[str, UndoHeld] = field(default_factory=dict)
 
     @on(ResourcesQuarantined)
-    def _hold(self, event: ResourcesQuarantined, at: Recorded) -> None:
+    def _hold(self, event: ResourcesQuarantined, at: Occasion) -> None:
         for text, want_hash in event.resources.items():
             address = address_or_none(text)
             if address:
@@ -246,7 +248,7 @@ class Quarantine(View):
                 self.why[address] = Cause(event.commit, event.attempt, event.reason, at.seq, culprit, event.commits)
 
     @on(QuarantineLifted)
-    def _lift(self, event: QuarantineLifted, at: Recorded) -> None:
+    def _lift(self, event: QuarantineLifted, at: Occasion) -> None:
         for address in filter(None, map(address_or_none, event.addresses)):
             self.held.pop(address, None)
             self.why.pop(address, None)
@@ -254,11 +256,11 @@ class Quarantine(View):
         self.stuck = {instance: one for instance, one in self.stuck.items() if instance in kept_out}
 
     @on(UndoHeld)
-    def _stick(self, event: UndoHeld, at: Recorded) -> None:
+    def _stick(self, event: UndoHeld, at: Occasion) -> None:
         self.stuck[event.instance] = event
 
     @on(ApplyProven, ResourcesAdopted)
-    def _take_back(self, event: ApplyProven | ResourcesAdopted, at: Recorded) -> None:
+    def _take_back(self, event: ApplyProven | ResourcesAdopted, at: Occasion) -> None:
         if event.undoes if isinstance(event, ApplyProven) else not event.commit:
             self.stuck.pop(event.instance, None)
 
@@ -266,8 +268,7 @@ class Quarantine(View):
 # ── main and its revisions ───────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     """A commit that was applied and proven; `policy` is the digest of its waypost.yaml."""
 
     number: int
@@ -287,7 +288,7 @@ class Revisions(View):
     latest: Revision | None = None
 
     @on(RevisionMade)
-    def _make(self, event: RevisionMade, at: Recorded) -> None:
+    def _make(self, event: RevisionMade, at: Occasion) -> None:
         made = Revision(event.number, event.commit, event.tree, event.policy, at.at, at.seq)
         self.by_number[made.number] = self.by_commit[made.commit] = self.latest = made
 
@@ -332,18 +333,18 @@ class Main(View):
     source_lost: str = ""
 
     @on(CommitApproved)
-    def _approve(self, event: CommitApproved, at: Recorded) -> None:
+    def _approve(self, event: CommitApproved, at: Occasion) -> None:
         self.head = event.commit
         self._settle()
 
     @on(HistoryRewritten)
-    def _rewrite(self, event: HistoryRewritten, at: Recorded) -> None:
+    def _rewrite(self, event: HistoryRewritten, at: Occasion) -> None:
         # Where main went back to an earlier commit nothing new is approved, yet that is where it is.
         self.head = event.now
         self._settle()
 
     @on(RevisionMade)
-    def _revise(self, event: RevisionMade, at: Recorded) -> None:
+    def _revise(self, event: RevisionMade, at: Occasion) -> None:
         self._settle()
 
     def _settle(self) -> None:
@@ -351,31 +352,31 @@ class Main(View):
         self.held = self.refused = None
 
     @on(PlanMade)
-    def _plan(self, event: PlanMade, at: Recorded) -> None:
+    def _plan(self, event: PlanMade, at: Occasion) -> None:
         self.planned = f"{event.commit}:{event.digest}"
         self.refused = None
         if self.held and self.held.digest != event.digest:
             self.held = None
 
     @on(PlanHeld)
-    def _hold(self, event: PlanHeld, at: Recorded) -> None:
+    def _hold(self, event: PlanHeld, at: Occasion) -> None:
         self.held = HeldPlan(event, at.at, at.seq)
 
     @on(ApplyStarted)
-    def _apply(self, event: ApplyStarted, at: Recorded) -> None:
+    def _apply(self, event: ApplyStarted, at: Occasion) -> None:
         if self.held and self.held.commit == event.commit:
             self.held = None
 
     @on(DesiredRefused)
-    def _refuse(self, event: DesiredRefused, at: Recorded) -> None:
+    def _refuse(self, event: DesiredRefused, at: Occasion) -> None:
         self.refused = RefusedCommit(event.commit, event.problems, at.at, at.seq)
 
     @on(SourceLost)
-    def _lose(self, event: SourceLost, at: Recorded) -> None:
+    def _lose(self, event: SourceLost, at: Occasion) -> None:
         self.source_lost = event.reason
 
     @on(SourceFound)
-    def _find(self, event: SourceFound, at: Recorded) -> None:
+    def _find(self, event: SourceFound, at: Occasion) -> None:
         self.source_lost = ""
 
 
@@ -392,5 +393,6 @@ ALL: tuple[type[View], ...] = (
     Handover,
     Grants,
     Lately,
+    Backups,
 )
 """Every view the log keeps checkpoints of."""

@@ -15,6 +15,8 @@ from reconciler.cli import deploying  # noqa: F401
 from reconciler.cli import answering  # noqa: F401
 from reconciler.cli import looking  # noqa: F401
 from reconciler.cli import explaining  # noqa: F401
+from reconciler.cli import tokens  # noqa: F401
+from reconciler.cli import keeping  # noqa: F401
 # isort: on
 
 __all__ = ["main", "waypost"]

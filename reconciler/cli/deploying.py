@@ -59,9 +59,9 @@ def demo(context: click.Context, keep: bool) -> None:
 @click.pass_context
 def up(context: click.Context) -> None:
     """Gateway and reconciler in the foreground, as two processes. Ctrl-C stops both."""
-    from reconciler import running
+    from reconciler import foreground
 
-    raise SystemExit(running.up(the_home(context), say=lambda line: click.echo(line, err=True)))
+    foreground.become(the_home(context))
 
 
 @waypost.command("serve-reconciler")
@@ -74,12 +74,13 @@ def serve_reconciler(context: click.Context) -> None:
 
 
 @waypost.command("serve-gateway")
+@click.option("--stdio", is_flag=True, help="For one local client that starts it: over standard input and output.")
 @click.pass_context
-def serve_gateway(context: click.Context) -> None:
+def serve_gateway(context: click.Context, stdio: bool) -> None:
     """The gateway alone, for compose: the one MCP endpoint."""
     from reconciler import running
 
-    running.serve_gateway(the_place(context))
+    running.serve_gateway(the_place(context), stdio=stdio)
 
 
 @waypost.command()

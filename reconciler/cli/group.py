@@ -12,6 +12,7 @@ import click
 
 from reconciler import config
 from reconciler import home as homes
+from reconciler.backups.manifest import BackupError
 from reconciler.config import ConfigError
 from reconciler.core.target import TargetError
 from reconciler.git.errors import GitError
@@ -19,7 +20,7 @@ from reconciler.home import Home, HomeError
 from reconciler.session import CommandError, Session, opened
 from state.errors import LogError
 
-EXPECTED = (CommandError, ConfigError, HomeError, GitError, LogError, TargetError, OSError, ValueError)
+EXPECTED = (BackupError, CommandError, ConfigError, HomeError, GitError, LogError, TargetError, OSError, ValueError)
 """What can go wrong and is explained by its own words; anything else is a fault of ours."""
 
 
@@ -73,7 +74,7 @@ def the_place(context: click.Context) -> Path:
 
 @contextmanager
 def session(context: click.Context) -> Iterator[Session]:
-    with opened(the_home(context)) as one:
+    with opened(the_home(context), lambda line: click.echo(f"waypost: {line}", err=True)) as one:
         if one.stale:
             click.echo(f"waypost: this is as of the last fetch: {one.stale}", err=True)
         yield one

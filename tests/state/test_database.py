@@ -55,7 +55,7 @@ def test_a_write_ahead_log_is_only_kept_by_an_sqlite_that_can(version, safe):
 
 
 def test_appends_are_flushed_before_they_are_answered(log):
-    assert pragma(log, "synchronous") == 2
+    assert pragma(log, "synchronous") == 3
     assert pragma(log, "journal_mode") == ("delete" if log.degraded else "wal")
 
 
@@ -63,7 +63,7 @@ def test_a_faulty_sqlite_means_a_rollback_journal_and_a_word(path, monkeypatch):
     monkeypatch.setattr(database_module, "sqlite_version", lambda: (3, 40, 1))
     log = opened(path, create=True)
     assert "3.40.1" in log.degraded
-    assert (pragma(log, "journal_mode"), pragma(log, "synchronous")) == ("delete", 2)
+    assert (pragma(log, "journal_mode"), pragma(log, "synchronous")) == ("delete", 3)
     log.append([lost(), lost()])
     reader = opened(path, readonly=True)
     assert (reader.head().seq, reader.verify().ok) == (2, True)
@@ -170,7 +170,7 @@ def test_a_damaged_page_is_told_in_words(path):
 def test_a_busy_log_says_to_try_again(path, monkeypatch):
     monkeypatch.setattr(database_module, "WAIT", 0.0)
     log, other = opened(path, create=True), opened(path)
-    with other._writing(), pytest.raises(LogError, match="try again") as caught:
+    with other._storage.writing, pytest.raises(LogError, match="try again") as caught:
         log.append(lost())
     assert caught.value.retry
     log.append(lost())

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from state import log as log_module
+from state import folding
 from state.errors import LogError
 from state.log import EventLog
 from state.outbox import GATEWAY_EVENTS, Outbox, drain
@@ -119,7 +119,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_done_after_kill_9(path
 
 
 def test_views_are_right_after_kill_9(path, monkeypatch):
-    monkeypatch.setattr(log_module, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(folding, "CHECKPOINT_EVERY", 3)
     for round in range(ROUNDS):
         writer = Fork("log", path)
         writer.told(5 + round % 7)

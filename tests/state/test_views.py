@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from state import folding
 from state import log as log_module
 from state.events import (
     AlertRaised,
@@ -114,8 +115,8 @@ def states(log):
 @given(st.lists(st.lists(some_entry, max_size=6), min_size=1, max_size=8), st.integers(1, 5))
 def test_views_folded_as_events_come_are_those_folded_anew(batches, often):
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_module, "CHECKPOINT_EVERY", often)
-        patch.setattr(log_module, "INDEX_EVERY", often)
+        patch.setattr(folding, "CHECKPOINT_EVERY", often)
+        patch.setattr(log_module, "CHUNK", often)
         path = Path(directory) / "log.db"
         log = EventLog.open(path, now=ticking(), create=True)
         for batch in batches:

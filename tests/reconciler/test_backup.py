@@ -1,0 +1,668 @@
+"""A home in one file and back: what is in it, what is refused, what runs on schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler import founding, housekeeping
+from reconciler import home as homes
+from reconciler.backups import making, restoring
+from reconciler.backups.manifest import BackupError
+from reconciler.causes import causes
+from reconciler.cli import waypost
+from reconciler.core.policy import BackupPolicy, LogPolicy, Policy
+from reconciler.git.store import Store
+from reconciler.home import Home, HomeError
+from reconciler.world import World
+from state import segments, views
+from state.events import (
+    BackupFailed,
+    BackupMade,
+    BackupOverdue,
+    BackupRemoved,
+    ConsentGiven,
+    HomeRestored,
+    RevisionMade,
+    TargetLost,
+    ToolCalled,
+)
+from state.log import Entry, EventLog
+from state.outbox import Outbox
+
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@dataclass
+class Time:
+    """A clock that stands until it is moved."""
+
+    at: datetime = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - START).total_seconds()
+
+    def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def lost(number: int = 0) -> Entry:
+    return Entry(stream="target/traefik", event=TargetLost(instance="traefik", reason=f"away {number}"))
+
+
+def logged(home: Home) -> contextlib.closing[EventLog]:
+    return contextlib.closing(EventLog.open(home.log_path, now=now))
+
+
+def revised(home: Home, log: EventLog, number: int) -> None:
+    """A revision as a pass makes it: the reference, the event, the anchor."""
+    store = Store.open(home.desired_store_path)
+    head = store.head()
+    assert head
+    store.keep(number, head)
+    event = RevisionMade(number=number, commit=head, tree=store.commit(head).tree, policy="p", reason="proven")
+    log.append(Entry(stream="main", event=event, key=f"revision:{number}"))
+    store.anchor(head, log.head().seq, log.head().hash, number)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a past: revisions, a sealed segment, a proposal, words of a person and of the gateway."""
+    made = founding.create(tmp_path_factory.mktemp("past") / "home", environ={}, now=now)
+    with logged(made) as log:
+        log.append([lost(number) for number in range(30)])
+        revised(made, log, 1)
+        log.append([lost(number) for number in range(30)])
+        log.seal(20, "to have a segment")
+        revised(made, log, 2)
+    store = Store.open(made.desired_store_path)
+    head = store.head()
+    assert head
+    store.move("refs/heads/proposals/p1", head, was=None)
+    people = Outbox.open(made.people_path, now, create=True)
+    people.put(ConsentGiven(commit="c", digest="d"), stream="main", actor="ada")
+    people.close()
+    gateway = Outbox.open(made.gateway_outbox_path, now, create=True)
+    called = ToolCalled(shard="s", tool="t", client="c", outcome="ok", arguments_digest="d")
+    gateway.put(called, stream="gateway", actor="claude")
+    gateway.close()
+    (made.path / "targets.toml").write_text("")
+    return made.path
+
+
+@pytest.fixture
+def home(past: Path, tmp_path: Path) -> Home:
+    return homes.open(shutil.copytree(past, tmp_path / "home"), {})
+
+
+@pytest.fixture
+def file(home: Home, tmp_path: Path) -> Path:
+    return making.make(home, tmp_path / "home.zip", now=now, tell=quiet).path
+
+
+def restored(file: Path, place: Path) -> Home:
+    restoring.restore(file, place, person="ada", now=now, tell=quiet)
+    return homes.open(place, {})
+
+
+def everything(home: Home) -> dict[str, object]:
+    """All that a home holds, but for what a restore adds to it."""
+    with logged(home) as log:
+        lines = [line for line in log.export() if b'"HomeRestored"' not in line]
+        kept = [segment.file for segment in log.segments()]
+    boxes = {}
+    for path in (home.people_path, home.gateway_outbox_path):
+        with contextlib.closing(Outbox.open(path, now)) as box:
+            boxes[path.name] = list(box.read())
+    return {
+        "events": lines,
+        "segments": kept,
+        "references": Store.open(home.desired_store_path).references("refs/"),
+        "anchors": Store.open(home.desired_store_path).anchors(),
+        "outboxes": boxes,
+        "settings": home.settings_path.read_text(),
+    }
+
+
+# ── there and back ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_restored_home_holds_what_was_backed_up(home, file, tmp_path):
+    again = restored(file, tmp_path / "again")
+    assert everything(again) == everything(home)
+
+
+def test_a_restored_log_says_that_it_was_restored_and_from_what(home, file, tmp_path):
+    with logged(home) as log:
+        head = log.head()
+    with logged(restored(file, tmp_path / "again")) as log:
+        *_, last = log.read()
+        assert log.verify().ok
+    assert isinstance(last.event, HomeRestored)
+    assert (last.event.seq, last.event.hash, last.actor) == (head.seq, head.hash, "person:ada")
+
+
+def test_a_backup_says_in_numbers_what_was_read_and_found_good(home, file):
+    found = restoring.check(file, now=now, tell=quiet)
+    assert (found.events, found.segments, found.revisions, found.waiting) == (64, 1, 2, 2)
+    assert (found.views, found.notes) == (len(views.ALL), ())
+    assert found.repository
+    assert (found.repository.references, found.repository.files) == (5, 7)
+    assert any("64 events" in line for line in found.lines())
+
+
+def test_a_backup_is_its_owners_alone_and_nothing_is_left_beside_it(home, file):
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in file.parent.iterdir()} == {"home", "home.zip"}
+    assert list(home.work_path.glob("*/*")) == []
+
+
+def test_the_rights_of_a_restored_home_are_those_of_a_new_one(home, file, tmp_path):
+    again = restored(file, tmp_path / "again")
+    for path in (home.log_path, home.settings_path, home.people_path, home.gateway_outbox_path, home.gateway_path):
+        assert (again.path / path.relative_to(home.path)).stat().st_mode == path.stat().st_mode, path
+
+
+def test_a_file_that_is_there_is_not_written_over_unless_it_is_said(home, file):
+    before = file.read_bytes()
+    with pytest.raises(BackupError, match="is there already"):
+        making.make(home, file, now=now, tell=quiet)
+    assert file.read_bytes() == before
+    making.make(home, file, now=now, tell=quiet, overwrite=True)
+    assert restoring.check(file, now=now, tell=quiet).events == 64
+
+
+def test_a_restored_home_can_be_backed_up_again(home, file, tmp_path):
+    again = restored(file, tmp_path / "again")
+    second = making.make(again, tmp_path / "second.zip", now=now, tell=quiet)
+    assert restoring.check(second.path, now=now, tell=quiet).events == 65
+
+
+def test_a_backup_fits_together_while_revisions_are_made(home, tmp_path):
+    with logged(home) as log:
+        numbers = iter(range(3, 100))
+
+        def work(line: str) -> None:
+            """A revision between any two steps of the backup."""
+            revised(home, log, next(numbers))
+            log.append(lost())
+
+        for number in range(3):
+            made = making.make(home, tmp_path / f"{number}.zip", now=now, tell=work)
+            assert restoring.check(made.path, now=now, tell=quiet).events == made.manifest.seq
+
+
+def test_a_home_without_a_repository_of_its_own_is_backed_up_too(tmp_path):
+    made = founding.create(
+        tmp_path / "home", chosen={"WAYPOST_DESIRED_REPO": str(tmp_path / "elsewhere.git")}, environ={}, now=now
+    )
+    file = making.make(homes.open(made.path, {}), tmp_path / "home.zip", now=now, tell=quiet).path
+    again = restored(file, tmp_path / "again")
+    assert again.desired_store_path.name == "mirror.git"
+    assert Store.open(again.desired_store_path).references("refs/") == {}
+
+
+def test_an_outbox_that_cannot_be_read_stops_nothing_and_is_told(home, tmp_path):
+    home.gateway_outbox_path.write_bytes(b"something else")
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet)
+    (said,) = made.manifest.left_out
+    assert said.startswith("gateway/outbox.db: ")
+    assert any(said in line for line in restoring.check(made.path, now=now, tell=quiet).lines())
+
+
+def test_settings_that_name_what_this_machine_has_not_are_told_and_stop_nothing(home, tmp_path):
+    with home.settings_path.open("a") as text:
+        text.write("WAYPOST_TRAEFIK_BINARY=/nowhere/traefik\n")
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet)
+    (note,) = restoring.check(made.path, now=now, tell=quiet).notes
+    assert "/nowhere/traefik" in note
+
+
+def test_secrets_that_settings_refer_to_are_not_in_a_backup(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_SECRET", "canary-value-in-the-environment")
+    key = tmp_path / "key"
+    key.write_text("canary-value-in-a-file")
+    with home.settings_path.open("a") as text:
+        text.write(f"WAYPOST_GIT_TOKEN=env:GIT_SECRET\nWAYPOST_TRAEFIK_API_AUTH=file:{key}\n")
+    made = making.make(homes.open(home.path), tmp_path / "home.zip", now=now, tell=quiet)
+    with zipfile.ZipFile(made.path) as archive:
+        assert not any(b"canary-value" in archive.read(name) for name in archive.namelist())
+
+
+# ── where a backup may be restored ───────────────────────────────────────────────────────────────
+
+
+def test_only_an_empty_place_is_restored_into(home, file, tmp_path):
+    before = everything(home)
+    with pytest.raises(BackupError, match="is not empty"):
+        restored(file, home.path)
+    assert everything(home) == before
+    (tmp_path / "gateway-only" / "gateway").mkdir(parents=True)
+    restored(file, tmp_path / "gateway-only")
+
+
+def test_a_restore_that_was_killed_is_begun_again(home, file, tmp_path, monkeypatch):
+    place, moved = tmp_path / "again", []
+    move = restoring._move
+
+    def killed(source: Path, to: Path) -> None:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(to)
+        move(source, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "_move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restored(file, place)
+    with pytest.raises(HomeError, match="not a Waypost home"):
+        homes.open(place, {})
+    assert everything(restored(file, place)) == everything(home)
+
+
+def test_what_is_refused_leaves_nothing_behind(file, tmp_path):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 0x10
+    (tmp_path / "bad.zip").write_bytes(content)
+    with pytest.raises(BackupError):
+        restored(tmp_path / "bad.zip", tmp_path / "again")
+    assert list((tmp_path / "again").iterdir()) == []
+
+
+# ── what is not believed ─────────────────────────────────────────────────────────────────────────
+
+
+def refused(file: Path) -> str:
+    """In which words a backup is refused; it must never be anything but words."""
+    with pytest.raises(BackupError) as caught:
+        restoring.check(file, now=now, tell=quiet)
+    return str(caught.value)
+
+
+def repacked(file: Path, change: Callable[[dict[str, bytes]], None], *, mode: int = stat.S_IFREG | 0o600) -> Path:
+    """The same archive with other files in it, its own checksums right."""
+    with zipfile.ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content)
+    return file
+
+
+def test_an_archive_that_was_cut_short_is_refused_wherever_it_was_cut(file):
+    whole = file.read_bytes()
+    for size in (0, 1, 100, len(whole) // 2, len(whole) - 100, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        assert "damaged, cut short, or no backup" in refused(file)
+
+
+@settings(max_examples=25)
+@given(place=st.floats(0, 0.999999), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_found_or_changes_nothing(place, bit, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("flip")
+    whole = flippable(tmp_path_factory)
+    content = bytearray(whole)
+    content[int(place * len(content))] ^= 1 << bit
+    (directory / "home.zip").write_bytes(content)
+    with contextlib.suppress(BackupError):
+        found = restoring.check(directory / "home.zip", now=now, tell=quiet)
+        assert found.events == 4  # a moment or an attribute that nobody reads
+
+
+_FLIPPABLE: list[bytes] = []
+
+
+def flippable(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    if not _FLIPPABLE:
+        place = tmp_path_factory.mktemp("flippable")
+        made = founding.create(place / "home", environ={}, now=now)
+        with logged(made) as log:
+            log.append([lost(), lost(), lost()])
+        path = making.make(homes.open(made.path, {}), place / "home.zip", now=now, tell=quiet).path
+        _FLIPPABLE.append(path.read_bytes())
+    return _FLIPPABLE[0]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "log.segments/../../evil.db", "hooks/post-receive"])
+def test_a_name_that_leads_elsewhere_is_refused(file, name):
+    def change(files: dict[str, bytes]) -> None:
+        manifest = orjson.loads(files["manifest.json"])
+        manifest["members"][name] = {"size": 4, "digest": "0" * 64}
+        files["manifest.json"] = orjson.dumps(manifest)
+        files[name] = b"evil"
+
+    assert "names a file that no backup holds" in refused(repacked(file, change))
+    assert not (file.parent / "evil").exists()
+
+
+def test_a_link_in_an_archive_is_refused(file):
+    assert "is not the file that was put there" in refused(
+        repacked(file, lambda files: None, mode=stat.S_IFLNK | 0o777)
+    )
+
+
+def test_a_file_more_or_less_is_refused(file):
+    assert "does not hold what it says" in refused(repacked(file, lambda files: files.update(more=b"")))
+    assert "does not hold what it says" in refused(repacked(file, lambda files: files.pop("people.db")))
+
+
+def test_two_files_of_one_name_are_refused(file):
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning):
+        archive.writestr("log.db", b"")
+    assert "two files of one name" in refused(file)
+
+
+def test_another_content_under_the_same_name_is_refused(file):
+    def change(files: dict[str, bytes]) -> None:
+        files["waypost.env"] = files["waypost.env"].replace(b"s", b"z")
+
+    assert "waypost.env is not the file that was put there" in refused(repacked(file, change))
+
+
+@pytest.mark.parametrize("size", [2**40, 2**63, -1, "many", None])
+def test_a_bomb_or_a_lie_about_size_is_refused(file, size):
+    def change(files: dict[str, bytes]) -> None:
+        manifest = orjson.loads(files["manifest.json"])
+        manifest["members"]["log.db"]["size"] = size
+        files["manifest.json"] = orjson.dumps(manifest)
+
+    assert refused(repacked(file, change))
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b"[]", b"{}", b"null", b'{"waypost backup":1}', b'{"waypost backup":1,"members":[]}', b"\xff", b"[" * 10**5],
+)
+def test_an_archive_of_something_else_is_refused(file, manifest):
+    assert "not one that Waypost writes" in refused(repacked(file, lambda f: f.update({"manifest.json": manifest})))
+
+
+def test_a_backup_of_a_newer_format_is_refused(file):
+    def change(files: dict[str, bytes]) -> None:
+        files["manifest.json"] = files["manifest.json"].replace(b'"waypost backup": 1', b'"waypost backup": 2')
+
+    assert "use the one that made it" in refused(repacked(file, change))
+
+
+def test_what_is_not_an_archive_is_refused(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    assert "no backup at all" in refused(tmp_path / "text")
+    assert "No such file" in refused(tmp_path / "missing")
+    assert "Is a directory" in refused(tmp_path)
+
+
+def resigned(home: Home, tmp_path: Path) -> str:
+    """In which words a backup of this home is refused: one whose every checksum is right."""
+    return refused(making.make(home, tmp_path / "resigned.zip", now=now, tell=quiet).path)
+
+
+def raw(path: Path, *statements: str) -> None:
+    from sqlite_utils import Database
+
+    database = Database(path)
+    for statement in statements:
+        database.execute(statement)
+    database.conn.commit()
+    database.close()
+
+
+def test_a_log_that_was_tampered_with_is_not_good(home, tmp_path):
+    raw(home.log_path, "DROP TRIGGER events_are_never_changed", "UPDATE events SET actor = 'x' WHERE seq = 40")
+    assert "holds what" not in (said := resigned(home, tmp_path))
+    assert "event 40" in said
+
+
+def test_a_trigger_of_somebody_else_in_the_log_is_not_good(home, tmp_path):
+    raw(home.log_path, "CREATE TRIGGER evil AFTER INSERT ON events BEGIN DELETE FROM cursors; END")
+    assert "trigger evil" in resigned(home, tmp_path)
+
+
+def test_a_log_that_names_a_segment_elsewhere_is_not_good(home, tmp_path):
+    outside = tmp_path / "precious"
+    outside.write_text("keep me")
+    raw(home.log_path, f"INSERT INTO replaced VALUES ('../../{outside.name}')")
+    with pytest.raises(Exception, match="names a segment that cannot be"):
+        EventLog.open(home.log_path, now=now)
+    assert "names a segment that cannot be" in resigned(home, tmp_path)
+    assert outside.exists()
+
+
+def test_a_log_that_lost_its_tail_is_not_good(home, tmp_path):
+    raw(home.log_path, "DROP TRIGGER events_are_never_deleted", "DELETE FROM events WHERE seq > 50")
+    assert "at its end are lost" in resigned(home, tmp_path)
+
+
+def test_a_view_that_is_not_what_its_events_say_is_not_good(home, tmp_path):
+    raw(home.log_path, "UPDATE checkpoints SET state = replace(state, 'away', 'here')")
+    with logged(home) as log:
+        log.view(views.Health)
+    raw(home.log_path, "UPDATE checkpoints SET state = CAST(replace(CAST(state AS TEXT), 'away', 'here') AS BLOB)")
+    assert "is not what its events add up to" in resigned(home, tmp_path)
+
+
+def test_a_revision_that_git_forgot_is_not_good(home, tmp_path):
+    Store.open(home.desired_store_path).remove("refs/waypost/revisions/1")
+    assert "revision 1" in resigned(home, tmp_path)
+
+
+def test_an_object_that_is_missing_or_changed_stops_a_backup(home, tmp_path):
+    objects = sorted((home.desired_store_path / "objects").glob("[0-9a-f][0-9a-f]/*"))
+    objects[0].chmod(0o600)
+    objects[0].unlink()
+    with pytest.raises(BackupError, match="cannot be taken along"):
+        making.make(home, tmp_path / "home.zip", now=now, tell=quiet)
+    assert not list(tmp_path.glob("*.zip*"))
+
+
+def test_a_segment_that_is_missing_stops_a_backup(home, tmp_path):
+    for path in segments.directory(home.log_path).iterdir():
+        path.unlink()
+    with pytest.raises(BackupError, match="is missing, so this home is not whole"):
+        making.make(home, tmp_path / "home.zip", now=now, tell=quiet)
+
+
+# ── on schedule ──────────────────────────────────────────────────────────────────────────────────
+
+DAILY = Policy(backups=BackupPolicy(every="1d", keep=3, alert_after="2d"))
+
+
+@dataclass
+class Keeping:
+    """A home that keeps itself, on a clock of the test's own."""
+
+    home: Home
+    world: World
+    time: Time
+    directory: Path
+
+    def pass_days(self, days: float, policy: Policy = DAILY) -> None:
+        self.time.at += timedelta(days=days)
+        housekeeping.tend(self.home, self.world, policy)
+
+    def events(self, *kinds: type) -> list[object]:
+        return [one.event for one in self.world.log.read() if isinstance(one.event, kinds)]
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.directory.iterdir()) if self.directory.exists() else []
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Iterator[Keeping]:
+    time = Time()
+    made = founding.create(
+        tmp_path / "home", chosen={"WAYPOST_BACKUP_DIR": str(tmp_path / "backups")}, environ={}, now=time.now
+    )
+    home = homes.open(made.path, {})
+    with contextlib.closing(EventLog.open(home.log_path, now=time.now)) as log:
+        store = Store.open(home.desired_store_path)
+        yield Keeping(
+            home,
+            World(log=log, store=store, targets={}, clock=time, chance=os.urandom),
+            time,
+            tmp_path / "backups",
+        )
+
+
+def test_a_backup_is_made_when_it_is_due_and_only_then(keeping):
+    keeping.pass_days(0.5)
+    assert keeping.files() == []
+    keeping.pass_days(0.6)
+    keeping.pass_days(0.1)
+    (name,) = keeping.files()
+    (made,) = keeping.events(BackupMade)
+    assert (made.file, made.reason) == (name, "it was due")
+    assert restoring.check(keeping.directory / name, now=now, tell=quiet).digest == made.digest
+
+
+def test_a_cron_line_is_a_schedule_too(keeping):
+    nightly = Policy(backups=BackupPolicy(every="0 3 * * *"))
+    keeping.pass_days(14 / 24, nightly)  # 02:00 the next day
+    assert keeping.files() == []
+    keeping.pass_days(2 / 24, nightly)
+    assert len(keeping.files()) == 1
+
+
+def test_only_so_many_are_kept_and_others_files_are_left_alone(keeping):
+    keeping.directory.mkdir()
+    foreign = keeping.directory / "waypost-00000000-20200101T000000Z.zip"
+    foreign.write_text("another home's")
+    for _ in range(5):
+        keeping.pass_days(1.01)
+    assert len(keeping.files()) == 3 + 1
+    assert foreign.exists()
+    removed = keeping.events(BackupRemoved)
+    assert [one.file for one in removed] == [one.file for one in keeping.events(BackupMade)][:2]
+
+
+def test_a_backup_that_fails_is_told_tried_again_soon_and_alerted_when_the_last_good_one_is_old(keeping):
+    keeping.pass_days(1.01)
+    keeping.directory.rename(keeping.directory.with_name("gone"))
+    keeping.directory.write_text("a file where the directory was")
+    keeping.pass_days(1.01)
+    (failed,) = keeping.events(BackupFailed)
+    assert str(keeping.directory) in failed.reason
+    assert causes(keeping.world) == []
+    keeping.pass_days(0.01)
+    keeping.pass_days(0.05)
+    assert len(keeping.events(BackupFailed)) == 2
+    keeping.pass_days(1)
+    keeping.pass_days(0.1)
+    (overdue,) = keeping.events(BackupOverdue)
+    assert "2026-11-21" in overdue.reason
+    (cause,) = causes(keeping.world)
+    assert (cause.fingerprint, cause.title) == ("backup", "there is no recent good backup")
+    keeping.directory.unlink()
+    keeping.pass_days(0.1)
+    assert len(keeping.files()) == 1
+    assert causes(keeping.world) == []
+
+
+def test_a_home_that_never_had_a_backup_is_alerted_too(keeping):
+    keeping.directory.write_text("a file where the directory should be")
+    keeping.pass_days(2.01)
+    (overdue,) = keeping.events(BackupOverdue)
+    assert "none" in overdue.reason
+
+
+def test_a_persons_backup_counts(keeping):
+    keeping.directory.write_text("a file where the directory should be")
+    keeping.pass_days(2.01)
+    assert causes(keeping.world)
+    made = BackupMade(file="/media/stick/home.zip", seq=1, hash="h", size=1, digest="d", reason="a person asked")
+    keeping.world.log.append(Entry(stream="backups", event=made))
+    assert causes(keeping.world) == []
+
+
+def test_a_backup_is_read_back_by_a_process_of_its_own(file, tmp_path):
+    housekeeping.check_apart(file, tmp_path)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(BackupError, match="damaged, cut short"):
+        housekeeping.check_apart(file, tmp_path)
+
+
+def test_without_a_directory_nothing_is_backed_up_and_nobody_is_alerted(home):
+    time = Time()
+    with logged(home) as log:
+        world = World(log=log, store=Store.open(home.desired_store_path), targets={}, clock=time, chance=os.urandom)
+        time.at += timedelta(days=100)
+        housekeeping.tend(home, world, DAILY)
+        assert log.view(views.Backups).tried is None
+        assert causes(world) == []
+
+
+# ── the log stays small ──────────────────────────────────────────────────────────────────────────
+
+SELDOM = BackupPolicy(every="9999d", alert_after="9999d")
+
+
+def test_old_events_are_sealed_half_of_the_age_at_once(keeping):
+    policy = Policy(backups=SELDOM, log=LogPolicy(live="30d"))
+    for _ in range(32):
+        keeping.world.log.append([lost(number) for number in range(100)])
+        keeping.pass_days(1, policy)
+    (segment,) = keeping.world.log.segments()
+    assert 1_500 < segment.last < 1_700
+    assert keeping.world.log.verify().ok
+
+
+def test_more_events_than_the_policy_keeps_live_are_sealed_by_half(keeping):
+    policy = Policy(backups=SELDOM, log=LogPolicy(live_events=2_000))
+    keeping.world.log.append([lost(number) for number in range(5_000)])
+    keeping.pass_days(0, policy)
+    head = keeping.world.log.head().seq
+    assert 999 <= head - keeping.world.log.sealed() <= 1_002
+    keeping.pass_days(0, policy)
+    assert len(keeping.world.log.segments()) == 1
+
+
+def test_what_was_only_looked_at_is_forgotten_after_its_time(keeping):
+    called = ToolCalled(shard="s", tool="t", client="c", outcome="ok", arguments_digest="d")
+    keeping.world.log.append(Entry(stream="gateway", event=called, request_id="r1"))
+    keeping.pass_days(29, Policy(backups=SELDOM))
+    assert keeping.events(ToolCalled)
+    keeping.pass_days(2, Policy(backups=SELDOM))
+    assert not keeping.events(ToolCalled)
+    assert keeping.world.log.verify().ok
+
+
+def test_a_person_can_seal_old_events_and_everything_still_reads_over_them(home):
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(waypost, ["--home", str(home.path), *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    before = run("history", "--limit", "1000").splitlines()
+    told = orjson.loads(run("log", "archive", "--keep", "10", "--json"))
+    assert told["sealed"]["first"] == 21
+    assert run("history", "--limit", "1000").splitlines()[: len(before) - 1] == before[:-1]
+    assert "chain and anchors hold" in run("log", "verify")
+    assert len(run("log", "export").splitlines()) == len(run("history", "--limit", "1000").splitlines())
+    run("log", "rebuild")
+    assert orjson.loads(run("log", "archive", "--keep", "1000", "--json")) == {"sealed": None}

@@ -1,0 +1,59 @@
+PRAGMA application_id = 1464880199;
+PRAGMA user_version = 4;
+BEGIN TRANSACTION;
+CREATE TABLE checkpoints (
+    view    TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    hash    BLOB    NOT NULL,
+    state   BLOB    NOT NULL
+);
+CREATE TABLE cursors (
+    source TEXT PRIMARY KEY,
+    outbox TEXT    NOT NULL,
+    row    INTEGER NOT NULL,
+    id     TEXT    NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE events (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT    NOT NULL UNIQUE,
+    at           TEXT    NOT NULL,
+    stream       TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    type         TEXT    NOT NULL,
+    schema       INTEGER NOT NULL,
+    actor        TEXT    NOT NULL,
+    request_id   TEXT    NOT NULL,
+    data         TEXT,
+    salt         BLOB,
+    payload_hash BLOB    NOT NULL,
+    prev_hash    BLOB    NOT NULL,
+    hash         BLOB    NOT NULL,
+    UNIQUE (stream, version)
+);
+INSERT INTO "events" VALUES(1,'home','2026-11-20T12:00:00.000000+00:00','home',1,'HomeCreated',1,'waypost','','{"waypost":"0.1.0"}',X'BDC07D63715D8ED536BDCA51F32A6B8E',X'F5D977CE9E3FF1A84DC181EA74E729D9FEF08247107A98A407D00025ACE00630',X'0000000000000000000000000000000000000000000000000000000000000000',X'F88D1EF4FE12453DDA3033E39551BD3927F5C5EAC90815635D3D471C86DA283B');
+INSERT INTO "events" VALUES(2,'ae8930c850bcdc9fab482343de862462','2026-11-20T12:00:01.000000+00:00','target/traefik',1,'ApplyProven',1,'waypost','r1','{"instance":"traefik","attempt":"7c2d","commit":"1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f","changes":{"traefik/http.routers/gitea":{"rule":"Host(`git.example.org`)","service":"gitea"}},"file":"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd","seconds":0.25,"evidence":"the marker is there"}',X'C235E53527F481B0D9040C02DDC86BD5',X'7998493CFE0E26EDE3FCB89876FA0317D5C6C56B8CB45C4056F5915ED90916E4',X'F88D1EF4FE12453DDA3033E39551BD3927F5C5EAC90815635D3D471C86DA283B',X'3BD2C38C065A9A6644140D2343D582F10958BA56C05050BEEA7706F373F66A15');
+INSERT INTO "events" VALUES(3,'eb51b426a265d9386a6f45d8886f86b5','2026-11-20T12:00:01.000000+00:00','main',1,'RevisionMade',1,'waypost','','{"number":1,"commit":"1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f","tree":"3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d","policy":"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc","reason":"applied and proven"}',X'68B516574D923720643967D01D95098B',X'B3B031A77C93E0676F2AED2C88CAF7AACFC7B698A73635637755BD47FADE65EB',X'3BD2C38C065A9A6644140D2343D582F10958BA56C05050BEEA7706F373F66A15',X'641968E6D2AAFE071658B3C934ACFE1CB3F332FE577EDD8108C451AAF20B81A6');
+CREATE TABLE mentions (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, subjects BLOB NOT NULL);
+INSERT INTO "mentions" VALUES(1,3,X'7B22726571756573743A7231223A5B325D2C22636F6D6D69743A31663166316631663166316631663166316631663166316631663166316631663166316631663166223A5B322C335D2C22617474656D70743A37633264223A5B325D2C227472616566696B2F687474702E726F75746572732F6769746561223A5B325D7D');
+CREATE TABLE replaced (file TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE sealed_keys (mark BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE sealed_streams (stream TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+    first     INTEGER PRIMARY KEY,
+    last      INTEGER NOT NULL UNIQUE,
+    file      TEXT    NOT NULL,
+    prev_hash BLOB    NOT NULL,
+    hash      BLOB    NOT NULL
+);
+CREATE TABLE shapes (type TEXT, schema INTEGER, PRIMARY KEY (type, schema)) WITHOUT ROWID;
+INSERT INTO "shapes" VALUES('ApplyProven',1);
+INSERT INTO "shapes" VALUES('HomeCreated',1);
+INSERT INTO "shapes" VALUES('RevisionMade',1);
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+WHEN NEW.data IS NOT NULL OR NEW.salt IS NOT NULL OR NEW.seq IS NOT OLD.seq OR NEW.id IS NOT OLD.id OR NEW.at IS NOT OLD.at OR NEW.stream IS NOT OLD.stream OR NEW.version IS NOT OLD.version OR NEW.type IS NOT OLD.type OR NEW.schema IS NOT OLD.schema OR NEW.actor IS NOT OLD.actor OR NEW.request_id IS NOT OLD.request_id OR NEW.payload_hash IS NOT OLD.payload_hash OR NEW.prev_hash IS NOT OLD.prev_hash OR NEW.hash IS NOT OLD.hash
+BEGIN SELECT RAISE(ABORT, 'events are never changed, a payload can only be blanked'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+WHEN OLD.seq > (SELECT coalesce(max(last), 0) FROM segments)
+BEGIN SELECT RAISE(ABORT, 'events are never deleted before they are sealed'); END;
+COMMIT;
