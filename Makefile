@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test soak bench lint types contracts constraints clean
+.PHONY: help demo test soak mutants simulate bench lint types contracts constraints clean
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -24,8 +24,14 @@ test: $(STAMP) ## the tests, three at a time (many wait for a real process); wha
 soak: $(STAMP) ## the long tests that `make test` leaves out
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak
 
-bench: $(STAMP) ## what decisions, explanations and plans cost, as ratios within one run
-	@for each in tests/bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done
+mutants: $(STAMP) ## every safeguard taken out, one at a time: a harness has to notice
+	@$(BIN)/python tests/durability/mutants.py
+
+simulate: $(STAMP) ## seeded schedules of faults on a virtual clock; SEEDS=1000 FROM=0
+	@$(BIN)/python tests/simulation/run.py --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) --jobs 2
+
+bench: $(STAMP) ## what it costs, as ratios within one run, in one table; WRITE=1 keeps it as BENCHMARKS.md
+	@$(BIN)/python tests/bench/together.py $(if $(WRITE),--write)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

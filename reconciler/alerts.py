@@ -11,14 +11,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import apprise
+from typing import TYPE_CHECKING
 
 from reconciler.causes import Cause, causes
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
 from state.model import digest_bytes
+
+if TYPE_CHECKING:
+    import apprise
 
 REMINDER = timedelta(hours=24)
 GONE_FOR_GOOD = timedelta(hours=24)
@@ -86,7 +88,8 @@ class Receivers:
     """The receivers of alerts. Usable by one thread at a time; `stop` may come from another.
 
     Addresses are secrets: outside of here a receiver is a short mark. After a failure a receiver is left alone
-    for a while, longer each time; what it missed is sent then.
+    for a while, longer each time; what it missed is sent then. What one took is not sent again, even where that
+    cannot be recorded: a log that is full must not make one message a message with every pass.
     """
 
     def __init__(self, addresses: Iterable[str], *, limit: float = LIMIT) -> None:
@@ -95,6 +98,7 @@ class Receivers:
         self._moved = threading.Condition()
         self._sending: dict[str, _Sending] = {}
         self._failing: dict[str, _Failing] = {}
+        self._taken: dict[Message, frozenset[str]] = {}  # who took what is not recorded yet
         self._complaints: list[str] = []
         self._stopped = False
 
@@ -104,8 +108,12 @@ class Receivers:
         return frozenset(self._channels)
 
     def send(self, message: Message, to: Iterable[str], now: datetime) -> frozenset[str]:
-        """Send to those that are due, all at once, for no longer than the limit. Returns those that took it."""
-        started = {name: self._start(name, message) for name in to if self._is_due(name, now)}
+        """Send to those that are due, all at once, for no longer than the limit.
+
+        Returns those that took it, now or (as far as that is not `recorded`) before.
+        """
+        before = self._taken.get(message, frozenset())
+        started = {name: self._start(name, message) for name in to if name not in before and self._is_due(name, now)}
         with self._moved:
             self._moved.wait_for(
                 lambda: self._stopped or all(one.took is not None for one in started.values()), self._limit
@@ -115,7 +123,11 @@ class Receivers:
                 del self._sending[name]
         if not self._stopped:  # who was not waited for has not failed
             self._judge(started.keys(), took, now)
-        return took
+        return self._took(message, took)
+
+    def recorded(self, message: Message) -> None:
+        """Who took this message is written down: nothing of it has to be kept in mind."""
+        self._taken.pop(message, None)
 
     def came_through_late(self) -> Iterator[tuple[Message, frozenset[str]]]:
         """Messages that were given up waiting for, and were taken after all; each is told once."""
@@ -125,7 +137,7 @@ class Receivers:
             del self._sending[name]
             if one.took:
                 self._failing.pop(name, None)
-                yield one.message, frozenset({name})
+                yield one.message, self._took(one.message, frozenset({name}))
 
     def complaints(self) -> Iterator[str]:
         """What went wrong since this was asked last, in sentences without addresses."""
@@ -137,6 +149,12 @@ class Receivers:
         with self._moved:
             self._stopped = True
             self._moved.notify_all()
+
+    def _took(self, message: Message, names: frozenset[str]) -> frozenset[str]:
+        everybody = self._taken.get(message, frozenset()) | names
+        if everybody:
+            self._taken[message] = everybody
+        return everybody
 
     def _is_due(self, name: str, now: datetime) -> bool:
         if self._stopped or name in self._sending:  # two messages at once would come doubled or in disorder
@@ -161,8 +179,12 @@ class Receivers:
 
 
 def _marked(addresses: Iterable[str]) -> Iterator[tuple[str, apprise.Apprise]]:
+    if not (wanted := dict.fromkeys(addresses)):
+        return
+    import apprise  # a tenth of all that a reconciler has in memory, and most homes name no receiver
+
     taken: set[str] = set()
-    for address in dict.fromkeys(addresses):
+    for address in wanted:
         channel = apprise.Apprise()
         # One that Apprise cannot read stays a receiver: it never takes a message, which is seen and complained of.
         with contextlib.suppress(TypeError):
@@ -221,13 +243,13 @@ def _news(cause: Cause, known: views.OpenAlert | None, now: datetime) -> str:
 def deliver(world: World, receivers: Receivers) -> bool:
     """Tell each receiver what it was not told yet, as far as it is due. Says whether everybody knows everything."""
     for message, took in receivers.came_through_late():
-        _record_taken(world, message, took)
+        _record_taken(world, receivers, message, took)
     _forget_ends(world, receivers.names)
     complete = True
     for message, told in _messages(world.log.view(views.Alerts), receivers.names):
         missing = receivers.names - told
         took = receivers.send(message, missing, world.clock.now()) if missing else frozenset()
-        _record_taken(world, message, took)
+        _record_taken(world, receivers, message, took)
         complete = complete and took == missing
     return complete
 
@@ -250,7 +272,7 @@ def _messages(alerts: views.Alerts, names: frozenset[str]) -> Iterator[tuple[Mes
         yield Message(fingerprint, ended.title, "This is over; nothing more to do.", 0), names - ended.owed
 
 
-def _record_taken(world: World, message: Message, took: frozenset[str]) -> None:
+def _record_taken(world: World, receivers: Receivers, message: Message, took: frozenset[str]) -> None:
     if took:
         taken = events.AlertDelivered(
             fingerprint=message.fingerprint,
@@ -261,6 +283,7 @@ def _record_taken(world: World, message: Message, took: frozenset[str]) -> None:
             reason="the receiver took the message",
         )
         _record(world, taken)
+        receivers.recorded(message)
 
 
 def _record(world: World, event: events.Event) -> None:

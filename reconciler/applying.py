@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from reconciler.blaming import blame
 from reconciler.core import redact
-from reconciler.core.plan import ABSENT, Change
-from reconciler.core.target import Attempt, Target, TargetError, Verdict
-from reconciler.planning import Planned
+from reconciler.core.plan import ABSENT, Change, same
+from reconciler.core.target import Attempt, Observation, Target, TargetError, Verdict
+from reconciler.planned import Planned
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
@@ -38,24 +38,44 @@ def apply(world: World, instance: str, planned: Planned, undoes: tuple[str, ...]
     target, observed = world.targets[instance], planned.observed[instance]
     if observed.witness or observed.poison.keys() - {observed.own_file}:
         return "waiting"  # a write that nobody could confirm is not begun; over our own broken file it mends
+    if doubtful := world.log.view(views.Attempts).open.get(instance):
+        _make_way(world, target, doubtful)
+        return "waiting"
     changes, attempt = planned.plan.of(instance).changes, _attempt(world, instance, planned)
     if world.log.view(views.Health).of(instance).write_failed and target.blocked(attempt):
         return "waiting"  # it failed before, that was told, and it would fail again
     if not _seen(world, target):
         return "waiting"
     write = Write(attempt=attempt, changes=changes, fallback=observed.live, undoes=undoes)
-    _record(world, instance, _started(write, planned.plan.digest), key=f"started:{attempt.id}")
+    started = _started(write, planned.plan.digest)
+    _record(world, instance, started, key=f"started:{attempt.id}")
     try:
         target.write(attempt)
     except TargetError as error:
-        _abandon(world, attempt, f"{error} {error.remedy}".strip())
+        _record(world, instance, _abandoned(started, f"{error} {error.remedy}".strip(), failed=True))
         return "waiting"
     return _proved(world, target, write)
 
 
-def _abandon(world: World, attempt: Attempt, reason: str, *, failed: bool = True) -> None:
-    abandoned = events.ApplyAbandoned(instance=attempt.instance, attempt=attempt.id, reason=reason, failed=failed)
-    _record(world, attempt.instance, abandoned)
+def _make_way(world: World, target: Target, doubtful: views.OpenAttempt) -> None:
+    """Put back what was proven last, before anything newer is written.
+
+    A write in doubt is no ground to build on: were the next one refuted, undoing that would bring back what nobody
+    ever proved, and what was proven would be gone.
+    """
+    if doubtful.state == "refuted":
+        return  # it is to be undone already, and was not to be moved just now
+    base = world.log.view(views.Applied).base(target.instance)
+    try:
+        back = target.undo(_again(doubtful.started, base, base).attempt, base)
+    except TargetError:
+        return  # the next pass tries again, as long as the newer one is wanted
+    reason = f"nobody could prove it, and something newer is to be written; {back.evidence}"
+    _record(world, target.instance, _abandoned(doubtful.started, reason, failed=False))
+
+
+def _abandoned(started: events.ApplyStarted, reason: str, *, failed: bool) -> events.ApplyAbandoned:
+    return events.ApplyAbandoned(instance=started.instance, attempt=started.attempt, reason=reason, failed=failed)
 
 
 def _proved(world: World, target: Target, write: Write) -> str:
@@ -115,11 +135,32 @@ def resume(world: World, instance: str) -> None:
     except TargetError:
         return  # the plan that follows looks again, and records what it does not see
     write = _again(started, observed.live, base)
-    if observed.file != started.after:
-        what = "was never carried out" if observed.file == started.before else "was overwritten by somebody"
-        _abandon(world, write.attempt, f"the write {what} before it was proven", failed=False)
+    if observed.file == started.before:
+        _record(world, instance, _abandoned(started, "the write was never carried out", failed=False))
+    elif observed.file != started.after:
+        world.log.append([Entry(stream=f"target/{instance}", event=event) for event in _overwritten(started, observed)])
     elif not observed.witness:
         _proved(world, target, write)
+
+
+def _overwritten(started: events.ApplyStarted, observed: Observation) -> Iterator[events.Event]:
+    """Somebody changed the file before it was proven. What of our write still stands there is known to be ours.
+
+    Without that, a route that was new in it and is unwanted by now would be taken for somebody else's, and stay.
+    """
+    yield _abandoned(started, "the write was overwritten by somebody before it was proven", failed=False)
+    if started.undoes or observed.own_file in observed.poison:
+        return  # what is to be put back is still owed; and of a broken file nobody can say what stands in it
+    standing = {
+        text: spec
+        for text, spec in started.changes.items()
+        if same(ABSENT if spec is None else spec, observed.live.get(Address.parse(text), ABSENT))
+    }
+    if standing:
+        reason = "it was written, and stands as it was written beside what somebody changed"
+        yield events.ResourcesAdopted(
+            instance=started.instance, commit=started.commit, resources=standing, reason=reason
+        )
 
 
 def _seen(world: World, target: Target) -> bool:

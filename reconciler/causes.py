@@ -32,15 +32,33 @@ class Cause:
     once: bool = False
 
 
+_UNFOLLOWED = (
+    "What was applied last stays live, and is watched. See that the repository is there and its branch with it, and "
+    "that this account may read it."
+)
+_UNANSWERED = (
+    "What was applied last stays served; nothing is written before it answers. See that Traefik runs, and that "
+    "WAYPOST_TRAEFIK_API_URL is its address as seen from here."
+)
+_TRIED_AGAIN = "What was applied last stays served; every pass tries again. `waypost doctor` looks for what hinders it."
+
+
 def causes(world: World) -> list[Cause]:
     """All that stands now."""
-    return [*_main(world), *_targets(world), *_quarantined(world), *_drift(world), *_reviews(world)]
+    return [
+        *_main(world),
+        *_targets(world),
+        *_quarantined(world),
+        *_drift(world),
+        *_reviews(world),
+        *_backups(world),
+    ]
 
 
 def _main(world: World) -> Iterator[Cause]:
     main, health = world.log.view(views.Main), world.log.view(views.Health)
     if main.source_lost:
-        yield Cause("source", "the desired repo cannot be followed", main.source_lost)
+        yield Cause("source", "the desired repo cannot be followed", _lines((main.source_lost, _UNFOLLOWED)))
     if main.refused:
         lines = _lines(str(problem["where"]) for problem in main.refused.problems)
         yield Cause(f"refused/{main.refused.commit}", f"commit {main.refused.commit[:12]} cannot be read", lines)
@@ -51,7 +69,7 @@ def _main(world: World) -> Iterator[Cause]:
         subjects = (plan.commit, *map(str, against), *plan.conflicts)
         yield Cause("held", f"commit {plan.commit[:12]} is held", _held(plan), subjects)
     if health.pass_failed:
-        yield Cause("pass", "a pass failed", health.pass_failed)
+        yield Cause("pass", "a pass failed", _lines((health.pass_failed, _TRIED_AGAIN)))
 
 
 def _held(held: events.PlanHeld) -> str:
@@ -78,7 +96,7 @@ def _targets(world: World) -> Iterator[Cause]:
 
 def _away(name: str, known: InstanceHealth) -> Iterator[Cause]:
     if known.lost:
-        yield Cause(f"lost/{name}", f"{name} does not answer", known.lost)
+        yield Cause(f"lost/{name}", f"{name} does not answer", _lines((known.lost, _UNANSWERED)))
     for file, reason in known.poison.items():
         yield Cause(_poison_of(name, file), f"{file} keeps Traefik from loading anything", reason)
     if known.failure:
@@ -126,7 +144,7 @@ def _not_served(known: InstanceHealth) -> str:
 
 def _writes(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None) -> Iterator[Cause]:
     if known.write_failed:
-        yield Cause(f"write/{name}", f"{name} cannot be written", known.write_failed)
+        yield Cause(f"write/{name}", f"{name} cannot be written", _lines((known.write_failed, _TRIED_AGAIN)))
     if attempt and attempt.state == "unknown":
         part_of = f"lost/{name}" if known.lost else _any_poison_of(name, known)
         title = f"nobody knows whether {name} serves the last write"
@@ -205,6 +223,11 @@ def _reviews(world: World) -> Iterator[Cause]:
         if record.status == "open" and record.reminded:
             body = f"{record.title}\nwaypost show {record.id}"
             yield Cause(f"review/{record.id}", f"proposal {record.id} waits", body, once=True)
+
+
+def _backups(world: World) -> Iterator[Cause]:
+    if overdue := world.log.view(views.Backups).overdue:
+        yield Cause("backup", "there is no recent good backup", f"{overdue}\nMake one: waypost backup FILE")
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -131,6 +131,11 @@ class Settings:
         "WAYPOST_ALERT_URLS", setting.several(setting.ALERT_ADDRESS), "",
         "Where alerts go: Apprise addresses. Most contain a token, so better references to them.",
     )  # fmt: skip
+    backup_dir: Path | None = _setting(
+        "WAYPOST_BACKUP_DIR", setting.PATH, "",
+        "Where scheduled backups go, best on another disk; how often and how many the policy says. Empty: none "
+        "are made on schedule.",
+    )  # fmt: skip
     approve_without_terminal: bool = _setting(
         "WAYPOST_APPROVE_WITHOUT_TERMINAL", setting.BOOLEAN, "false",
         "Whether `waypost approve --plan DIGEST` works where nobody sits at a terminal (scripts, CI).",
@@ -292,7 +297,7 @@ def _read_tables(path: Path, faults: list[str]) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         faults.append(f"{path}: cannot be read: {fault}")
         return {}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from reconciler import document
 from reconciler.core import policy as policies
 from reconciler.core.policy import Policy
+from reconciler.core.snapshots import Kept, changed
 from reconciler.git.store import Entry, GitError, Store
 from reconciler.traefik import kinds
 from state.model import Address, Problem, Snapshot, Spec
@@ -66,10 +67,8 @@ class Desired:
     policy_text: bytes | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-
-    @cached_property
-    def snapshot(self) -> Snapshot:
-        return {address: resource.spec for address, resource in self.resources.items()}
+    snapshot: Snapshot = field(default_factory=dict)  # the same as `resources`, without their places
+    instances: frozenset[str] = frozenset()  # those that have resources
 
 
 @dataclass(frozen=True)
@@ -174,6 +173,8 @@ def _desired(store: Store, commit: str, gathered: _Gathered) -> Desired:
         policy_text=_policy_text(store, commit),
         presets={preset.name: preset for preset in gathered.presets.values()},
         problems=gathered.problems(),
+        snapshot=gathered.snapshot(),
+        instances=frozenset(+gathered.counts),
     )
 
 
@@ -183,8 +184,11 @@ def policy(store: Store, commit: str) -> tuple[Policy, tuple[Problem, ...]]:
         text = _policy_text(store, commit)
     except GitError as error:
         return Policy(), (Problem(message=str(error), file=policies.FILE),)
-    if text is None:
-        return Policy(), ()
+    return (Policy(), ()) if text is None else _policy(text)
+
+
+@lru_cache(16)
+def _policy(text: bytes) -> tuple[Policy, tuple[Problem, ...]]:
     read = document.read(policies.FILE, text)
     if read.problems:
         return Policy(), read.problems
@@ -209,11 +213,24 @@ class _Gathered:
         self._clashing: frozenset[Address] = frozenset()
         self.resources: dict[Address, Resource] = {}
         self.presets: dict[str, Preset] = {}
+        self.counts: Counter[str] = Counter()  # of resources, by instance
+        self._origin = Kept({})
+        self._settled: set[Address] = set()  # since the origin
 
     def copy(self) -> _Gathered:
-        other = _Gathered(())
-        other.__dict__.update({name: copy(value) for name, value in vars(self).items()})
+        """The same, to be made into another: its snapshot will be one that was made from this one's."""
+        origin, other = self.snapshot(), _Gathered(())
+        other.__dict__.update({name: copy(value) for name, value in vars(self).items() if name != "_origin"})
+        other._origin, other._settled = origin, set()
         return other
+
+    def snapshot(self) -> Kept:
+        """What is wanted. Ask when all is taken."""
+        if self._settled:
+            put = {one: self.resources[one].spec for one in self._settled if one in self.resources}
+            self._origin = changed(self._origin, put, frozenset(self._settled - put.keys()))
+            self._settled = set()
+        return self._origin
 
     def take(self, entry: Entry, store: Store, cache: Cache) -> None:
         """Add a file. One that cannot be read is a problem that names it."""
@@ -254,6 +271,8 @@ class _Gathered:
     def _settle(self, address: Address, places: dict[str, Resource]) -> None:
         """Where a resource stands now: nowhere, in one file, or (a problem) in several; the first is shown."""
         self._clashing = self._clashing | {address} if len(places) > 1 else self._clashing - {address}
+        self._settled.add(address)
+        self.counts[address.instance] += (1 if places else 0) - (1 if address in self.resources else 0)
         if places:
             self._places[address] = places
             self.resources[address] = places[min(places)]

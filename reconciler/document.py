@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,8 +108,11 @@ def _read_toml(file: str, text: str, problems: list[Problem]) -> Document:
     """TOML as Traefik users have it; the library tells no places, so problems name only the file."""
     try:
         value = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        words = str(error) if isinstance(error, ValueError) else f"nested deeper than {DEEPEST} levels"
+    except (ValueError, RecursionError) as error:
+        endless = (
+            "a number of thousands of digits" if isinstance(error, ValueError) else f"deeper than {DEEPEST} levels"
+        )
+        words = str(error) if isinstance(error, tomllib.TOMLDecodeError) else endless
         return Document(file, problems=(*problems, Problem(message=f"this is not TOML: {words}", file=file)))
     found = [Problem(message=words, file=file) for words in _toml_faults(value, DEEPEST)]
     return Document(file, None if found else value, problems=(*problems, *found[:_MOST_PROBLEMS]))
@@ -162,7 +166,7 @@ def plain(text: str) -> Any:
 
 
 def _number(digits: str, text: str) -> Any:
-    if match := _INTEGER.match(digits):
+    if len(digits) < 100 and (match := _INTEGER.match(digits)):
         sign, body = match.groups()
         base = _BASES.get(body[1:2].lower(), 8 if len(body) > 1 and body[0] == "0" else 10)
         number = int(body[2:] if body[1:2].isalpha() else body, base) * (-1 if sign == "-" else 1)
@@ -217,6 +221,10 @@ class _Reader:
         }
 
     def read(self, text: str) -> None:
+        with suppress(_Refused):
+            self._read(text)
+
+    def _read(self, text: str) -> None:
         try:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if taker := self._takers.get(type(event)):
@@ -227,8 +235,6 @@ class _Reader:
             self._report(f"this is not YAML: {words}", mark)
         except yaml.reader.ReaderError as error:
             self._report_character(text, error)
-        except _Refused:
-            pass
 
     def _begin(self, event: yaml.DocumentStartEvent) -> None:
         self._documents += 1

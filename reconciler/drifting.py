@@ -7,7 +7,7 @@ from datetime import datetime
 from reconciler import edit, making
 from reconciler.core.plan import ABSENT, Difference, side_hash
 from reconciler.git import proposals
-from reconciler.planning import Planned
+from reconciler.planned import Planned
 from reconciler.session import CommandError, Session, person
 from state import events
 from state.model import Address

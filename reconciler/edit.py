@@ -40,7 +40,7 @@ def set_resource(text: bytes | None, kind: str, name: str, spec: Spec, *, file: 
     plain, faults = kinds.check(kind, name, spec)
     if faults:
         raise EditError(f"{kind}/{name}: " + "; ".join(_worded(fault) for fault in faults))
-    if "{{" in canonical(plain).decode():
+    if "{{" in _carried(kind, name, plain):
         raise EditError(f"{kind}/{name} holds '{{{{', which Traefik would execute as a Go template")
     page = _Page.read(file, text or b"")
     if page.resources.get((kind, name)) == plain:
@@ -59,6 +59,13 @@ def remove_resource(text: bytes, kind: str, name: str, *, file: str = "") -> byt
         return text
     after = {key: spec for key, spec in page.resources.items() if key != (kind, name)}
     return _checked(page, page.without_resource(kind, name), after) if after else None
+
+
+def _carried(kind: str, name: str, spec: Spec) -> str:
+    try:
+        return canonical(spec).decode()
+    except TypeError as error:  # too large a number, half a character, deeper than anybody reads
+        raise EditError(f"{kind}/{name} holds what no file can carry: {error}") from error
 
 
 def _worded(fault: kinds.Fault) -> str:

@@ -113,6 +113,7 @@ def _lock_or_refuse(home: Home) -> Lock:
 def _make_desired_store(home: Home, at: datetime) -> None:
     branch = home.settings.desired_branch
     store = Store.create(home.desired_store_path, branch)
+    store.sweep_stale_locks()  # of a making that was cut short
     if home.embedded and store.head(branch) is None:
         plant(store, starter_files(), branch=branch, subject="Start with what Waypost brings along", at=at)
 

@@ -1,49 +1,22 @@
-"""A home: the directory that holds one Waypost, where everything in it is, and the lock that keeps it single."""
+"""A home: the directory that holds one Waypost, where everything in it is, and what must not be done twice there."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from reconciler import config
 from reconciler.config import ENVIRON, Settings
+from reconciler.locks import Held, Lock, lock
+
+__all__ = ["Held", "Home", "HomeError", "Lock", "lock", "open"]
 
 
 class HomeError(Exception):
     """A directory that cannot be (or become) a home. The message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """Somebody else holds the lock; `pid` is 0 where it did not say who it is."""
-
-    pid: int
-
-
-class Lock:
-    """A lock that is held until `close`, or until this process is gone, however it goes."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def close(self) -> None:
-        """Let go. Fine to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
@@ -66,6 +39,11 @@ class Home:
     def people_path(self) -> Path:
         """The outbox of people's commands."""
         return self.path / "people.db"
+
+    @property
+    def tokens_path(self) -> Path:
+        """Hashes of the tokens that MCP clients show. People write it, the gateway reads it."""
+        return self.path / "tokens.json"
 
     @property
     def embedded(self) -> bool:
@@ -104,19 +82,10 @@ class Home:
         """The lock that keeps the reconciler of this home single, or who holds it."""
         return lock(self.path / "reconciler.lock")
 
-
-def lock(path: Path) -> Lock | Held:
-    """An exclusive lock on a file that is made where it is missing, or who holds it. Never waits."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 20).strip()
-        os.close(descriptor)
-        return Held(int(holder) if holder.isdigit() else 0)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    return Lock(descriptor)
+    @property
+    def target_directories(self) -> list[Path]:
+        """Where our files stand in the targets' directories, each once, in the same order for everybody."""
+        return sorted({Path(os.path.realpath(place.dynamic_dir)) for place in self.settings.places})
 
 
 def open(directory: Path, environ: Mapping[str, str] = ENVIRON) -> Home:

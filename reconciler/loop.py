@@ -12,7 +12,8 @@ from reconciler.core.plan import ABSENT, Plan
 from reconciler.core.target import TargetError
 from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
-from reconciler.planning import Planned, mended, plan_main, plan_standing, policy_in_force, policy_of
+from reconciler.planned import Planned
+from reconciler.planning import mended, plan_main, plan_standing, policy_in_force, policy_of
 from reconciler.world import ACTOR, World
 from state import events, views
 from state.grants import Grants
@@ -141,8 +142,15 @@ def _believed(world: World, record: ProposalRecord) -> bool:
 
 
 def _record_adopted(world: World, planned: Planned) -> None:
+    """Live already is as desired, and only that is to be known.
+
+    A broken file of ours says nothing of what is live: what is missing from it was not removed by anybody.
+    """
     by_instance: dict[str, dict[str, object]] = {}
+    readable = {name for name, seen in planned.observed.items() if seen.own_file not in seen.poison}
     for one in planned.plan.adopted:
+        if one.address.instance not in readable:
+            continue
         by_instance.setdefault(one.address.instance, {})[str(one.address)] = None if one.want is ABSENT else one.want
     for instance, resources in by_instance.items():
         adopted = events.ResourcesAdopted(

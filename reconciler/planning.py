@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reconciler import desired as desired_state
 from reconciler.core import guard
@@ -11,25 +11,17 @@ from reconciler.core.effects import Effects
 from reconciler.core.plan import ABSENT, Answers, Loss, Plan, Refusal, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
 from reconciler.core.redact import cover
+from reconciler.core.snapshots import unlike
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired, Instance
+from reconciler.planned import Planned
+from reconciler.recall import Quiet
 from reconciler.traefik import exposure
 from reconciler.traefik.consequences import Before, consequences
 from reconciler.world import World
 from state import views
 from state.grants import Grants
 from state.model import Address, Problem, Snapshot
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A plan with what it was made from. `after` is, per instance, all that will be live once it is applied."""
-
-    plan: Plan
-    desired: Desired
-    observed: Mapping[str, Observation]
-    lost: Mapping[str, TargetError] = field(default_factory=dict)
-    after: Mapping[str, Snapshot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +39,8 @@ class _Case:
     @property
     def live(self) -> Snapshot:
         """What is live, of a proposal only what it is about."""
+        if self.main is None and len(self.observed) == 1:
+            return next(iter(self.observed.values())).live
         live = {address: spec for one in self.observed.values() for address, spec in one.live.items()}
         if self.main is None:
             return live
@@ -54,7 +48,25 @@ class _Case:
 
 
 def plan_main(world: World, commit: str) -> Planned:
-    """The plan that a pass would carry out for this commit of main."""
+    """The plan that a pass would carry out for this commit of main; the last one while all it was made from stands."""
+    seq, known = world.log.head().seq, world.recall.quiet
+    if known and (known.commit, known.seq) == (commit, seq) and _unmoved(world, known.planned):
+        return known.planned
+    planned = _planned(world, commit)
+    world.recall.quiet = Quiet(commit=commit, seq=seq, planned=planned) if _is_quiet(planned) else None
+    return planned
+
+
+def _is_quiet(planned: Planned) -> bool:
+    plan = planned.plan
+    return not (plan.pending or plan.drift or plan.adopted or plan.refusals or planned.lost)
+
+
+def _unmoved(world: World, planned: Planned) -> bool:
+    return all(world.targets[name].unmoved(seen) for name, seen in planned.observed.items())
+
+
+def _planned(world: World, commit: str) -> Planned:
     policy = policy_in_force(world, commit)
     desired = load(world, commit)
     if desired.problems:
@@ -63,7 +75,7 @@ def plan_main(world: World, commit: str) -> Planned:
         return replace(standing, desired=desired, plan=replace(standing.plan, changes=(), problems=problems))
     observed, lost = observe(world)
     lost |= homeless(world, desired)
-    base, want = last_applied(world, observed), _of_instances(desired.snapshot, observed)
+    base, want = last_applied(world, observed), _of_instances(desired, observed)
     return _judged(world, _Case(desired=desired, observed=observed, lost=lost, policy=policy, base=base, want=want))
 
 
@@ -87,7 +99,7 @@ def plan_proposal(world: World, commit: str, head: str) -> Planned:
     touched = touches(proposed, parent) | {a for a in proposed.snapshot if a.instance in adopting}
     observed, lost = observe(world, commit)
     base = {a: s for a, s in last_applied(world, observed).items() if a in touched}
-    want = {a: s for a, s in _of_instances(proposed.snapshot, observed).items() if a in touched}
+    want = {a: s for a, s in _of_instances(proposed, observed).items() if a in touched}
     case = _Case(desired=proposed, observed=observed, lost=lost, policy=policy, base=base, want=want, main=main)
     planned = _judged(world, case)
     return replace(planned, plan=replace(planned.plan, notes=planned.plan.notes + _overlaps(touched, parent, main)))
@@ -95,20 +107,20 @@ def plan_proposal(world: World, commit: str, head: str) -> Planned:
 
 def touches(one: Desired, other: Desired) -> frozenset[Address]:
     """The addresses in which two desired states differ: what a commit is about."""
-    addresses = one.snapshot.keys() | other.snapshot.keys()
-    return frozenset(a for a in addresses if one.snapshot.get(a) != other.snapshot.get(a))
+    candidates = unlike(one.snapshot, other.snapshot)
+    return frozenset(a for a in candidates if one.snapshot.get(a) != other.snapshot.get(a))
 
 
 def load(world: World, commit: str) -> Desired:
     """The desired state of a commit, read with the targets that this very commit declares."""
     policy, problems = desired_state.policy(world.store, commit)
     desired = desired_state.load(world.store, commit, instances(policy))
-    return replace(desired, problems=(*desired.problems, *problems))
+    return replace(desired, problems=(*desired.problems, *problems)) if problems else desired
 
 
 def homeless(world: World, desired: Desired) -> dict[str, TargetError]:
     """Targets with desired resources of which this home does not say where they are."""
-    named = {address.instance for address in desired.resources} - world.targets.keys()
+    named = desired.instances - world.targets.keys()
     where = "set WAYPOST_TRAEFIK_DYNAMIC_DIR in waypost.env", "describe it in targets.toml"
     return {
         name: TargetError(f"this home does not say where '{name}' is; {where[name != 'traefik']}", retry=False)
@@ -156,9 +168,11 @@ def _adopting(world: World, commit: str) -> frozenset[str]:
     return frozenset(name for id, name in awaited.items() if id in items and items[id].commit == commit)
 
 
-def last_applied(world: World, observed: Mapping[str, Observation]) -> dict[Address, object]:
+def last_applied(world: World, observed: Mapping[str, Observation]) -> Snapshot:
     """`base`: what was last proven; and what was written but not yet proven, where its file still stands."""
     applied, attempts = world.log.view(views.Applied), world.log.view(views.Attempts)
+    if len(observed) == 1 and not attempts.open:
+        return applied.bases.get(next(iter(observed)), {})
     base: dict[Address, object] = {}
     for instance, observation in observed.items():
         base.update(applied.base(instance))
@@ -180,7 +194,14 @@ def _judged(world: World, case: _Case) -> Planned:
     observed, before = case.observed, _grounds(world, case)
     problems = () if case.main else tuple(_standing(one) for seen in observed.values() for one in seen.problems)
     plan = replace(
-        make_plan(case.desired.commit, case.base, case.want, case.live, answers=_answers(world, case)),
+        make_plan(
+            case.desired.commit,
+            case.base,
+            case.want,
+            case.live,
+            answers=_answers(world, case),
+            settled=world.recall.settled if case.main is None else None,
+        ),
         policy=case.policy.digest,
         renderers=tuple((name, world.targets[name].renderer) for name in sorted(observed)),
         problems=problems,
@@ -200,7 +221,10 @@ def _standing(problem: Problem) -> Problem:
 
 def _grounds(world: World, case: _Case) -> dict[str, Snapshot]:
     """What a write to each instance starts from; for a proposal with all that main wants, applied yet or not."""
-    return {name: {**_awaited(case.main, name), **_ground(world, name, one)} for name, one in case.observed.items()}
+    grounds = {name: _ground(world, name, one) for name, one in case.observed.items()}
+    if case.main is None:
+        return grounds
+    return {name: {**_awaited(case.main, name), **ground} for name, ground in grounds.items()}
 
 
 def _ground(world: World, instance: str, observed: Observation) -> Snapshot:
@@ -213,8 +237,8 @@ def _ground(world: World, instance: str, observed: Observation) -> Snapshot:
     return observed.live
 
 
-def _awaited(main: Desired | None, instance: str) -> dict[Address, object]:
-    return {} if main is None else {a: s for a, s in main.snapshot.items() if a.instance == instance}
+def _awaited(main: Desired, instance: str) -> dict[Address, object]:
+    return {a: s for a, s in main.snapshot.items() if a.instance == instance}
 
 
 def _validated(world: World, case: _Case, plan: Plan, after: Mapping[str, Snapshot]) -> Plan:
@@ -247,7 +271,9 @@ def _guarded(
     for instance, wanted in after.items():
         if changes := plan.of(instance).changes:
             done = _effects(world, case, instance, before[instance], wanted)
-            needed = exposure.needed(before[instance], case.policy.protects)
+            # What protected resources need matters only where something that is there changes.
+            edited = any(change.action in ("update", "delete") for change in changes)
+            needed = exposure.needed(before[instance], case.policy.protects) if edited else frozenset()
             found += guard.losses(instance, done, changes, case.policy, needed=needed)
             found += guard.emptied(instance, before[instance], wanted)
             placed = (_placed(problem, case.desired) for problem in done.problems)
@@ -278,7 +304,8 @@ def _effects(world: World, case: _Case, instance: str, before: Snapshot, after: 
     earlier = world.log.view(views.Lately).before(instance, world.clock.now())
     seen, guards = case.observed[instance], case.policy.guards
     sides = Before(before, earlier)
-    return consequences(instance, sides, after, seen, guards.authentication, guards.public_entry_points)
+    resident = world.recall.of(instance)
+    return consequences(instance, sides, after, seen, guards.authentication, guards.public_entry_points, resident)
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:
@@ -320,5 +347,7 @@ def _overlaps(touched: frozenset[Address], parent: Desired, main: Desired) -> tu
     )
 
 
-def _of_instances(snapshot: Snapshot, observed: Mapping[str, Observation]) -> dict[Address, object]:
-    return {address: spec for address, spec in snapshot.items() if address.instance in observed}
+def _of_instances(desired: Desired, observed: Mapping[str, Observation]) -> Snapshot:
+    if desired.instances <= observed.keys():
+        return desired.snapshot
+    return {address: spec for address, spec in desired.snapshot.items() if address.instance in observed}

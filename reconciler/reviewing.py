@@ -18,7 +18,8 @@ from reconciler.git.bounds import ROOTS
 from reconciler.git.errors import GitError
 from reconciler.git.ingest import ingest_proposals
 from reconciler.git.proposals import ProposalRefused
-from reconciler.planning import Planned, load, plan_proposal, policy_in_force, touches
+from reconciler.planned import Planned
+from reconciler.planning import load, plan_proposal, policy_in_force, touches
 from reconciler.world import ACTOR, World
 from state import events, outbox, views
 from state.log import Entry

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvicorn
 
-from reconciler import app, web
-from reconciler.home import Held, Home, HomeError, Lock
+from reconciler import app, foreground, locks, web
+from reconciler.home import Home
 from reconciler.serve import Reconciler
 from state.database import sqlite_version
 from state.events import LogDegraded
@@ -28,9 +23,9 @@ Say = Callable[[str], None]
 
 
 def serve_reconciler(home: Home, say: Say) -> None:
-    """Reconcile and answer until told to stop. Waits for another reconciler of this home to end, and says so."""
+    """Reconcile and answer until told to stop. Waits for another reconciler, here or in a target, and says so."""
     log_to_stderr()
-    with _lock(home, say), app.opened(home, write=True) as world:
+    with _alone(home, say), app.opened(home, write=True) as world:
         if world.log.degraded:
             say(f"notice: {world.log.degraded}")
             degraded = LogDegraded(
@@ -49,7 +44,7 @@ def serve_reconciler(home: Home, say: Say) -> None:
             )
         )
         say(f"reconciler: {home.path}, asked at http://{listen}")
-        with _Stop(lambda: setattr(server, "should_exit", True)), reconciler.running():
+        with foreground.Stop(lambda: setattr(server, "should_exit", True)), reconciler.running():
             server.run()
 
 
@@ -67,49 +62,9 @@ def log_to_stderr() -> None:
     )
 
 
-def serve_gateway(path: Path) -> None:
+def serve_gateway(path: Path, *, stdio: bool = False) -> None:
     """Become the gateway. Nothing of the reconciler is left in that process."""
-    os.execv(sys.executable, _gateway(path))
-
-
-def _gateway(path: Path) -> list[str]:
-    return [sys.executable, "-m", "shards", "--home", str(path)]
-
-
-def up(home: Home, say: Say) -> int:
-    """Both, as processes of their own; when one ends, or on Ctrl-C, the other is ended too."""
-    commands = {
-        "reconciler": [sys.executable, "-m", "reconciler", "--home", str(home.path), "serve-reconciler"],
-        "gateway": _gateway(home.path),
-    }
-    _refuse_taken_ports(home)
-    with _Stop() as stop:
-        processes = {name: subprocess.Popen(command, start_new_session=True) for name, command in commands.items()}
-        say(f"gateway: connect an MCP client to http://{home.settings.listen}/mcp   (Ctrl-C stops)")
-        while not stop.is_set() and all(process.poll() is None for process in processes.values()):
-            stop.wait(0.2)
-        ended = [name for name, process in processes.items() if process.poll() is not None]
-        for name in ended:
-            say(f"{name} ended with exit code {processes[name].returncode}; stopping the rest")
-        for process in processes.values():
-            _end(process)
-    return 1 if ended else 0
-
-
-def _refuse_taken_ports(home: Home) -> None:
-    """Raises HomeError where an address is taken: better before anything runs than in the middle of its log."""
-    settings = home.settings
-    for name, listen in (
-        ("WAYPOST_LISTEN", settings.listen),
-        ("WAYPOST_RECONCILER_LISTEN", settings.reconciler_listen),
-    ):
-        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((listen.host, listen.port))
-            except OSError as error:
-                raise HomeError(f"{name} is {listen}, and that address is not to be had: {error.strerror}") from None
+    os.execv(sys.executable, [*foreground.gateway(path), *(["--stdio"] if stdio else [])])
 
 
 class _Server(uvicorn.Server):
@@ -120,44 +75,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Stop(threading.Event):
-    """Set by Ctrl-C or a polite request to end; handlers are put back afterwards."""
-
-    def __init__(self, also: Callable[[], None] = lambda: None) -> None:
-        super().__init__()
-        self._also = also
-
-    def _end(self, *_: Any) -> None:
-        self.set()
-        self._also()
-
-    def __enter__(self) -> _Stop:
-        self._old = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-
-def _end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _lock(home: Home, say: Say) -> Lock:
-    told = False
-    while isinstance(lock := home.lock_reconciler(), Held):
-        if not told:
-            say(f"waiting: process {lock.pid or 'unknown'} holds {home.path}; one reconciler at a time")
-            told = True
-        time.sleep(0.5)
-    return lock
+@contextlib.contextmanager
+def _alone(home: Home, say: Say) -> Iterator[None]:
+    """The only reconciler of this home, and the only one in each target's directory, whosever home that is."""
+    with (
+        locks.waited_for(home.lock_reconciler, home.path, say, time.sleep),
+        locks.alone_in(home.target_directories, say, time.sleep),
+    ):
+        yield
 
 
 def _hosts(home: Home) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
-from detect_secrets.core.scan import scan_line
-from detect_secrets.settings import transient_settings
+from detect_secrets.core.plugins import initialize
+from detect_secrets.filters import heuristic
 
 from reconciler import document
 from state.model import Problem
@@ -63,6 +64,9 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _REFERENCE = re.compile(
     r"(?:env|file|sops|vault):\S+\Z|\$\{\w+(?::?[-?][^}]*)?\}\Z|\$\w+\Z|/[\w./-]+\Z|\*{3,}\Z|<[\w -]+>\Z"
 )
+_LONG_WORD = re.compile(r"[\w+/=.$-]{8}|://")
+"""Nothing that a sign knows is shorter than this: a quick look before the slow ones."""
+_BLOCK, _OVERLAP = 8_000, 2_000  # characters
 _VARIABLE = re.compile(r"(\w{2,60})=(.*)\Z", re.DOTALL)
 _ASSIGNMENT = re.compile(r"""^\s*(?:-\s+)?["']?([\w.\- ]{2,60})["']?\s*[:=]\s*["']?([^"'#\s][^"'#]*)""")
 
@@ -73,7 +77,7 @@ def find_secrets(path: str, text: str) -> list[Problem]:
     The value is never part of a message.
     """
     found: dict[int, str] = {}
-    for line, what in (*_by_form(text), *_by_key(path, text), *_by_library(text)):
+    for line, what in (*_signed(text, _forms()), *_by_key(path, text), *_signed(text, _library())):
         found.setdefault(line, what)
     return [
         Problem(message=f"{what} must not go into Git; {_REMEDY}", file=path, line=line)
@@ -81,26 +85,61 @@ def find_secrets(path: str, text: str) -> list[Problem]:
     ]
 
 
-def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; a very long one in overlapping pieces, so that no pattern can take for ever."""
-    for number, line in enumerate(text.split("\n"), 1):
-        for start in range(0, max(len(line), 1), 8_000):
-            yield number, line[start : start + 10_000]
+_Sign = tuple[str, Callable[[str], object]]
+"""What something is, and whether it stands in a text."""
 
 
-def _by_form(text: str) -> Iterator[tuple[int, str]]:
-    for number, piece in _pieces(text):
-        for what, form in _FORMS.items():
-            if form.search(piece):
-                yield number, what
+def _signed(text: str, signs: Sequence[_Sign]) -> Iterator[tuple[int, str]]:
+    """Which line shows which sign. Many lines are looked at in one go, one by one only where something is."""
+    for first, block in _blocks(text):
+        if not _LONG_WORD.search(block):
+            continue
+        for what, stands_in in signs:
+            if stands_in(block):
+                yield from ((first + n, what) for n, line in enumerate(block.split("\n")) if stands_in(line))
 
 
-def _by_library(text: str) -> Iterator[tuple[int, str]]:
-    with transient_settings({"plugins_used": [{"name": name} for name in _PLUGINS]}):
-        for number, piece in _pieces(text):
-            for secret in scan_line(piece):
-                if not _harmless(str(secret.secret_value or "")):
-                    yield number, f"what looks like a secret ({secret.type})"
+def _blocks(text: str) -> Iterator[tuple[int, str]]:
+    """The text in blocks of whole lines, and the number of the first line of each. A very long line comes by itself,
+    in overlapping pieces, so that no pattern can take for ever."""
+    start, number = 0, 1
+    while start < len(text):
+        end = text.rfind("\n", start, start + _BLOCK) if len(text) - start > _BLOCK else len(text)
+        if end < 0:
+            end = text.find("\n", start + _BLOCK)
+            end = len(text) if end < 0 else end
+        for at in range(start, max(end, start + 1), _BLOCK):
+            yield number, text[at : min(end, at + _BLOCK + _OVERLAP)]
+        number += text.count("\n", start, end) + 1
+        start = end + 1
+
+
+@cache
+def _forms() -> list[_Sign]:
+    return [(what, form.search) for what, form in _FORMS.items()]
+
+
+@cache
+def _library() -> list[_Sign]:
+    """What detect-secrets knows, asked directly: its scanner has settings for the whole process, which threads take
+    from each other, and passes over every line that says `pragma: allowlist secret`, as a model may well do."""
+    known: list[Any] = [initialize.from_plugin_classname(name) for name in _PLUGINS]
+    return [(f"what looks like a secret ({one.secret_type})", partial(_detected, one)) for one in known]
+
+
+def _detected(detector: Any, text: str) -> bool:
+    return any(not (_harmless(value) or _made_up(value)) for value in detector.analyze_string(text))
+
+
+def _made_up(value: str) -> bool:
+    """Nothing but signs, a stretch of the alphabet, a template's hole, a UUID."""
+    return (
+        heuristic.is_not_alphanumeric_string(value)
+        or heuristic.is_sequential_string(value)
+        or heuristic.is_templated_secret(value)
+        or heuristic.is_prefixed_with_dollar_sign(value)
+        or heuristic.is_potential_uuid(value)
+    )
 
 
 def _by_key(path: str, text: str) -> Iterator[tuple[int, str]]:

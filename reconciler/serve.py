@@ -17,8 +17,10 @@ from reconciler.core import account
 from reconciler.core.target import Target, TargetError
 from reconciler.git.store import GitError, Store
 from reconciler.home import Home
+from reconciler.housekeeping import Housekeeper
 from reconciler.loop import Outcome
 from reconciler.planning import plan_main, policy_in_force
+from reconciler.recall import Recall
 from reconciler.routing.asking import asked
 from reconciler.traefik.consequences import explained
 from reconciler.web import Unknown
@@ -40,8 +42,10 @@ class Reconciler:
         self._home = home
         self._world = world
         # Passes remember what they saw last, and prove against that; a question in between must not change it.
-        self._asked = replace(world, targets={name: target.apart() for name, target in world.targets.items()})
+        targets = {name: target.apart() for name, target in world.targets.items()}
+        self._asked = replace(world, targets=targets, recall=Recall())
         self._announcer = alerts.Announcer(world, sender(home), logger.warning)
+        self._housekeeper = Housekeeper(home, world, logger.warning)
         self._pass = threading.Lock()
         self._due = threading.Event()
         self._stop = threading.Event()
@@ -58,6 +62,7 @@ class Reconciler:
         watching = schedule.watched(self._watched_places(), self._interesting, self.wake)
         worker.start()
         self._announcer.start()
+        self._housekeeper.start()
         self.wake()
         try:
             yield
@@ -68,6 +73,7 @@ class Reconciler:
             self._schedule.stop()
             worker.join()
             self._announcer.stop()
+            self._housekeeper.stop()
 
     def wake(self) -> None:
         """A pass is due; several wishes are one pass."""
@@ -129,8 +135,9 @@ class Reconciler:
     def _follow_policy(self) -> None:
         with contextlib.suppress(GitError, LogError):
             if head := self._world.store.head(self._world.branch):
-                times = policy_in_force(self._world, head).schedules
-                self._schedule.follow((times.reconcile, times.drift))
+                policy = policy_in_force(self._world, head)
+                self._schedule.follow((policy.schedules.reconcile, policy.schedules.drift))
+                self._housekeeper.follow(policy)
 
     def _watched_places(self) -> list[Path]:
         home = self._home

@@ -6,18 +6,22 @@ import errno
 import getpass
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from reconciler import alerts, app, loop, reviewing
+from reconciler import alerts, app, locks, loop, reviewing
 from reconciler.core.plan import Plan
 from reconciler.git import main as branches
 from reconciler.git.errors import GitError
 from reconciler.git.main import MergeConflict
 from reconciler.home import Held, Home
-from reconciler.planning import Planned, plan_main, plan_proposal
+from reconciler.planned import Planned
+from reconciler.planning import plan_main, plan_proposal
+from reconciler.ports import Disk
 from reconciler.query_client import Away, QueryClient
+from reconciler.tokens import Keyring
 from reconciler.world import World
 from state import events, views
 from state.outbox import Outbox
@@ -50,6 +54,12 @@ class Session:
     running: int
     closed: str = ""  # why nothing can be written here, "" where it can
     stale: str = ""  # why a repository elsewhere could not be asked, "" where it could
+    tell: locks.Say = lambda line: None  # what a person reads while they wait
+
+    @property
+    def keyring(self) -> Keyring:
+        """The tokens of MCP clients."""
+        return Keyring(self.home.tokens_path, Disk())
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -147,15 +157,27 @@ class Session:
     # ── doing ────────────────────────────────────────────────────────────────────────────────────
 
     def run_pass(self) -> Said:
-        """One pass now: here, or by the reconciler that is running."""
+        """One pass now: by the reconciler that is running, or here, once nobody else is at work."""
         self._require_open()
-        if not self.running:
-            outcome = loop.run_pass(self.world)
-            alerts.announce(self.world, app.sender(self.home))
-            return Said(outcome.state, outcome.said, outcome.exit_code)
-        answer = QueryClient(self.home.settings.query_url, timeout=120.0).nudge()
-        if isinstance(answer, Away):
-            raise CommandError(f"a reconciler (process {self.running}) holds this home, but: {answer.reason}")
+        return self._pass_elsewhere() if self.running else self._pass_here(self.world)
+
+    def _pass_here(self, world: World) -> Said:
+        with locks.alone_in(self.home.target_directories, self.tell, time.sleep):
+            outcome = loop.run_pass(world)
+            alerts.announce(world, app.sender(self.home))
+        return Said(outcome.state, outcome.said, outcome.exit_code)
+
+    def _pass_elsewhere(self) -> Said:
+        """Asked of who holds the home. One who does not answer (another command) is waited for."""
+        client, told = QueryClient(self.home.settings.query_url, timeout=120.0), False
+        while isinstance(answer := client.nudge(), Away):
+            with app.locked(self.home) as world:
+                if isinstance(world, World):
+                    return self._pass_here(world)
+                if not told:
+                    self.tell(f"waiting: {world.who} holds {self.home.path}{world.when}: {answer.reason}")
+                    told = True
+            time.sleep(0.2)
         return Said(str(answer["state"]), str(answer["said"]), int(answer["exit_code"]))
 
     def _require_open(self) -> None:
@@ -164,7 +186,7 @@ class Session:
 
 
 @contextmanager
-def opened(home: Home) -> Iterator[Session]:
+def opened(home: Home, tell: locks.Say = lambda line: None) -> Iterator[Session]:
     """A session; where nothing runs it first takes in what waits in the outboxes, so that it sees all there is."""
     with ExitStack() as stack:
         closed, held = "", Held(0)
@@ -178,10 +200,10 @@ def opened(home: Home) -> Iterator[Session]:
             world, closed = held, "the file system is read-only"
         if isinstance(world, World):
             reviewing.take_in(world)
-            yield Session(home, world, 0, stale=_fetched(world))
+            yield Session(home, world, 0, stale=_fetched(world), tell=tell)
         else:
             reading = stack.enter_context(app.opened(home, write=False))
-            yield Session(home, reading, world.pid, closed)
+            yield Session(home, reading, world.pid, closed, tell=tell)
 
 
 def _fetched(world: World) -> str:

@@ -11,7 +11,8 @@ from reconciler.core.plan import ABSENT, Answers, make_plan, outcome
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired
-from reconciler.planning import Planned, last_applied
+from reconciler.planned import Planned
+from reconciler.planning import last_applied
 from reconciler.world import World
 from state import events, views
 from state.log import Entry

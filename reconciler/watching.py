@@ -8,7 +8,7 @@ from reconciler.core import diff
 from reconciler.core.plan import ABSENT, Change, Difference, Plan, same, side_hash
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
-from reconciler.planning import Planned
+from reconciler.planned import Planned
 from reconciler.world import World
 from state import events, views
 from state.log import Entry

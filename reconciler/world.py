@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.target import Target
 from reconciler.git.remote import Remote
 from reconciler.git.store import Store
 from reconciler.ports import Chance, Clock
+from reconciler.recall import Recall
 from state.log import EventLog
 
 ACTOR = "waypost"
@@ -31,3 +32,4 @@ class World:
     people_outbox: Path | None = None
     source: str = ""
     read_only: bool = False
+    recall: Recall = field(default_factory=Recall, repr=False, compare=False)

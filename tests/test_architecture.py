@@ -110,6 +110,7 @@ def test_the_environment_is_read_where_settings_are_and_where_a_process_begins()
 CATCHES_EVERYTHING = {
     "reconciler/alerts.py": "the tops of its threads: no plugin and no fault of ours may end all alerts",
     "reconciler/cli/__init__.py": "whatever it is, a person reads one line",
+    "reconciler/housekeeping.py": "the top of its thread: a fault of ours must not end all housekeeping",
     "reconciler/serve.py": "a fault of ours must not end all passes",
     "shards/audit.py": "the top of one call: logged, audited as internal, answered as a refusal",
 }

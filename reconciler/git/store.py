@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pygit2
-from pygit2.enums import ConfigLevel, ObjectType, RepositoryInitFlag, RepositoryOpenFlag
+from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
 
 from reconciler.git import trees
 from reconciler.git.commits import WAYPOST, Commit, Identity, read_commit
 from reconciler.git.errors import GitError, RefMoved, plain_words
+from reconciler.git.making import make, sweep
+from reconciler.git.names import Names
 from reconciler.git.trees import Leaf
 
 __all__ = ["WAYPOST", "Anchored", "Commit", "Entry", "GitError", "Identity", "RefMoved", "Store"]
@@ -68,6 +70,7 @@ class Store:
     def __init__(self, repository: pygit2.Repository) -> None:
         self.repository = repository  # for the modules of this package only
         self.path = Path(repository.path)
+        self._names = Names(self.path)
         self._directory = lru_cache(DIRECTORIES_KEPT)(self._read_directory)
 
     @classmethod
@@ -79,11 +82,15 @@ class Store:
 
     @classmethod
     def create(cls, path: Path | str, branch: str = "main") -> Store:
-        """A new bare repository whose first branch has this name; one that is there is opened and kept."""
-        _tame_library()
-        flags = RepositoryInitFlag.BARE | RepositoryInitFlag.MKPATH
+        """A new bare repository whose first branch has this name; one that is there is opened and kept.
+
+        Never made again: that writes its configuration anew, and leaves it locked if it is killed meanwhile.
+        """
+        with suppress(GitError):
+            return cls.open(path)
         with plain_words(f"cannot make the repository {path}"):
-            return cls(pygit2.init_repository(os.fspath(path), flags=flags, initial_head=branch))
+            make(Path(path), branch)
+        return cls.open(path)
 
     # ── references ───────────────────────────────────────────────────────────────────────────────
 
@@ -108,6 +115,7 @@ class Store:
         Raises RefMoved where somebody else came first. Durable when it returns.
         """
         with plain_words(f"cannot move {reference} in {self.path}"):
+            self._names.settle(reference)
             try:
                 self._swap(reference, to, was)
             except (pygit2.AlreadyExistsError, pygit2.GitError) as fault:
@@ -121,6 +129,7 @@ class Store:
             found = self.repository.references.get(reference)
             if found is not None:
                 found.delete()
+                self._names.forget()
             return found is not None
 
     def resolve(self, text: str) -> str:
@@ -251,9 +260,17 @@ class Store:
         standing = self._note(commit)
         if line in standing.splitlines():
             return
-        signature = WAYPOST.signed(at or self.commit(commit).at)
+        signature, noted = WAYPOST.signed(at or self.commit(commit).at), self._target(NOTES)
         with plain_words(f"cannot note the log's head beside {commit} in {self.path}"):
-            self.repository.create_note(f"{standing}{line}\n", signature, signature, commit, NOTES, True)
+            note = Leaf(str(self.repository.create_blob(f"{standing}{line}\n")), trees.BLOB)
+            before = self.commit(noted).tree if noted else ""
+            place = self._noted_at(commit) if standing else commit
+            tree = trees.rooted(self.repository, before, {place: note})
+        above = (noted,) if noted else ()
+        text = "The head of the event log, beside a revision\n"
+        new = self.write_commit(tree=tree, parents=above, author=signature, committer=signature, text=text)
+        # Not libgit2's own way to write a note: it would move the reference before all names are on the disk.
+        self.move(NOTES, new, was=noted)
 
     def anchored(self, commit: str) -> bool:
         """Whether the head of the log was ever noted beside a commit."""
@@ -281,11 +298,8 @@ class Store:
         Only for the one who holds the home's lock: nothing of ours writes then. Should a person's push be
         in flight, it fails and can be repeated.
         """
-        swept = [path for path in _locks(self.path) if not path.is_symlink() and path.is_file()]
         with plain_words(f"cannot remove a stale lock in {self.path}"):
-            for path in swept:
-                path.unlink(missing_ok=True)
-        return swept
+            return sweep(self.path)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
 
@@ -338,6 +352,10 @@ class Store:
         noted = self._target(NOTES)
         return self.entries(noted) if noted else iter(())
 
+    def _noted_at(self, commit: str) -> str:
+        """The path of the note beside a commit: a crowd of notes may stand in directories."""
+        return next(one.path for one in self._notes() if one.path.replace("/", "") == commit)
+
     def _note(self, commit: str) -> str:
         if self._target(NOTES) is None:
             return ""
@@ -367,9 +385,3 @@ def _anchored(commit: str, line: bytes) -> Anchored | None:
         return Anchored(commit, int(said["seq"]), str(said["hash"]))
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _locks(git_directory: Path) -> Iterator[Path]:
-    yield from git_directory.glob("*.lock")
-    for part in ("refs", "logs", "objects/info", "objects/pack"):
-        yield from (git_directory / part).rglob("*.lock")

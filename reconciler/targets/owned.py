@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from reconciler.core.target import TargetError
+from reconciler.locks import Held, Lock, lock
 from reconciler.ports import Files, Kind
 from state.model import digest_bytes
 
@@ -39,26 +38,23 @@ class DirectoryLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = -1
+        self._lock: Lock | None = None
 
     def take(self) -> None:
-        if self._descriptor >= 0:
+        if self._lock is not None:
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        found = lock(self._path, 0o644)
+        if isinstance(found, Held):
             raise TargetError(
-                f"another Waypost is writing to {self._path.parent}",
+                f"another Waypost ({found.who}{found.when}) is writing to {self._path.parent}",
                 remedy="Let only one reconciler manage this directory.",
-            ) from None
-        self._descriptor = descriptor
+            )
+        self._lock = found
 
     def release(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 class OwnedFile:
@@ -117,6 +113,8 @@ class OwnedFile:
             self._files.write(self._stage, content, 0o644)
             self._files.replace(self._stage, self.path)
         except OSError as error:
+            with contextlib.suppress(TargetError):
+                self.wake()  # it may stand there all the same, not flushed: then Traefik has to serve it
             raise _plainly("write", self.path, error) from None
         self.wake()
         return digest_bytes(content)

@@ -13,7 +13,7 @@ from reconciler.ports import Files, Kind
 from reconciler.targets.owned import FOLDER, NAME
 from reconciler.traefik import foreign, kinds
 from reconciler.traefik.rivals import Rival, rival
-from state.model import Address, Problem, Snapshot, digest, digest_bytes
+from state.model import Address, Problem, Snapshot
 
 _STRAY: Final[Mapping[Kind, str]] = {
     "link": "a link that leads to no file",
@@ -34,15 +34,18 @@ class Listing:
     unread: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
-    def digest(self) -> str:
-        contents = {name: digest_bytes(content) for name, content in self.contents.items()}
-        return digest([contents, dict(self.strays), dict(self.unread)])
+    def theirs(self) -> Listing:
+        """Without our own file."""
+        return Listing(
+            contents={name: content for name, content in self.contents.items() if name != NAME},
+            unread={name: reason for name, reason in self.unread.items() if name != NAME},
+        )
 
     @property
     def unreadable(self) -> tuple[str, ...]:
         return tuple(self.unread)
 
-    @property
+    @cached_property
     def templated(self) -> frozenset[str]:
         """Files whose meaning depends on where they are executed: another environment, another time."""
         return frozenset(name for name, content in self.contents.items() if b"{{" in content)
@@ -55,15 +58,29 @@ class Surroundings:
         self._instance = instance
         self._directory = directory
         self._files = files
-        self._known: tuple[str, foreign.Neighbours] | None = None
+        self._last: Listing | None = None
+        self._known: tuple[Listing, foreign.Neighbours] | None = None
 
-    def listing(self) -> Listing:
-        """What is there now. Raises TargetError where the directory itself cannot be listed."""
+    def listing(self, ours: bytes | None = None) -> Listing:
+        """What is there now: the very listing of the last time where nothing is otherwise.
+
+        `ours` is what our file holds, where it was read just now. Raises TargetError where the directory itself
+        cannot be listed.
+        """
+        found = self._listed(ours)
+        if self._last is None or found != self._last:
+            self._last = found
+        return self._last
+
+    def _listed(self, ours: bytes | None) -> Listing:
         contents, unread = dict[str, bytes](), dict[str, str]()
         try:
             strays = {name: self._stray(path) for name, path in self._loaded(self._files.strays)}
             for name, path in self._loaded(self._files.walk):
-                foreign.read_into(self._files, path, name, contents, unread)
+                if ours is not None and name == NAME:
+                    contents[name] = ours
+                else:
+                    foreign.read_into(self._files, path, name, contents, unread)
         except OSError as error:
             place = error.filename or self._directory
             raise TargetError(
@@ -73,11 +90,10 @@ class Surroundings:
         return Listing(contents=contents, strays=strays, unread=unread)
 
     def neighbours(self, listing: Listing) -> foreign.Neighbours:
-        """The other people's files, parsed; parsed again only where anything changed."""
-        if self._known is None or self._known[0] != listing.digest:
-            contents = {name: content for name, content in listing.contents.items() if name != NAME}
-            unread = {name: reason for name, reason in listing.unread.items() if name != NAME}
-            self._known = (listing.digest, foreign.neighbours(contents, unread))
+        """The other people's files, parsed; parsed again only where one of them changed."""
+        theirs = listing.theirs
+        if self._known is None or self._known[0] != theirs:
+            self._known = (theirs, foreign.neighbours(theirs.contents, theirs.unread))
         return self._known[1]
 
     def names(self) -> dict[Address, str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from reconciler.core.snapshots import Kept, kept
 from reconciler.core.target import Observation
 from reconciler.ports import Clock
 from reconciler.targets.owned import NAME
 from reconciler.targets.shadow import Shadow, ShadowError, ShadowVerdict
 from reconciler.targets.standing import Ours, Standing, Watch
 from reconciler.targets.surroundings import Listing, Surroundings
-from reconciler.targets.witness import Witness
+from reconciler.targets.witness import Glance, Witness
 from reconciler.traefik import render
-from reconciler.traefik.api import ApiError, Runtime, TraefikApi, Version
+from reconciler.traefik.api import ApiError, EntryPoint, Runtime, TraefikApi, Version
 from reconciler.traefik.rivals import Rival
 from state.model import Address, Problem, Snapshot, digest_bytes
 
@@ -21,7 +23,20 @@ __all__ = ["ROUTERS", "Survey", "Witness"]
 
 _CATCH_UP: Final = 3.5  # seconds within which a Traefik of default throttle serves what was just written
 _ASK_AGAIN: Final = 0.1
+_GLANCES: Final = 300.0  # seconds for which a glance is enough after a whole look
 ROUTERS: Final = ("http.routers", "tcp.routers", "udp.routers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """A whole look that found nothing amiss: what was there, and what a glance showed just before."""
+
+    observation: Observation
+    content: bytes | None
+    listing: Listing
+    marker: str
+    glance: Glance
+    at: float
 
 
 class Survey:
@@ -40,8 +55,10 @@ class Survey:
         self._api = api
         self._clock = clock
         self._shadow = shadow
-        self._confirmed: tuple[str, Version, tuple[str, ...]] | None = None
+        self._confirmed: tuple[Listing, Version, tuple[str, ...]] | None = None
         self._parsed: tuple[bytes | None, Snapshot, str, str] | None = None
+        self._examination: tuple[Listing, tuple[EntryPoint, ...], ShadowVerdict] | None = None
+        self._last: _Look | None = None
         self._watch = Watch(api, clock)
         self.witness = Witness(outage="not asked yet")
 
@@ -50,10 +67,12 @@ class Survey:
 
         `strange` says what stands in the place of our file where it is no file of ours.
         """
+        self._last, at = None, self._clock.monotonic()
         live, broken, marker = self._ours(content)
-        listing = self._surroundings.listing()
+        listing = self._surroundings.listing(content)
         neighbours = self._surroundings.neighbours(listing)
         rivals = self._surroundings.rivals(live, neighbours)
+        counts = self._counts()
         self._ask()
         verdict, excuse = self._examined(listing)
         freezing = self._certain(listing, verdict, broken)
@@ -77,7 +96,7 @@ class Survey:
             *standing.problems,
             *([Problem(message=excuse, severity="warning")] if excuse else ()),
         )
-        return Observation(
+        observation = Observation(
             live=live,
             file="" if content is None else digest_bytes(content),
             own_file=NAME,
@@ -85,6 +104,7 @@ class Survey:
             disabled=standing.disabled,
             unserved=standing.unserved,
             foreign=self._foreign(neighbours.names, witness.runtime),
+            beside=neighbours.specs,
             problems=problems,
             poison=poison,
             restart_losses=self._losses(listing, witness, verdict, freezing),
@@ -94,6 +114,33 @@ class Survey:
             doors=tuple(door.options for door in witness.doors),
             precedence=witness.precedence,
         )
+        if counts is not None and not _amiss(observation):  # so our marker is listed
+            glance = Glance(witness.version, counts, lists_ours=True)
+            self._last = _Look(
+                observation=observation, content=content, listing=listing, marker=marker, glance=glance, at=at
+            )
+        return observation
+
+    def unmoved(self, seen: Observation, content: bytes | None) -> bool:
+        """Whether all is as it was seen then, given the bytes of our own file.
+
+        The files are compared byte by byte. Of Traefik only a few short answers are asked for: whether it started
+        anew, what it counts, and whether it lists our marker. What others serve may change without any of these, so
+        after a while only a whole look will do.
+        """
+        last = self._last
+        return (
+            last is not None
+            and last.observation is seen
+            and self._clock.monotonic() - last.at < _GLANCES
+            and content == last.content
+            and self._surroundings.listing(content) is last.listing
+            and self._glance(last.marker) == last.glance
+        )
+
+    def written(self, content: bytes, live: Snapshot, marker: str) -> None:
+        """These bytes were made of that: where they still stand, nobody needs to read them."""
+        self._parsed = (content, kept(live), "", marker)
 
     def poison(self, content: bytes | None) -> dict[str, str]:
         """The files that may keep the directory, as it is now, from being loaded -> what their decoder says."""
@@ -112,8 +159,8 @@ class Survey:
         """What our file holds, why it holds nothing that can be read, its marker; parsed again when it changed."""
         if self._parsed is None or self._parsed[0] != content:
             try:
-                live = {} if content is None else render.parse(content, self._instance)[0]
-                self._parsed = (content, live, "", render.marker_of(content) if content is not None else "")
+                held = render.Held({}, {}, "") if content is None else render.read(content, self._instance)
+                self._parsed = (content, Kept(held.resources), "", held.marker)
             except render.Unreadable as error:
                 self._parsed = (content, {}, str(error), "")
         return self._parsed[1:]
@@ -128,6 +175,20 @@ class Survey:
     def _patience(self) -> float:
         return max(_CATCH_UP, self.witness.throttle * 1.5)
 
+    def _counts(self) -> Mapping[str, Any] | None:
+        """What Traefik counts, asked before all the rest: what changes meanwhile is seen at the next glance."""
+        try:
+            return self._api.overview()
+        except ApiError:
+            return None
+
+    def _glance(self, marker: str) -> Glance | None:
+        try:
+            lists_ours = not marker or self._api.middleware(f"{marker}@file") is not None
+            return Glance(self._api.version(), self._api.overview(), lists_ours)
+        except ApiError:
+            return None
+
     def _ask(self) -> Witness:
         known = self.witness
         try:
@@ -135,7 +196,7 @@ class Survey:
             self.witness = Witness(
                 version=version,
                 runtime=self._api.rawdata(),
-                doors=self._api.entry_points(),
+                doors=known.doors if known.doors and version == known.version else self._api.entry_points(),
                 static=known.static if version == known.version else self._static(),
             )
         except ApiError as error:
@@ -156,10 +217,15 @@ class Survey:
     def _examined(self, listing: Listing) -> tuple[ShadowVerdict | None, str]:
         if self._shadow is None:
             return None, ""
+        doors, known = self.witness.doors, self._examination
+        if known and known[0] is listing and known[1] == doors:
+            return known[2], ""
         try:
-            return self._shadow.examine(listing.contents, self.witness.doors), ""
+            verdict = self._shadow.examine(listing.contents, doors)
         except ShadowError as error:
             return None, str(error)
+        self._examination = listing, doors, verdict
+        return verdict, ""
 
     def _suspected(self, listing: Listing, verdict: ShadowVerdict | None, broken: str) -> dict[str, str]:
         found = dict(listing.strays)
@@ -186,10 +252,10 @@ class Survey:
         if verdict is None or listing.templated or listing.unreadable:
             return ()  # nobody here knows what a restart would load
         lost = _missing(witness.runtime, verdict)
-        known = (listing.digest, witness.version, lost)
+        known = (listing, witness.version, lost)
         if lost and known != self._confirmed:
             lost = self._still_missing(lost, verdict)
-            self._confirmed = (listing.digest, witness.version, lost)
+            self._confirmed = (listing, witness.version, lost)
         return lost
 
     def _still_missing(self, lost: tuple[str, ...], verdict: ShadowVerdict) -> tuple[str, ...]:
@@ -211,6 +277,11 @@ class Survey:
                 if provider != "file":
                     found[Address(self._instance, kind, qualified)] = provider
         return found
+
+
+def _amiss(seen: Observation) -> bool:
+    """Whether anything may mend by itself, so that the next look has to be a whole one too."""
+    return bool(seen.witness or seen.poison or seen.unserved or seen.disabled or seen.restart_losses)
 
 
 def _shared(rivals: Mapping[Address, Rival]) -> Iterator[Problem]:

@@ -61,11 +61,13 @@ class TraefikTarget:
             deadline=deadline, lock=lock,
         )  # fmt: skip
         self._looking = Lock()  # several may ask at once; one look is one round of questions to Traefik
+        self._trying = Lock()  # and what one trial learned the next one goes on from
         self._owned = OwnedFile(directory, files, lock)
         surroundings = Surroundings(instance, directory, files)
         self._survey = Survey(instance, surroundings, api, clock, shadow)
         self._trial = Trial(instance, surroundings, self._survey, shadow)
         self._waiting = Waiting(api, clock, deadline, self._owned, surroundings, self._survey)
+        self._last: tuple[str, str, Snapshot, bytes] | None = None  # what was rendered last, and of what
         self._tried: set[str] = set()  # attempts for which the last good state was already put back as a test
 
     @property
@@ -88,12 +90,26 @@ class TraefikTarget:
         with self._looking:
             return self._survey.observe(*self._owned.look())
 
+    def unmoved(self, seen: Observation) -> bool:
+        """Our file and all files beside it hold the same bytes, and the API shows no sign of anything else."""
+        with self._looking:
+            try:
+                content, strange = self._owned.look()
+                return not strange and self._survey.unmoved(seen, content)
+            except TargetError:
+                return False
+
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """References against what is wanted and what lives, then the real decoder where its binary is at hand."""
-        return self._trial.validate(wanted, observed)
+        with self._trying:
+            return self._trial.validate(wanted, observed)
 
     def render(self, attempt: Attempt) -> bytes:
-        return self._rendered(attempt, attempt.live, marker_of(attempt.id))
+        known = self._last
+        if known is None or known[:2] != (attempt.id, attempt.commit) or known[2] is not attempt.live:
+            content = self._rendered(attempt, attempt.live, marker_of(attempt.id))
+            known = self._last = attempt.id, attempt.commit, attempt.live, content
+        return known[3]
 
     def probe(self, attempt: str) -> Verdict:
         """Write a marker beside unchanged content, wait for it in the API, and put back what stood there."""
@@ -127,7 +143,9 @@ class TraefikTarget:
                 raise TargetError(f"{self._owned.path} was changed by somebody since the plan was made")
             content = self.render(attempt)
             self._owned.keep(before)
-            return self._owned.place(content)
+            placed = self._owned.place(content)
+            self._survey.written(content, attempt.live, marker_of(attempt.id))
+            return placed
         except TargetError:
             self._owned.release()
             raise

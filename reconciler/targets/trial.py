@@ -7,15 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from reconciler.core.snapshots import unlike
 from reconciler.core.target import Observation, TargetError, Validation
+from reconciler.routing.values import texts, value_at
 from reconciler.targets import proof
 from reconciler.targets.owned import FOLDER, NAME
 from reconciler.targets.shadow import Shadow, ShadowVerdict
 from reconciler.targets.surroundings import Listing, Surroundings
 from reconciler.targets.survey import Survey, Witness
-from reconciler.traefik import mentions, render, validate
+from reconciler.traefik import render
 from reconciler.traefik.api import EntryPoint
+from reconciler.traefik.checked import Checked
 from reconciler.traefik.foreign import Neighbours
+from reconciler.traefik.validate import LiveNames
 from state.model import Address, Problem, Snapshot, Spec
 
 _MARKER: Final = f"{render.MARKER_PREFIX}trial"
@@ -39,27 +43,30 @@ class Trial:
         self._surroundings = surroundings
         self._survey = survey
         self._shadow = shadow
+        self._checked = Checked()
+        self._named: tuple[Observation, LiveNames] | None = None
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """Every problem at once. What is broken for a reason that this change does not touch is a warning."""
         listing = self._surroundings.listing()
-        names = _names(self._survey.witness, observed, self._surroundings.neighbours(listing))
-        problems = validate.check(wanted, live=names)
+        names = self._names(observed, self._surroundings.neighbours(listing))
+        problems = self._checked.problems(wanted, names)
         known = {problem.address for problem in problems if problem.severity == "error"}
         tried, notes = self._tried(wanted, observed, listing)
         problems += [problem for problem in tried if not problem.address or problem.address not in known]
         return Validation(
-            problems=tuple(_softened(problems, wanted, observed.live)), notes=(*notes, *_poisoned(observed))
+            problems=tuple(self._softened(problems, wanted, observed.live)), notes=(*notes, *_poisoned(observed))
         )
 
     def _tried(self, wanted: Snapshot, observed: Observation, listing: Listing) -> tuple[list[Problem], list[str]]:
         if self._shadow is None:
             return [], [NO_BINARY]
-        new = proof.changed(wanted, observed.live)
-        part = _affected(wanted, new | (observed.live.keys() - wanted.keys()))
+        touched = unlike(wanted, observed.live)
+        new = {address for address in touched if address in wanted}
+        part = self._affected(wanted, touched)
         uses = {
             Address(self._instance, "http.routers", _USE.format(number)): address
-            for number, address in enumerate(_unused(part, new))
+            for number, address in enumerate(self._unused(new))
         }
         try:
             verdict = self._shadow.examine(self._candidate(part, uses, listing), self._survey.witness.doors)
@@ -79,6 +86,42 @@ class Trial:
             routers = {router: _use(address) for router, address in uses.items()}
             contents[_USES] = render.render(routers, marker=f"{_MARKER}-uses", provenance={})
         return contents
+
+    def _names(self, observed: Observation, neighbours: Neighbours) -> LiveNames:
+        """What surrounds our file; worked out once for a look while the neighbours stay as they are."""
+        known = self._named
+        if known is None or known[0] is not observed or known[1].foreign_specs is not neighbours.specs:
+            known = self._named = observed, _live_names(self._survey.witness, observed, neighbours)
+        return known[1]
+
+    def _affected(self, wanted: Snapshot, touched: Collection[Address]) -> Snapshot:
+        """What a change can break, and all that needs: the rest was decoded and built when it was applied."""
+        users = self._checked.mentions.users(touched) & wanted.keys() | set(self._at_doors(wanted))
+        return {address: wanted[address] for address in self._checked.mentions.used(users)}
+
+    def _at_doors(self, wanted: Snapshot) -> Iterator[Address]:
+        """What entry points give to every router: without it none of them works."""
+        for door in self._survey.witness.doors:
+            named = [("http.middlewares", name) for name in texts(value_at(door.http, "middlewares"))]
+            named += [("tls.options", str(value_at(value_at(door.http, "tls"), "options") or ""))]
+            places = (Address(self._instance, kind, name.removesuffix("@file")) for kind, name in named)
+            yield from (place for place in places if place in wanted)
+
+    def _unused(self, new: Collection[Address]) -> list[Address]:
+        """The new HTTP services and middlewares that no router of ours uses."""
+        candidates = sorted(a for a in new if a.kind in ("http.services", "http.middlewares"))
+        users = self._checked.mentions.users
+        return [one for one in candidates if not any(user.kind == "http.routers" for user in users({one}))]
+
+    def _softened(self, problems: Iterable[Problem], wanted: Snapshot, live: Snapshot) -> Iterator[Problem]:
+        """What speaks against the change, and what was wrong before it as a warning."""
+        caused = self._checked.mentions.users(unlike(wanted, live))
+        for problem in problems:
+            if _holds(problem) and problem.address and Address.parse(problem.address) not in caused:
+                said = f"{problem.message} (so it was before this change)"
+                yield replace(problem, severity="warning", message=said)
+            else:
+                yield problem
 
     def _refused(self, shadow: Shadow, new: Snapshot, words: str) -> list[Problem]:
         """The decoder refuses our file: which resources is it about? Each new one goes into a file of its own."""
@@ -112,21 +155,6 @@ class Trial:
         return problems, notes
 
 
-def _affected(wanted: Snapshot, touched: Collection[Address]) -> Snapshot:
-    """What a change can break, and all that needs: the rest was decoded and built when it was applied."""
-    users = mentions.users(touched, wanted) & wanted.keys()
-    return {address: wanted[address] for address in mentions.used(users, wanted)}
-
-
-def _unused(wanted: Snapshot, new: Collection[Address]) -> list[Address]:
-    """The new HTTP services and middlewares that no router of ours uses."""
-    candidates = sorted(a for a in new if a.kind in ("http.services", "http.middlewares"))
-    if not candidates:
-        return []
-    used = mentions.used((address for address in wanted if address.kind == "http.routers"), wanted)
-    return [address for address in candidates if address not in used]
-
-
 def _use(address: Address) -> Spec:
     use: dict[str, object] = {"rule": "Host(`waypost-trial.invalid`)", "service": "noop@internal"}
     if address.kind == "http.services":
@@ -134,9 +162,9 @@ def _use(address: Address) -> Spec:
     return use | {"middlewares": [address.name]}
 
 
-def _names(witness: Witness, observed: Observation, neighbours: Neighbours) -> validate.LiveNames:
+def _live_names(witness: Witness, observed: Observation, neighbours: Neighbours) -> LiveNames:
     resolvers = (witness.static or {}).get("certificatesResolvers")
-    return validate.LiveNames(
+    return LiveNames(
         entry_points=frozenset(door.name for door in witness.doors),
         copying=frozenset(door.name for door in witness.doors if door.renames),
         by_default=tuple(_by_default(witness.doors)),
@@ -166,17 +194,6 @@ def _by_default(doors: Iterable[EntryPoint]) -> Iterator[str]:
 
 def _of_provider(address: Address, origin: str) -> bool:
     return address.name.endswith(f"@{origin}")
-
-
-def _softened(problems: Iterable[Problem], wanted: Snapshot, live: Snapshot) -> Iterator[Problem]:
-    listed = tuple(problems)
-    errors = {Address.parse(one.address): one.message for one in listed if one.address and _holds(one)}
-    caused = proof.caused(errors, wanted, live.keys() - wanted.keys(), live)
-    for problem in listed:
-        if _holds(problem) and problem.address and Address.parse(problem.address) not in caused:
-            yield replace(problem, severity="warning", message=f"{problem.message} (so it was before this change)")
-        else:
-            yield problem
 
 
 def _holds(problem: Problem) -> bool:

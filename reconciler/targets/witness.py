@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reconciler.traefik.api import EntryPoint, Runtime, Version
 
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PARTS: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
+
+
+class Glance(NamedTuple):
+    """What a few short answers of the API tell: its start, its counts, and whether it lists our marker."""
+
+    version: Version
+    counts: Mapping[str, Any]
+    lists_ours: bool
 
 
 @dataclass(frozen=True, kw_only=True)

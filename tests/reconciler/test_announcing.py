@@ -14,7 +14,7 @@ from reconciler import alerts, watching
 from reconciler.causes import causes
 from reconciler.core.plan import Change, Plan
 from reconciler.core.target import Observation, TargetError
-from reconciler.planning import Planned
+from reconciler.planned import Planned
 from reconciler.ports import SystemClock
 from reconciler.world import World
 from state import events, views

@@ -192,3 +192,15 @@ def test_no_mixture_of_yaml_makes_it_fall_over(text: str, trusting: bool) -> Non
     if not read.problems and not trusting:
         assert document.comments(text) is not None
         assert all(line <= text.count("\n") + text.count("\x85") + text.count("\r") + 2 for line in read.ends.values())
+
+
+def test_a_file_with_more_faults_than_are_told_ends_with_the_last_that_is_told() -> None:
+    for count in (48, 49, 50, 60):
+        read = document.read("f.yaml", b"a: 1\n" * count + b"b: [\n")
+        assert len(read.problems) == min(count, 50)
+
+
+def test_a_number_without_end_is_a_fault_in_words_for_a_person() -> None:
+    for name, content in (("f.toml", b"a = " + b"9" * 5_000), ("f.yaml", b"a: " + b"9" * 5_000)):
+        (problem,) = document.read(name, content).problems
+        assert "number" in problem.message and "set_int_max_str_digits" not in problem.message

@@ -29,6 +29,7 @@ http:
     gitea: {loadBalancer: {servers: [{url: "http://127.0.0.1:1"}]}}
   middlewares:
     auth: {basicAuth: {users: ["a:b"]}}
+    secure: {headers: {stsSeconds: 1}}
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from reconciler.secrets import find_secrets
@@ -90,6 +92,30 @@ def test_what_is_no_secret_is_let_through(text: str) -> None:
 def test_every_secret_of_a_file_is_named_at_once() -> None:
     text = f"a: {{password: {WORD}}}\nb: 1\nc:\n  token: {WORD}\n"
     assert [problem.line for problem in find_secrets("a.yaml", text)] == [1, 4]
+
+
+def test_no_comment_talks_the_scan_out_of_what_it_found() -> None:
+    assert find_secrets("a.yaml", f"x: sk_live_{'a1B2' * 6}  # pragma: allowlist secret")
+
+
+def test_a_secret_is_found_wherever_it_stands_in_a_long_file() -> None:
+    for lines in (0, 1_999, 2_000, 2_001, 50_000):
+        text = "x: y\n" * lines + f"x: sk_live_{'a1B2' * 6}\n" + "x: " + "y " * 30_000
+        assert [problem.line for problem in find_secrets("a.yaml", text)] == [lines + 1]
+
+
+def test_several_threads_find_the_same() -> None:
+    text, missed = f"x: sk_live_{'a1B2' * 6}", list[int]()
+
+    def look() -> None:
+        missed.extend(n for n in range(100) if not find_secrets("a.yaml", text))
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert not missed
 
 
 def test_a_line_of_a_megabyte_is_no_trouble() -> None:

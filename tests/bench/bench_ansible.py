@@ -1,0 +1,151 @@
+"""The everyday alternative: Ansible templates the same 1,000 routes, one of them new, until Traefik serves that one.
+
+Run as a script. Over the same bare rename as in `bench_serve.py`, so that the two can be compared. Ansible is
+installed from the package index into an environment of its own below `.venv/`, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.bench import stand
+from tests.bench.figures import Figure, ratio, told
+from tests.bench.stand import Traefik
+
+ROUTES = 1_000
+ROUNDS = 5
+_ENVIRONMENT = Path(sys.prefix) / "ansible"
+_QUIET = 0.3  # seconds: after that a throttle of 100 ms holds nothing back any more
+
+_TEMPLATE = """\
+http:
+  routers:
+{% for route in routes %}
+    {{ route.name }}:
+      rule: "Host(`{{ route.name }}.example.org`)"
+      service: {{ route.name }}
+{% endfor %}
+  services:
+{% for route in routes %}
+    {{ route.name }}:
+      loadBalancer:
+        servers:
+          - url: {{ route.url }}
+{% endfor %}
+"""
+
+
+class Missing(Exception):
+    """Ansible cannot be had here."""
+
+
+def installed() -> Path:
+    """`ansible-playbook`, installed where it is not yet."""
+    playbook = _ENVIRONMENT / "bin" / "ansible-playbook"
+    if not playbook.exists():
+        print(f"  installing ansible-core into {_ENVIRONMENT} …", flush=True)
+        venv.create(_ENVIRONMENT, with_pip=True, clear=True)
+        command = [_ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "ansible-core"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            raise Missing(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "pip says nothing")
+    return playbook
+
+
+class Playbook:
+    """One template task on this machine, no facts gathered, nothing else to do."""
+
+    def __init__(self, program: Path, place: Path, traefik: Traefik) -> None:
+        self._program = program
+        self._place = place
+        (place / "routes.yml.j2").write_text(_TEMPLATE)
+        task = {
+            "ansible.builtin.template": {
+                "src": str(place / "routes.yml.j2"),
+                "dest": str(traefik.directory / "routes.yml"),
+            }
+        }
+        play: dict[str, Any] = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
+        play["vars_files"] = [str(place / "routes.json")]
+        play["vars"] = {"ansible_python_interpreter": str(program.parent / "python")}  # or it goes looking for one
+        (place / "playbook.json.yml").write_text(json.dumps([play]))
+
+    def run(self, extra: int) -> None:
+        """Template all routes and the one of that number."""
+        routes = [*map(_route, range(ROUTES)), {**_route(extra), "name": f"new{extra}"}]
+        (self._place / "routes.json").write_text(json.dumps({"routes": routes}))
+        home = {
+            "HOME": str(self._place),
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+        }
+        command = [self._program, "-i", "localhost,", self._place / "playbook.json.yml"]
+        done = subprocess.run(command, env={**os.environ, **home}, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Missing(f"the playbook failed: {done.stdout[-400:]} {done.stderr[-400:]}")
+
+
+def _route(number: int) -> dict[str, Any]:
+    return {"name": f"app{number}", "url": f"http://127.0.0.1:9/{number}"}
+
+
+def by_ansible(playbook: Playbook, traefik: Traefik, number: int) -> float:
+    """Seconds from the call until the new route is served."""
+    time.sleep(_QUIET)
+    started = time.perf_counter()
+    playbook.run(number)
+    traefik.until(f"new{number}.example.org")
+    return time.perf_counter() - started
+
+
+def by_rename(traefik: Traefik, number: int) -> float:
+    """The same file with one more route, renamed into place."""
+    live, staged = traefik.directory / "routes.yml", traefik.directory / "routes.next"
+    more = "".join(_TEMPLATE.splitlines(keepends=True)[3:6]).replace("{{ route.name }}", f"bare{number}")
+    more = more.replace(f"service: bare{number}", "service: app0")
+    staged.write_text(live.read_text().replace("  services:\n", more + "  services:\n", 1))
+    time.sleep(_QUIET)
+    started = time.perf_counter()
+    staged.replace(live)
+    traefik.until(f"bare{number}.example.org")
+    return time.perf_counter() - started
+
+
+def measure(place: Path) -> Iterator[Figure]:
+    program = installed()
+    with stand.running_traefik(place) as traefik:
+        playbook = Playbook(program, place, traefik)
+        by_ansible(playbook, traefik, 0)
+        pairs = [(by_ansible(playbook, traefik, one), by_rename(traefik, one)) for one in range(1, ROUNDS + 1)]
+    theirs, bare = (1e3 * statistics.median(side) for side in zip(*pairs, strict=True))
+    print(f"  Ansible until served {theirs:,.0f} ms, bare {bare:.0f} ms")
+    yield Figure(
+        name=f"for comparison: Ansible until served over bare rename, {ROUTES:,} routes",
+        value=ratio(pairs),
+        note=f"{theirs:,.0f} ms; nothing validated, nothing proven",
+    )
+
+
+def main() -> int:
+    try:
+        with tempfile.TemporaryDirectory(prefix="waypost-bench-") as place:
+            return told(measure(Path(place)))
+    except (stand.NoTraefik, Missing, OSError, subprocess.TimeoutExpired) as missing:
+        print(f"NOT MEASURED, AND SKIPPED: {missing}")
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
