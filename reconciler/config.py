@@ -215,7 +215,7 @@ def _values(chosen: Mapping[str, tuple[str, str]], faults: list[str]) -> dict[st
     return values
 
 
-_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<text>.*?)\s*")
+_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<text>.*)")
 
 
 def _read_file(path: Path, faults: list[str]) -> dict[str, tuple[str, str]]:

@@ -59,7 +59,7 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         "/query/explain": lambda r: answers.explain(query(r, "instance"), query(r, "request")),
         "/query/proposals": lambda r: answers.proposals(),
         "/query/proposals/{proposal:path}": lambda r: answers.proposal(path(r, "proposal")),
-        "/query/revisions/{number:int}": lambda r: answers.revision(int(path(r, "number"))),
+        "/query/revisions/{number}": lambda r: answers.revision(_revision(path(r, "number"))),
         "/health": lambda r: answers.status(),
     }
     return Starlette(
@@ -89,13 +89,24 @@ def _endpoint(answer: Callable[[Request], dict[str, Any]]) -> Callable[[Request]
         try:
             return JSONResponse(answer(request))
         except Unknown as error:
-            return JSONResponse({"error": str(error)}, 404)
+            return _refusal(error, 404)
         except ValueError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return _refusal(error, 400)
         except (TargetError, GitError, LogError) as error:
-            return JSONResponse({"error": str(error)}, 503)
+            return _refusal(error, 503)
 
     return endpoint
+
+
+def _refusal(error: Exception, status: int) -> Response:
+    # It may quote what was asked, and a question may hold halves of characters, which no answer can carry.
+    return JSONResponse({"error": str(error).encode("utf-8", "backslashreplace").decode()}, status)
+
+
+def _revision(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise ValueError(f"'{text[:40]}' is no number of a revision")
+    return int(text)
 
 
 def _number(text: str, default: int) -> int:

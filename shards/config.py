@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import config
+from shards.limits import Bounds
 
 CLONE = "clone.git"
 OUTBOX = "outbox.db"
@@ -28,6 +29,7 @@ class GatewaySettings:
     reconciler_url: str = "http://127.0.0.1:9101"
     public_urls: tuple[str, ...] = ()
     read_only: bool = False
+    bounds: Bounds = field(default_factory=Bounds)  # what one client may ask for
     answer_within: float = 5.0  # seconds that the reconciler may take for a plan
 
     @property

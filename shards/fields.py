@@ -20,12 +20,13 @@ Name = Annotated[
     ),
 ]
 AnyName = Annotated[str, Field(min_length=1, max_length=200, description="Name as the desired repo writes it.")]
+_Several = Annotated[list[str], Field(max_length=100)]
 Hosts = Annotated[
-    str | list[str],
+    str | _Several,
     Field(description="Host name, or several: gitea.example.org, without scheme, port or path."),
 ]
 Backends = Annotated[
-    str | list[str],
+    str | _Several,
     Field(description="Backend address, or several to balance over: http://127.0.0.1:3000."),
 ]
 PathPrefix = Annotated[

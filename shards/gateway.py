@@ -112,7 +112,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance) -> Parts
     shards: list[Shard] = [Traefik(desk)]
     own = Own(desk, version("waypost"), [shard.name for shard in shards])
     letting_go = (lock.close,) if isinstance(lock, Lock) else ()
-    bench = Bench(audit, functools.partial(_request_id, clock, chance), Limits(clock))
+    bench = Bench(audit, functools.partial(_request_id, clock, chance), Limits(clock, settings.bounds))
     return Parts((*shards, own), bench, (query.close, audit.close, *letting_go))
 
 

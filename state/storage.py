@@ -65,7 +65,7 @@ class Storage:
     def head(self) -> Head:
         with self.reading:
             seq, hash = tables.head(self.database) or (0, GENESIS)
-        if not isinstance(hash, bytes):
+        if not (isinstance(seq, int) and isinstance(hash, bytes)):
             raise DamagedFile(f"the event log {self.path}: event {seq} has no hash; the file is damaged")
         return Head(seq, hash.hex())
 

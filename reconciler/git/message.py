@@ -10,7 +10,7 @@ TOOL = "Waypost-Tool"
 CLIENT = "Waypost-Client"
 
 TITLE_LIMIT = 120
-_TRAILER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*):[ \t]+(.*\S)[ \t]*")
+_TRAILER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*):[ \t]+(\S(?:.*\S)?)[ \t]*")
 _OURS = re.compile(r"[ \t]*waypost-[a-z0-9-]+[ \t]*:", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 

@@ -114,7 +114,10 @@ class OwnedFile:
             self._files.replace(self._stage, self.path)
         except OSError as error:
             with contextlib.suppress(TargetError):
-                self.wake()  # it may stand there all the same, not flushed: then Traefik has to serve it
+                # It may stand there all the same, not flushed: then Traefik has to serve it. Anything else that
+                # stands there in place of our file is nothing to wake Traefik for.
+                if self.read() == content:
+                    self.wake()
             raise _plainly("write", self.path, error) from None
         self.wake()
         return digest_bytes(content)

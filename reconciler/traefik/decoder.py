@@ -84,7 +84,7 @@ def _fields(shape: Record, value: Any) -> bool:
 
 _SWITCHES = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
 _WHOLE = re.compile(r"[-+]?[0-9]+\Z", re.ASCII)
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)\Z", re.ASCII)
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)\Z", re.ASCII)
 
 
 def fits(takes: str, value: Any) -> bool:

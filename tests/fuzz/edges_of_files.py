@@ -59,7 +59,7 @@ tree %s
 author Ada <ada@home> 1700000000 +0100
 committer Ada <ada@home> 1700000000 +0100
 
-""" + samples.MESSAGE.encode()
+""" + samples.MESSAGES[0].encode()
 MODES = (b"100644", b"100644", b"100644", b"100755", b"120000", b"160000", b"100664", b"40000", b"0", b"999999")
 PATHS = (b"r.yaml", b"waypost.yaml", b"..", b".git", b"a/b.yaml", b"\xff.yaml", b"x" * 5000 + b".yaml", b"\xe2\x80\x8b")
 
@@ -220,7 +220,7 @@ def _settings_input(mutator: Mutator) -> tuple[bytes, bytes, dict[str, str]]:
 EDGES = (
     Edge(name="desired file", share=2000, make=_file, opened=simply(_desired_file)),
     Edge(name="desired commit", share=120, make=_commit, opened=_desired_commits, family=(GitError,)),
-    Edge(name="commit message", share=1800, make=lambda m: m.text([samples.MESSAGE]), opened=simply(_message)),
+    Edge(name="commit message", share=1800, make=lambda m: m.text(samples.MESSAGES), opened=simply(_message)),
     Edge(
         name="policy",
         share=1000,

@@ -21,15 +21,16 @@ TOKENS = (
     b"18446744073709551616", b"9" * 30, b"9" * 5000, b"2026-01-01", b"12:30:45", "²".encode(), "٣".encode(),
     "é".encode(), "\U0001f600".encode(), "\u202e".encode(), b"(", b")", b"&&", b"||", b"!", b"^", b"$", b"(?i)",
     b"(a+)+$", b"{1000}", b"\\pL", b"[^\\n]", b"..", b"../", b"%00", b"%2F", b"%", b"://", b"//", b"@file", b"=",
-    b"export ", b"[[x]]\n", b"[" * DEEP, b"{a=" * DEEP, b"{a: " * DEEP, b"'''", b'"""',
+    b"export ", b" " * 5000, b"\t" * 5000, b"[[x]]\n", b"[" * DEEP, b"{a=" * DEEP, b"{a: " * DEEP, b"'''", b'"""',
 )  # fmt: skip
 """What trips readers: of bytes, of YAML, TOML and JSON, of numbers, rules, regular expressions and addresses."""
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 10**40, 0.0, -0.0, 1.5, 1e308, 5e-324,
     float("nan"), float("inf"), "", " ", "\0", "\ud800", "\udc80", "\r\nX-Injected: yes", "²", "٣", "é", "{{", "`",
-    "a" * LONG, "1s", "-1s", "9" * 25 + "s", "9" * 5000, "010", "no", "2026-01-01T00:00:00Z", "127.0.0.1", "::1",
-    "http://[::1", "http://a:99999999/", "h2c://x", "Host(`a`)", "a@file", "@", "a@", "api@internal", "../../etc",
+    "a" * LONG, "1s", "-1s", "9" * 25 + "s", "9" * 5000, "9" * LONG, "010", "no", "2026-01-01T00:00:00Z", "127.0.0.1",
+    "::1", "http://[::1", "http://a:99999999/", "h2c://x", "Host(`a`)", "a@file", "@", "a@", "api@internal",
+    "../../etc",
     "/", "x" * 300, "1" * 64, "traefik/http.routers/a", "a/b", "%2F", "(a+)+$", "[", "(?i)\\pL{3}", "\\", [], {},
     [[]], [None], [{}], {"": None}, {"a": {}}, ["a", 1, None, {"b": []}], {"\ud800": 1}, {"k" * 2000: 1},
 )  # fmt: skip

@@ -179,6 +179,7 @@ TCP_RULES = (
 PATTERNS = (
     "^[a-z0-9-]{1,63}\\.lab$", "(?i)^/api/(v[0-9]+|latest)/", "(a|b)*c+?d{2,5}", "\\pL\\p{Greek}\\PN[[:alpha:]^x]",
     "(?P<name>a(?:b(?s:.)c))\\z", "\\Qa.b\\E\\x{10FFFF}\\07\\b\\B", "[^\\d\\s-\\x7f]", "(?U)a{0,1000}", "a**", "(|a)*$",
+    "a{0,1000}" * 400, "\\pL{1000}",
 )  # fmt: skip
 
 REQUESTS = (
@@ -280,7 +281,8 @@ deadline = "10s"
 delivery = "file"
 api_auth = "env:EDGE"
 """
-MESSAGE = """\
+MESSAGES = (
+    """\
 Add the route gitea
 
 Gitea moved to this machine.
@@ -289,4 +291,6 @@ Waypost-Request: smuggled
 Waypost-Request: 0199-aa
 Waypost-Tool: traefik_create_route
 Waypost-Client: claude/1.0
-"""
+""",
+    f"a line that took a quarter of a minute\n\nA:{' ' * 20_000}\nB: c",
+)

@@ -152,7 +152,16 @@ def test_a_broken_file_is_not_edited_and_the_line_is_named(text: bytes, where: s
 
 
 @pytest.mark.parametrize(
-    "spec", [{"colour": "red"}, {"priority": "high"}, {"rule": "Path(`/{{x}}`)", "service": "a"}, {"rule": "\ud800"}, 5]
+    "spec",
+    [
+        {"colour": "red"},
+        {"priority": "high"},
+        {"rule": "Path(`/{{x}}`)", "service": "a"},
+        {"rule": "\ud800"},
+        5,
+        {"rule": 10**40, "service": "a"},
+        {"rule": "Path(`/`)", "service": "a", "middlewares": ["m"] * 5_000},
+    ],
 )
 def test_what_traefik_would_not_take_is_not_written(spec: object) -> None:
     with pytest.raises(EditError):

@@ -33,9 +33,13 @@ from reconciler.tokens import Keyring, Role
 from reconciler.web import Unknown
 from shards import gateway
 from shards.config import GatewaySettings
+from shards.limits import Bounds
 from state.outbox import Outbox, OutboxRow
 
 ERAS = ("legacy", "2026-07-28")
+
+WIDE = Bounds(reads_burst=10_000, writes_burst=10_000)
+"""Many tests share a gateway, and must not be told to come back later."""
 
 HAND_WRITTEN = b"""\
 # Everything below was written by hand.
@@ -204,7 +208,7 @@ def gateway_over(
     desired: DesiredRepo, directory: Path, *, clock: Clock | None = None, **chosen: Any
 ) -> Iterator[Waypost]:
     """A running gateway; its reconciler is away unless another address is chosen."""
-    settings = GatewaySettings(directory=directory, source=desired.path, reconciler_url=NOBODY)
+    settings = GatewaySettings(directory=directory, source=desired.path, reconciler_url=NOBODY, bounds=WIDE)
     settings = replace(settings, **chosen)
     with served(gateway.build(settings, clock=clock)) as url:
         yield Waypost(url, settings, desired)

@@ -227,6 +227,10 @@ class Audit:
         base = self._home.start().log.view(views.Applied).base(instance)
         return {f"{address.kind}/{address.name}": spec for address, spec in base.items()}
 
+    def readable(self, instance: str, digest: str) -> bool:
+        """Whether what our file held when it had that digest could be read."""
+        return resources(self.live[instance].whole.get(digest, b"{}")) is not None
+
     def _probing(self, instance: str) -> bool:
         health = self._home.start().log.view(views.Health).of(instance)
         return not health.probed(f"/{instance}/mcp-managed")
@@ -317,7 +321,9 @@ class Audit:
     # ── revisions ────────────────────────────────────────────────────────────────────────────────
 
     def _on_RevisionMade(self, event: events.RevisionMade, at: Recorded) -> None:
-        require(event.number == self.revision + 1, "I4 a revision's number is the next one", event.number)
+        skipped = set(range(self.revision + 1, event.number)) - self._home.store.revisions().keys()
+        fresh = event.number > self.revision and not skipped  # one that was kept and not told of is not used again
+        require(fresh, "I4 a revision's number is the next one", event.number, "after", self.revision)
         require(event.commit != self.revised, "I4 a revision is made once", event.number)
         self.revision, self.revised = event.number, event.commit
         kept = self._home.store.revisions().get(event.number)

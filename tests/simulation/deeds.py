@@ -18,7 +18,7 @@ from tests.simulation.home import Home
 from tests.simulation.people import AUTH, CANARY, UNREADABLE, People, document, text
 from tests.simulation.traefik import Mood
 
-ROUTES: Final = ("app0", "app1", "app2", "app3")
+ROUTES: Final = ("app0", "app1", "app2")
 POLICIES: Final = (
     {"version": 1},
     {"version": 1, "targets": {"traefik": {"drift": "heal"}}},
@@ -56,7 +56,7 @@ def deed(weight: int) -> Callable[[Deed], Deed]:
 
 def edits_of(stage: Stage, random: Random, flaw: str = "") -> dict[str, bytes | None]:
     """One route, new or changed; with two instances a commit is often about both."""
-    name, version = random.choice(ROUTES), random.randint(1, 3)
+    name, version = random.choice(ROUTES), random.randint(1, 2)
     content = text(document(name, version, guarded=random.random() < 0.3, flaw=flaw))
     instances = list(stage.home.setting.instances)
     chosen = instances if len(instances) > 1 and random.random() < 0.5 else [random.choice(instances)]
@@ -286,7 +286,7 @@ def _edited(content: bytes, how: str, random: Random) -> bytes:
     services, name = http.setdefault("services", {}), random.choice(ROUTES)
     if how == "change" and services:
         chosen = random.choice(sorted(services))
-        services[chosen] = {"loadBalancer": {"servers": [{"url": f"http://10.9.9.{random.randint(1, 9)}:80"}]}}
+        services[chosen] = {"loadBalancer": {"servers": [{"url": f"http://10.9.9.{random.randint(1, 2)}:80"}]}}
     elif how == "remove" and http.get("routers"):
         del http["routers"][random.choice(sorted(http["routers"]))]
         if not http["routers"]:

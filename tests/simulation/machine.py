@@ -250,8 +250,6 @@ class SimulatedFiles:
         node = self._followed(str(path))
         if node is None:
             return None
-        if isinstance(node, _Folder):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         if not isinstance(node, _File):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         return node.content

@@ -72,7 +72,7 @@ def drawn(seed: int) -> Schedule:
     chosen = random.choices(names, weights, k=random.randint(6, 14))
     steps = tuple(Step(name, random.getrandbits(32)) for name in chosen)
     return Schedule(
-        seed, setting, steps, settled=random.random() < 0.85, righted=random.random() < 0.3, thorough=seed % 5 == 0
+        seed, setting, steps, settled=random.random() < 0.85, righted=random.random() < 0.3, thorough=seed % 10 == 0
     )
 
 

@@ -106,7 +106,7 @@ class Year:
             self.run_pass()
             self.time.pass_by(timedelta(days=1).total_seconds() / PASSES)
         policy = policy_in_force(self.world, self.world.store.head() or "")
-        housekeeping.tend(self.home, self.world, policy)
+        housekeeping.tend(self.home, self.world, policy, housekeeping.check_apart)
         if number % 7 == 0:  # what the stand-ins remember is not what is measured
             self.trace.lines.clear()
             del self.traefik.loads[:-1]

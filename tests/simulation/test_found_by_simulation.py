@@ -1,0 +1,148 @@
+"""What the simulation found, told one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from state import events, views
+from state.model import Address
+from tests.simulation.deeds import Stage
+from tests.simulation.fate import CHANGE
+from tests.simulation.home import Setting
+from tests.simulation.people import document, text
+from tests.simulation.schedule import theatre
+
+LIVE = "/traefik/mcp-managed/waypost.yml"
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A home whose first commit is live: app0, app1 behind authentication, and gitea, which is protected."""
+    with theatre() as place, place.stage(Setting(), 0) as made:
+        yield made
+
+
+def told(stage: Stage, kind: type[events.Event]) -> list[Any]:
+    return [one.event for one in stage.home.usable().log.events if isinstance(one.event, kind)]
+
+
+def live(stage: Stage) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(stage.home.disk.content(LIVE) or b"{}")
+    return found.get("http", {})
+
+
+def test_what_is_missing_from_a_live_file_that_cannot_be_read_counts_as_removed_by_nobody(stage: Stage) -> None:
+    content = stage.home.disk.content(LIVE)
+    assert content is not None
+    stage.people.write_live("traefik", content[:-40])
+    stage.people.push({"traefik/gitea.yaml": None})
+
+    assert stage.home.run() is not None
+
+    assert not told(stage, events.ResourcesAdopted)
+    base = stage.home.usable().log.view(views.Applied).base("traefik")
+    assert Address("traefik", "http.routers", "gitea") in base
+
+
+def test_a_protected_route_is_not_lost_by_way_of_a_broken_live_file(stage: Stage) -> None:
+    content = stage.home.disk.content(LIVE)
+    assert content is not None
+    stage.people.write_live("traefik", content[:-40])
+    stage.people.push({"traefik/gitea.yaml": None})
+    stage.home.run()
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+
+    for _ in range(4):
+        stage.home.run()
+
+    assert "gitea" in live(stage)["routers"]
+    held = stage.home.usable().log.view(views.Main).held
+    assert held and [refusal["guard"] for refusal in held.plan.refusals].count("protected")
+
+
+def test_a_new_route_that_an_edit_by_hand_kept_from_being_proven_can_still_be_removed(stage: Stage) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+
+    def edited() -> None:
+        found = json.loads(stage.home.disk.content(LIVE) or b"{}")
+        found["http"]["services"]["app0"] = document("app0", 7)["http"]["services"]["app0"]
+        stage.people.write_live("traefik", text(found))
+
+    def when_written(path: str) -> None:
+        if path == LIVE and "app2" in live(stage).get("routers", {}):
+            stage.home.disk.watchers.remove(when_written)
+            stage.home.time.passing.append(edit_once)
+
+    def edit_once() -> None:
+        stage.home.time.passing.remove(edit_once)
+        edited()
+
+    stage.home.disk.watchers.append(when_written)
+    stage.home.run()
+    assert "app2" in live(stage)["routers"]
+    stage.people.push({"traefik/app2.yaml": None})
+    stage.home.run()
+    stage.people.answer_drift()
+
+    for _ in range(3):
+        stage.home.run()
+
+    assert "app2" not in live(stage)["routers"]
+
+
+def test_before_anything_is_written_over_a_write_in_doubt_what_was_proven_last_is_put_back(stage: Stage) -> None:
+    proven = live(stage)
+    stage.home.traefiks["traefik"].watching = False
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+    stage.home.run()
+    assert stage.home.usable().log.view(views.Attempts).open
+
+    stage.people.push({"traefik/app3.yaml": text(document("app3", 1))})
+    stage.home.run()
+
+    standing = live(stage)
+    assert standing["routers"] == proven["routers"]
+    assert not stage.home.usable().log.view(views.Attempts).open
+    assert "something newer" in told(stage, events.ApplyAbandoned)[-1].reason
+
+
+def test_a_poison_that_nobody_could_prove_never_becomes_what_an_undo_puts_back(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    traefik.mood = "denies"  # so that nobody can say how the poison went
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="poison"))})
+    stage.home.run()
+    traefik.mood = ""
+    stage.people.push({"traefik/app3.yaml": text(document("app3", 1))})
+
+    for _ in range(4):
+        stage.home.run()
+    assert "app2-headers" not in live(stage)["middlewares"]
+    assert traefik.running_file == stage.home.disk.content(LIVE)
+
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+    for _ in range(2):
+        stage.home.run()
+    assert {"app2", "app3"} <= live(stage)["routers"].keys()
+    assert traefik.running_file == stage.home.disk.content(LIVE)
+
+
+def test_while_the_log_is_full_nobody_is_told_the_same_with_every_pass(stage: Stage) -> None:
+    stage.home.traefiks["traefik"].mood = "down"
+
+    def full() -> None:
+        stage.home.log_ailment = "full"
+
+    stage.home.run({(CHANGE, 5): full})  # TargetLost and AlertRaised are two changes each
+    for _ in range(3):
+        stage.home.time.pass_by(60)
+        stage.home.run()
+    stage.home.log_ailment = ""
+    stage.home.run()
+
+    lost = [name for name, message in stage.home.told if message.fingerprint == "lost/traefik"]
+    assert sorted(lost) == ["ada", "bob"]
+    assert told(stage, events.AlertDelivered)[-1].receivers
