@@ -169,7 +169,7 @@ def _observed(place: Path) -> Iterator[Take]:
                 explained("traefik", seen, ASKED)
             finally:
                 (place / name).unlink()
-            return not seen.witness and not seen.poison
+            return not seen.poison
 
         yield take
         api.close()

@@ -24,6 +24,7 @@ WRITE = (
     "import sys, pathlib; from reconciler.ports import Disk; from reconciler.targets.owned import OwnedFile\n"
     "OwnedFile(pathlib.Path(sys.argv[1]), Disk()).lock()"
 )
+PATIENCE = 60.0  # seconds: three processes begin here one after the other, perhaps beside many others
 STAY = "\nprint('held', flush=True); sys.stdin.read()"
 
 
@@ -101,33 +102,35 @@ def waiting_for(first: Process, place: Path) -> str:
 
 def test_reconcilers_of_two_homes_in_one_directory_take_turns_however_each_ends(house, neighbour, start):
     first = start("serve-reconciler", home=house.home.path)
-    house.until(lambda: "asked at" in first.said, "the first reconciler")
+    house.until(lambda: "asked at" in first.said, "the first reconciler", PATIENCE)
     second = start("serve-reconciler", home=neighbour)
-    house.until(lambda: re.search(waiting_for(first, house.traefik.directory), second.said), "the words")
+    house.until(lambda: re.search(waiting_for(first, house.traefik.directory), second.said), "the words", PATIENCE)
     assert "asked at" not in second.said
     first.end(signal.SIGKILL)
-    house.until(lambda: "asked at" in second.said, "the second reconciler")
+    house.until(lambda: "asked at" in second.said, "the second reconciler", PATIENCE)
     single = start("reconcile", "--once", home=house.home.path)
-    house.until(lambda: re.search(waiting_for(second, house.traefik.directory), single.said), "the words again")
+    house.until(
+        lambda: re.search(waiting_for(second, house.traefik.directory), single.said), "the words again", PATIENCE
+    )
     assert not single.ended
     second.end(signal.SIGTERM)
-    house.until(lambda: single.ended, "the single pass")
+    house.until(lambda: single.ended, "the single pass", PATIENCE)
     assert "Traceback" not in single.said
 
 
 def test_a_pass_waits_for_a_command_in_the_same_home_that_takes_no_questions(house, start):
     first = start("-c", HOLD + STAY, str(house.home.path))
-    house.until(lambda: "held" in first.said, "the first")
+    house.until(lambda: "held" in first.said, "the first", PATIENCE)
     second = start("reconcile", "--once", home=house.home.path)
-    house.until(lambda: re.search(waiting_for(first, house.home.path), second.said), "the words")
+    house.until(lambda: re.search(waiting_for(first, house.home.path), second.said), "the words", PATIENCE)
     assert not second.ended
     first.end()
-    house.until(lambda: second.code == 0, "the second")
+    house.until(lambda: second.code == 0, "the second", PATIENCE)
 
 
 def test_a_write_beside_another_writer_of_the_directory_is_refused_and_names_it(house, start):
     first = start("-c", WRITE + STAY, str(house.traefik.directory))
-    house.until(lambda: "held" in first.said, "the writer")
+    house.until(lambda: "held" in first.said, "the writer", PATIENCE)
     owned = OwnedFile(house.traefik.directory, Disk())
     with pytest.raises(TargetError, match=rf"another Waypost \(process {first.pid} since 20.*\) is writing to"):
         owned.lock()
