@@ -250,7 +250,7 @@ WEAKNESSES: Final = tuple(
         (a_write_builds_on_one_in_doubt, 2000),
         (every_pass_says_what_drifts, 100),
         (alerts_are_told_whatever_was_told, 100),
-        (a_revision_whatever_is_left_out, 100),
+        (a_revision_whatever_is_left_out, 400),
         (nothing_is_taken_back, 600),
         (a_revert_is_proposed_with_every_pass, 300),
         (a_broken_file_counts_as_empty, 2000),
