@@ -52,6 +52,7 @@ def causes(world: World) -> list[Cause]:
         *_drift(world),
         *_reviews(world),
         *_backups(world),
+        *_shards(world),
     ]
 
 
@@ -228,6 +229,12 @@ def _reviews(world: World) -> Iterator[Cause]:
 def _backups(world: World) -> Iterator[Cause]:
     if overdue := world.log.view(views.Backups).overdue:
         yield Cause("backup", "there is no recent good backup", f"{overdue}\nMake one: waypost backup FILE")
+
+
+def _shards(world: World) -> Iterator[Cause]:
+    for name, missing in world.log.view(views.Shards).lost.items():
+        body = f"{missing.reason}\nIts tools stay listed and say so; all other shards work."
+        yield Cause(f"shard/{name}", f"the shard {name} is offline", body)
 
 
 def _lines(lines: Iterable[str]) -> str:

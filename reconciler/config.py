@@ -123,6 +123,22 @@ class Settings:
         "How long Traefik may take to serve what was written before the verdict is made without it. Several "
         "times Traefik's own providersThrottleDuration.",
     )  # fmt: skip
+    reads_per_minute: int = _setting(
+        "WAYPOST_READS_PER_MINUTE", setting.COUNT, "1200",
+        "How often one client may call one tool that reads. Short bursts of a twelfth of that are fine at any time.",
+    )  # fmt: skip
+    writes_per_minute: int = _setting(
+        "WAYPOST_WRITES_PER_MINUTE", setting.COUNT, "30",
+        "The same of tools that propose.",
+    )  # fmt: skip
+    calls_at_once: int = _setting(
+        "WAYPOST_CALLS_AT_ONCE", setting.COUNT, "8",
+        "How many calls of one client may run at the same time.",
+    )  # fmt: skip
+    proposals_per_day: int = _setting(
+        "WAYPOST_PROPOSALS_PER_DAY", setting.COUNT, "200",
+        "How many proposals one client may make a day (UTC). A person has to read them.",
+    )  # fmt: skip
     ca_file: Path | None = _setting(
         "WAYPOST_CA_FILE", setting.PATH, "",
         "Certificates (PEM) to trust in all outgoing TLS, Git included. Empty: those of the system.",

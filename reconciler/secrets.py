@@ -85,6 +85,28 @@ def find_secrets(path: str, text: str) -> list[Problem]:
     ]
 
 
+REDACTED = "[redacted]"
+
+
+def redacted(data: Any, key: str = "") -> Any:
+    """JSON-plain data in which every text that shows a secret, or whose key says it is one, is REDACTED."""
+    if isinstance(data, Mapping):
+        return {redacted(str(name)): redacted(value, str(name)) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [redacted(value, key) for value in data]
+    if isinstance(data, str | int | float) and not isinstance(data, bool):
+        return REDACTED if _shows_a_secret(str(data), key) else data
+    return data
+
+
+def _shows_a_secret(text: str, key: str) -> bool:
+    assigned = _VARIABLE.match(text)
+    name, value = assigned.groups() if assigned else (key, text)
+    if _tells(name) and not _harmless(value):
+        return True
+    return any(True for signs in (_forms(), _library()) for _ in _signed(text, signs))
+
+
 _Sign = tuple[str, Callable[[str], object]]
 """What something is, and whether it stands in a text."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from reconciler import alerts, loop, reviewing, schedule, telling
+from reconciler import alerts, loop, metrics, reviewing, schedule, telling
 from reconciler.app import sender
 from reconciler.core import account
 from reconciler.core.target import Target, TargetError
@@ -185,6 +185,9 @@ class Reconciler:
 
     def drift(self) -> dict[str, Any]:
         return telling.drift(self._world)
+
+    def metrics(self) -> bytes:
+        return metrics.page(self._own_view())
 
     def live(self, instance: str) -> dict[str, Any]:
         return telling.live(self._instance(instance).observe())

@@ -164,6 +164,12 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not int(text):
+        raise ValueError
+    return int(text)
+
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -262,6 +268,7 @@ def several(kind: Kind) -> Kind:
 
 
 PATH = Kind("an absolute path, or nothing", _optional(_path))
+COUNT = Kind("a whole number from 1 to 999999", _count)
 BOOLEAN = Kind("true or false", _boolean)
 DURATION = Kind("a time above zero such as 500ms, 15s or 2m", _duration)
 LISTEN = Kind("host:port such as 127.0.0.1:9100 or [::1]:9100", _listen)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reconciler import metrics
 from reconciler.core.target import TargetError
 from reconciler.git.errors import GitError
 from reconciler.loop import Outcome
@@ -37,6 +38,7 @@ class Answers(Protocol):
     def proposal(self, id: str) -> dict[str, Any]: ...
     def revision(self, number: int) -> dict[str, Any]: ...
     def pass_now(self) -> Outcome: ...
+    def metrics(self) -> bytes: ...
 
 
 def build(answers: Answers, hosts: list[str]) -> Starlette:
@@ -66,10 +68,18 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         routes=[
             *(Route(pattern, _endpoint(answer), methods=["GET"]) for pattern, answer in routes.items()),
             # Asking for a pass changes no decision: a pass only does what main says anyway.
+            Route("/metrics", lambda r: _metrics(answers), methods=["GET"]),
             Route("/nudge", _endpoint(lambda r: outcome_json(answers.pass_now())), methods=["POST"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
     )
+
+
+def _metrics(answers: Answers) -> Response:
+    try:
+        return Response(answers.metrics(), media_type=metrics.CONTENT_TYPE)
+    except (GitError, LogError) as error:
+        return _refusal(error, 503)
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

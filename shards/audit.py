@@ -1,34 +1,24 @@
-"""One tool call from arguments to outcome, recorded durably before anybody hears the answer."""
+"""What the gateway records: every tool call, durably before anybody hears its answer, and what it did itself."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from pydantic import BaseModel
-
-from reconciler.secrets import find_secrets
-from shards.kit import Call, Refused, Tool
+from reconciler.secrets import find_secrets, redacted
+from shards.kit import Call
+from shards.outcome import Outcome
 from state.events import Event, ToolCalled
 from state.model import digest
 from state.outbox import Outbox
 from state.record import Entry
 
+_LONGEST_ARGUMENTS: Final = 4_000
+"""Characters of arguments that are kept of a call."""
+
 _logger = logging.getLogger("waypost.gateway")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a call: an answer, or a refusal. Exactly one of them is set."""
-
-    answer: BaseModel | None = None
-    refusal: Refused | None = None
-
-    @property
-    def code(self) -> str:
-        return self.refusal.code if self.refusal else "ok"
 
 
 class Audit:
@@ -53,14 +43,8 @@ class Audit:
             ]
         )
 
-    def carry_out(self, tool: Tool, call: Call, arguments: Mapping[str, Any]) -> Outcome:
-        """Run a tool and record that it was called, before the outcome is handed on. Never raises Refused."""
-        outcome = _run(tool, call, arguments)
-        self.note(call, tool.shard, arguments, outcome)
-        return outcome
-
     def note(self, call: Call, shard: str, arguments: Mapping[str, Any], outcome: Outcome) -> None:
-        """Record a call; its arguments only as a digest, since they may hold what must not be kept."""
+        """Record a call: durable when it returns. Raises LogError."""
         self.record(
             ToolCalled(
                 shard=shard,
@@ -69,6 +53,9 @@ class Audit:
                 outcome=outcome.code,
                 arguments_digest=_fingerprint(arguments),
                 reason=_recordable(outcome),
+                arguments=told(arguments),
+                milliseconds=round(outcome.seconds * 1000, 1),
+                proposal=outcome.proposal,
             ),
             stream="gateway",
             call=call,
@@ -80,8 +67,23 @@ class Audit:
                 "tool": call.tool,
                 "client": call.client,
                 "outcome": outcome.code,
+                "milliseconds": round(outcome.seconds * 1000, 1),
             },
         )
+
+    def tell(self, event: Event) -> None:
+        """Record what happened to the gateway itself. Raises LogError."""
+        self._outbox.put_all([Entry(stream="gateway", event=event, actor="gateway")])
+
+
+def told(arguments: Mapping[str, Any]) -> str:
+    """Arguments as they are kept: JSON without secrets, long ones cut short."""
+    try:
+        text = json.dumps(redacted(arguments), ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return "(no JSON)"
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST_ARGUMENTS else f"{text[:_LONGEST_ARGUMENTS]}…"
 
 
 def _fingerprint(arguments: Mapping[str, Any]) -> str:
@@ -95,22 +97,3 @@ def _recordable(outcome: Outcome) -> str:
     """Why a call was refused, for the log. A refusal may quote an argument, and the log never holds a secret."""
     reason = str(outcome.refusal or "")
     return "withheld: it quotes what looks like a secret" if any(find_secrets("reason", reason)) else reason
-
-
-def _run(tool: Tool, call: Call, arguments: Mapping[str, Any]) -> Outcome:
-    try:
-        return Outcome(answer=tool.run(call, arguments))
-    except Refused as refusal:
-        return Outcome(refusal=refusal)
-    except Exception:
-        # The top level of a call: a fault of ours must be audited like any outcome, and must not take the
-        # gateway along. The details are for the operator's log, not for a model.
-        _logger.exception("a tool failed", extra={"request_id": call.request_id, "tool": call.tool})
-        return Outcome(
-            refusal=Refused(
-                "internal",
-                f"The gateway failed; its log tells more under request {call.request_id}. "
-                "What this call may have done stands in proposals_list.",
-                retry=True,
-            )
-        )

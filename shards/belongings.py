@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+
+import mcp_types as protocol
+from pydantic import TypeAdapter
 
 from reconciler.git.store import Store
 from reconciler.home import Held, Lock, lock
@@ -71,3 +77,55 @@ def _set_aside(path: Path, clock: Clock) -> Path:
         if os.path.lexists(beside):
             Disk().replace(beside, aside.with_name(f"{aside.name}{suffix}"))
     return aside
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """What is kept of shards elsewhere, a file each. Losing it costs nothing but a shorter list at a start."""
+
+    directory: Path
+
+    def names(self) -> tuple[str, ...]:
+        """The shards that were declared when this was last looked at."""
+        return tuple(sorted(path.stem for path in self.directory.glob("*.json")))
+
+    def of(self, name: str) -> Shelf:
+        """The shelf of one shard, empty where it is new."""
+        shelf = Shelf(self.directory / f"{name}.json")
+        if not shelf.path.exists():
+            shelf.put([])
+        return shelf
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        for name in set(self.names()) - set(names):
+            with contextlib.suppress(OSError):
+                (self.directory / f"{name}.json").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What one shard offered last."""
+
+    path: Path
+
+    def get(self) -> list[protocol.Tool]:
+        """What was put there, nothing where that cannot be read."""
+        try:
+            content = Disk().read(self.path)
+            return _TOOLS.validate_json(content) if content else []
+        except (OSError, ValueError) as fault:
+            _logger.warning("what a shard offered last cannot be read: %s", fault)
+            return []
+
+    def put(self, tools: list[protocol.Tool]) -> None:
+        """Keep it instead of what was there."""
+        beside = self.path.with_suffix(".new")
+        try:
+            Disk().make_directory(self.path.parent)
+            Disk().write(beside, _TOOLS.dump_json(tools, by_alias=True, exclude_none=True))
+            Disk().replace(beside, self.path)
+        except OSError as fault:
+            _logger.warning("what a shard offers cannot be kept: %s", fault)
+
+
+_TOOLS = TypeAdapter(list[protocol.Tool])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import config
+from shards.declared import FILE, Discovery, Listed, Watched
 from shards.limits import Bounds
 
 CLONE = "clone.git"
@@ -31,6 +32,8 @@ class GatewaySettings:
     read_only: bool = False
     bounds: Bounds = field(default_factory=Bounds)  # what one client may ask for
     answer_within: float = 5.0  # seconds that the reconciler may take for a plan
+    ca_file: Path | None = None  # whom to trust when a shard elsewhere is asked over TLS
+    discovery: Discovery = field(default_factory=Listed)  # which shards run elsewhere
 
     @property
     def clone(self) -> Path:
@@ -63,4 +66,18 @@ def read(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         reconciler_url=settings.query_url,
         public_urls=settings.public_url,
         read_only=settings.read_only,
+        bounds=_bounds(settings),
+        ca_file=settings.ca_file,
+        discovery=Watched(home / FILE),
+    )
+
+
+def _bounds(settings: config.Settings) -> Bounds:
+    return Bounds(
+        reads_rate=settings.reads_per_minute / 60,
+        reads_burst=max(1, settings.reads_per_minute // 12),
+        writes_rate=settings.writes_per_minute / 60,
+        writes_burst=min(settings.writes_per_minute, 20),
+        at_once=settings.calls_at_once,
+        proposals_a_day=settings.proposals_per_day,
     )

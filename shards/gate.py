@@ -23,6 +23,7 @@ CALLER: Final = "waypost.caller"
 
 TURNED_AWAY: Final = -32001
 UNABLE: Final = -32002
+UNKNOWN: Final = -32003
 """Codes of our own, in the range that the protocol leaves to servers."""
 
 _logger = logging.getLogger("waypost.gateway")
@@ -31,9 +32,10 @@ _logger = logging.getLogger("waypost.gateway")
 class Gate:
     """An ASGI application that lets requests through to another one."""
 
-    def __init__(self, app: App, admit: Admit) -> None:
+    def __init__(self, app: App, admit: Admit, knows: Callable[[str], bool]) -> None:
         self._app = app
         self._admit = admit
+        self._knows = knows
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +50,10 @@ class Gate:
         if isinstance(caller, TurnedAway):
             _logger.warning("turned away: %s", caller.reason, extra={"from": (scope.get("client") or ("?",))[0]})
             await _answer(send, 401, TURNED_AWAY, f"Not let in: {caller.reason}.")
+            return
+        shard = scope.get("path_params", {}).get("shard", "")
+        if shard and not self._knows(shard):
+            await _answer(send, 404, UNKNOWN, "There is no such shard here; /mcp has the tools of all of them.")
             return
         await self._app({**scope, CALLER: caller}, receive, send)
 

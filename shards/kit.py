@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from state.model import Problem
 
@@ -38,6 +38,12 @@ class Refused(Exception):
         self.problems = problems
 
 
+class Made(BaseModel):
+    """The answer of a tool that made a proposal."""
+
+    proposal: str = Field(description="id of the proposal")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """Who asks for what: travels with every tool call into commits, audit and log lines."""
@@ -58,6 +64,7 @@ class Traits:
     writes: bool = False
     destructive: bool = False
     idempotent: bool = False  # said of tools that write; reading always is
+    seconds: float = 30.0  # that reading may take; what writes is always finished
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -12,6 +12,7 @@ from reconciler.git.store import Commit
 from reconciler.query_client import Answer, Away
 from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.proposing import REVIEW, Desk, Plan
+from shards.registry import Standing
 
 ProposalId = Annotated[str, Field(min_length=1, max_length=80, description="Id of a proposal.")]
 ResourceAddress = Annotated[
@@ -33,7 +34,9 @@ class Status(BaseModel):
 
     version: str
     read_only: bool = Field(description="true: the kill switch is on, nothing can be proposed")
-    shards: dict[str, str] = Field(description="shard -> state")
+    shards: dict[str, dict[str, Any]] = Field(
+        description="shard -> state (up, down, starting), tools, where it runs, since when and why it is so"
+    )
     main: str = Field(description="the commit of main that the gateway sees; '' where it sees none")
     main_trouble: str = Field(description="why main cannot be seen, or ''")
     proposals: int = Field(description="how many proposals stand in the gateway's clone")
@@ -87,10 +90,10 @@ class Own(Shard):
     title = "Waypost"
     prefix = ""
 
-    def __init__(self, desk: Desk, version: str, shards: Sequence[str]) -> None:
+    def __init__(self, desk: Desk, version: str, standings: Callable[[], Mapping[str, Standing]]) -> None:
         self._desk = desk
         self._version = version
-        self._shards = [*shards, self.name]
+        self._standings = standings
 
     @tool(Traits(title="Gateway status"))
     def gateway_status(self, call: Call) -> Status:
@@ -101,7 +104,7 @@ class Own(Shard):
         return Status(
             version=self._version,
             read_only=self._desk.settings.read_only,
-            shards=dict.fromkeys(self._shards, "up"),
+            shards={name: standing.as_json() for name, standing in self._standings().items()},
             main=main,
             main_trouble=trouble,
             proposals=len(self._desk.standing()),

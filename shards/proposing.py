@@ -24,7 +24,7 @@ from reconciler.query_client import Answer, Away, QueryClient
 from shards.audit import Audit
 from shards.config import GatewaySettings
 from shards.drafting import Draft, Ground
-from shards.kit import Call, Refused
+from shards.kit import Call, Made, Refused
 from state.errors import LogError
 from state.events import ProposalMade, ProposalWithdrawn
 from state.model import Address, Problem
@@ -59,10 +59,9 @@ class Plan(BaseModel):
     notes: list[str] = Field(default_factory=list)
 
 
-class Proposed(BaseModel):
+class Proposed(Made):
     """A proposal: one commit on a branch of its own, waiting for a person."""
 
-    proposal: str = Field(description="id of the proposal")
     branch: str
     commit: str
     parent: str = Field(description="the commit of main it stands on")

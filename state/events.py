@@ -64,6 +64,32 @@ class ToolCalled(Event):
     outcome: str  # "ok" or an error code
     arguments_digest: str
     reason: str = ""
+    arguments: str = ""  # JSON without secrets, cut where it is long; "" before Waypost kept them
+    milliseconds: float = 0.0
+    proposal: str = ""  # id of the one that was made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsDeclared(Event):
+    """A gateway started, or its list of shards that run elsewhere changed: these are on it now."""
+
+    shards: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardLost(Event):
+    """A shard that runs elsewhere does not answer; its tools stay listed and say so."""
+
+    shard: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFound(Event):
+    """A shard that runs elsewhere answers: for the first time since the gateway started, or again."""
+
+    shard: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -541,6 +567,18 @@ class AlertDelivered(Event):
     title: str  # of the alert
     receivers: tuple[str, ...]  # marks that tell addresses apart; the addresses are secrets
     raised: int  # seq of the `AlertRaised` whose message it was; 0 for one about the end
+    recovery: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertDoubted(Event):
+    """Waypost ended while it sent the message about an alert, or its end: nobody knows whether that arrived."""
+
+    fingerprint: str
+    title: str  # of the alert
+    receivers: tuple[str, ...]
+    raised: int  # as in `AlertDelivered`
     recovery: bool
     reason: str
 

@@ -21,13 +21,18 @@ from state.events import (
     ProposalRejected,
     ProposalWithdrawn,
     QuarantineLifted,
+    ShardFound,
+    ShardLost,
+    ShardsDeclared,
     TargetAdopted,
     TokenMade,
     TokenRevoked,
     ToolCalled,
 )
 
-GATEWAY_EVENTS: frozenset[type[Event]] = frozenset({ToolCalled, ProposalMade, ProposalWithdrawn})
+GATEWAY_EVENTS: frozenset[type[Event]] = frozenset(
+    {ToolCalled, ProposalMade, ProposalWithdrawn, ShardsDeclared, ShardLost, ShardFound}
+)
 """All that a gateway may say."""
 
 PEOPLE_EVENTS: frozenset[type[Event]] = frozenset(

@@ -37,6 +37,7 @@ from state.lately import Lately
 from state.mentions import address_or_none
 from state.model import Address, Spec, canonical
 from state.record import Occasion
+from state.registry import Shards
 from state.review import ProposalRecord, Proposals
 from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
 from state.upkeep import Backups
@@ -70,6 +71,7 @@ __all__ = [
     "RefusedCommit",
     "Revision",
     "Revisions",
+    "Shards",
     "View",
 ]
 
@@ -394,5 +396,6 @@ ALL: tuple[type[View], ...] = (
     Grants,
     Lately,
     Backups,
+    Shards,
 )
 """Every view the log keeps checkpoints of."""

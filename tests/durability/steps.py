@@ -21,6 +21,7 @@ from reconciler.query_client import QueryClient
 from shards import belongings, config
 from shards.audit import Audit
 from shards.kit import Call
+from shards.offers import Attempt
 from shards.proposing import Desk
 from shards.traefik import Traefik
 from state.log import EventLog
@@ -80,7 +81,7 @@ def propose(home: str, said: str, tool: str, arguments: dict[str, Any]) -> None:
     with told(said) as tell, gateway(home) as (desk, audit):
         (found,) = (one for one in Traefik(desk).tools() if one.name == tool)
         call = Call(request_id="0" * 12 + "-" + os.urandom(8).hex(), client="a model", tool=f"traefik_{tool}")
-        outcome = audit.carry_out(found, call, arguments)
+        outcome = Attempt(audit, SystemClock(), found, call, arguments).run(lambda: None)
         assert outcome.answer is not None, outcome.refusal
         tell(f"answered {outcome.answer.proposal}")  # type: ignore[attr-defined]
 

@@ -584,3 +584,19 @@ def test_what_a_proven_write_mended_is_seen_before_anything_false_is_announced(w
 
     watching.record_healed(replace(world, targets={"traefik": Whole()}), [mended])
     assert causes(world) == []
+
+
+def test_a_shard_that_is_lost_is_told_once_and_its_return_as_well(world, time):
+    with receivers(Receiver()) as one:
+        say(world, events.ShardsDeclared(shards=("weather",)), events.ShardLost(shard="weather", reason="it is gone"))
+        alerts.announce(world, one)
+        alerts.announce(world, one)
+        say(world, events.ShardFound(shard="weather", reason="it answers again"))
+        alerts.announce(world, one)
+    assert [raised.title for raised in recorded(world, events.AlertRaised)] == ["the shard weather is offline"]
+    assert len(recorded(world, events.AlertResolved)) == 1
+
+
+def test_a_shard_that_is_no_longer_declared_is_no_concern(world):
+    say(world, events.ShardLost(shard="weather", reason="it is gone"), events.ShardsDeclared(shards=()))
+    assert titles(world) == []

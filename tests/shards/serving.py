@@ -263,6 +263,9 @@ class Answers:
     def pass_now(self) -> Outcome:
         raise Unknown("no pass here")
 
+    def metrics(self) -> bytes:
+        return b""
+
 
 def wait_until_healthy(url: str, process: subprocess.Popen[str], seconds: float = 60.0) -> dict[str, Any]:
     """The answer of /health, as soon as there is one. A process that ended instead is shown with its last words."""

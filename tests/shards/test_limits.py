@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.setting import ConfigError
+from shards import config
 from shards.kit import Refused
 from shards.limits import Bounds, Limits
 
@@ -111,3 +113,13 @@ def test_over_any_time_no_more_calls_pass_than_burst_and_rate_allow(pauses: list
         except Refused:
             continue
     assert passed <= BOUNDS.reads_burst + BOUNDS.reads_rate * watch.passed + 1e-6
+
+
+def test_a_home_says_what_its_clients_may_ask_for(tmp_path):
+    (tmp_path / "waypost.env").write_text("WAYPOST_READS_PER_MINUTE=60\nWAYPOST_CALLS_AT_ONCE=2\n")
+    told = {"WAYPOST_WRITES_PER_MINUTE": "6", "WAYPOST_PROPOSALS_PER_DAY": "5"}
+    assert config.read(tmp_path, told).bounds == Bounds(
+        reads_rate=1, reads_burst=5, writes_rate=0.1, writes_burst=6, at_once=2, proposals_a_day=5
+    )
+    with pytest.raises(ConfigError, match="WAYPOST_CALLS_AT_ONCE is '0'; right would be a whole number from 1"):
+        config.read(tmp_path, {"WAYPOST_CALLS_AT_ONCE": "0"})

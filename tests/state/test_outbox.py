@@ -438,4 +438,6 @@ def test_reading_a_spoilt_outbox_directly_says_so(box, box_path):
 
 
 def test_a_gateway_can_neither_consent_nor_tell_what_happened():
-    assert {event.__name__ for event in GATEWAY_EVENTS} == {"ToolCalled", "ProposalMade", "ProposalWithdrawn"}
+    assert {event.__name__ for event in GATEWAY_EVENTS} == {
+        "ToolCalled", "ProposalMade", "ProposalWithdrawn", "ShardsDeclared", "ShardLost", "ShardFound"
+    }  # fmt: skip

@@ -1,0 +1,182 @@
+"""Which shards run elsewhere: declared by a person in `shards.toml`, never by the shards themselves."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from reconciler.setting import ConfigError, Secret
+from shards.health import Patience
+
+FILE: Final = "shards.toml"
+
+OURS: Final = frozenset({"traefik", "gateway", "own"})
+"""Names that no shard elsewhere may take."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_TOOL = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_REFERENCE = re.compile(r"env:\w+|file:/.+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """A shard elsewhere. `tools` are those that models may call: whatever else it offers stays hidden.
+
+    All of them only read. What writes is a proposal, and those are made here.
+    """
+
+    name: str
+    url: str
+    tools: frozenset[str]
+    token: Secret | None = None
+    seconds: float = 30.0  # that a call may take
+    retries: int = 2  # further tries of a call that did not get through
+    at_once: int = 8  # calls that it gets at the same time
+    patience: Patience = field(default_factory=Patience)
+    prefix: str = ""
+
+    @property
+    def public_prefix(self) -> str:
+        return self.prefix or f"{self.name.replace('-', '_')}_"
+
+
+class Discovery(Protocol):
+    """Where it stands which shards there should be."""
+
+    def declared(self) -> Mapping[str, Declared]:
+        """All of them, by name. Raises ConfigError where that cannot be told."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list that never changes."""
+
+    shards: tuple[Declared, ...] = ()
+
+    def declared(self) -> Mapping[str, Declared]:
+        return {shard.name: shard for shard in self.shards}
+
+
+class Watched:
+    """A file that is read again when it changed. No file: no shards elsewhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._known: Mapping[str, Declared] = {}
+
+    def declared(self) -> Mapping[str, Declared]:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            self._seen, self._known = None, {}
+            return self._known
+        except OSError as fault:
+            raise ConfigError(f"{self._path} cannot be read: {fault.strerror}") from fault
+        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if seen != self._seen:
+            self._known, self._seen = read(self._path), seen
+        return self._known
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _an_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+        raise ValueError("right would be the shard's MCP address, such as http://weather:9200/mcp")
+    return text
+
+
+def _a_reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError("right would be a reference to the secret: env:NAME or file:/path")
+    return text
+
+
+def _a_tool(text: str) -> str:
+    if not _TOOL.fullmatch(text):
+        raise ValueError("a tool's name is letters, digits, '_', '.' and '-', 64 at most")
+    return text
+
+
+class _Entry(BaseModel):
+    """One `[shards.NAME]` of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: Annotated[str, AfterValidator(_an_address)]
+    tools: Annotated[list[Annotated[str, AfterValidator(_a_tool)]], Field(min_length=1)]
+    token: Annotated[str, AfterValidator(_a_reference)] = ""
+    seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    at_once: Annotated[int, Field(ge=1, le=64)] = 8
+    check_every: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    check_within: Annotated[float, Field(gt=0, le=60)] = 5.0
+    failures: Annotated[int, Field(ge=1, le=100)] = 3
+    successes: Annotated[int, Field(ge=1, le=100)] = 2
+
+    def shard(self, name: str, place: str) -> Declared:
+        return Declared(
+            name=name,
+            url=self.url,
+            tools=frozenset(self.tools),
+            token=Secret(self.token, f"{place}: token") if self.token else None,
+            seconds=self.seconds,
+            retries=self.retries,
+            at_once=self.at_once,
+            patience=Patience(
+                every=self.check_every, within=self.check_within, failures=self.failures, successes=self.successes
+            ),
+        )
+
+
+def read(path: Path) -> Mapping[str, Declared]:
+    """The shards that a file declares. Raises ConfigError with every fault there is."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as fault:
+        raise ConfigError(f"{path} cannot be read: {fault.strerror}") from fault
+    except ValueError as fault:
+        raise ConfigError(f"{path} is not TOML: {fault}") from fault
+    entries = content.pop("shards", {})
+    faults = [f"{path}: '{name}' means nothing here; a shard is written as [shards.NAME]" for name in content]
+    if not isinstance(entries, dict):
+        raise ConfigError(*faults, f"{path}: a shard is written as [shards.NAME]")
+    found = {}
+    for name, entry in entries.items():
+        shard = _shard(f"{path}: shards.{name}", name, entry)
+        if isinstance(shard, Declared):
+            found[name] = shard
+        else:
+            faults += shard
+    if faults:
+        raise ConfigError(*faults)
+    return found
+
+
+def _shard(place: str, name: str, entry: Any) -> Declared | list[str]:
+    """The shard, or what is wrong with its entry."""
+    if name in OURS or not _NAME.fullmatch(name):
+        taken = "is the name of one of Waypost's own" if name in OURS else "is no name for a shard (a-z, 0-9 and '-')"
+        return [f"{place}: '{name}' {taken}"]
+    try:
+        return _Entry.model_validate(entry).shard(name, place)
+    except ValidationError as error:
+        return [
+            f"{place}: {'.'.join(str(part) for part in fault['loc']) or 'the entry'}: {_words(fault['msg'])}"
+            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,158 @@
+"""Tools under the names by which clients call them, wherever they run; each call is audited before its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import anyio.to_thread
+import mcp_types as protocol
+
+from reconciler.ports import Clock
+from shards import outcome
+from shards.audit import Audit
+from shards.kit import Call, Refused, Shard, Tool
+from shards.outcome import Outcome
+
+_Answer = TypeVar("_Answer")
+
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Tells how far a call is: done, of how much, in words."""
+
+AT_ONCE: Final = 8
+"""Calls of one shard of ours that run at once: a slow shard leaves workers to the others."""
+
+
+class Offer(Protocol):
+    """One tool as it is offered. What `writes` and which `shard` it is of, we say, and never the shard."""
+
+    @property
+    def shard(self) -> str: ...
+
+    @property
+    def writes(self) -> bool: ...
+
+    @property
+    def listing(self) -> protocol.Tool: ...
+
+    async def carry_out(
+        self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
+    ) -> Outcome:
+        """What comes of a call, recorded. Raises LogError where that cannot be recorded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """A tool of a shard in this process. It runs in a worker thread, which nothing can stop."""
+
+    tool: Tool
+    listing: protocol.Tool
+    room: asyncio.Semaphore
+    clock: Clock
+
+    @property
+    def shard(self) -> str:
+        return self.tool.shard
+
+    @property
+    def writes(self) -> bool:
+        return self.tool.traits.writes
+
+    async def carry_out(
+        self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
+    ) -> Outcome:
+        """What was begun is finished and audited, also when the client hangs up. Reading that takes too long is
+        given up on, and goes on taking room: a hung tool hangs its own shard alone."""
+        attempt = Attempt(audit, self.clock, self.tool, call, arguments)
+        try:
+            async with asyncio.timeout(None if self.writes else self.tool.traits.seconds):
+                await self.room.acquire()
+                release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self.room.release)
+                return await in_thread(functools.partial(attempt.run, release))
+        except TimeoutError:
+            return await in_thread(attempt.give_up)
+
+
+class Attempt:
+    """One run of a tool, recorded once: as what came of it, or as given up on."""
+
+    def __init__(self, audit: Audit, clock: Clock, tool: Tool, call: Call, arguments: Mapping[str, Any]) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._tool = tool
+        self._call = call
+        self._arguments = arguments
+        self._lock = threading.Lock()
+        self._outcome: Outcome | None = None
+
+    def run(self, release: Callable[[], object]) -> Outcome:
+        try:
+            came = outcome.run(self._tool, self._call, self._arguments, self._clock)
+            with self._lock:
+                return self._outcome or self._record(came)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+                release()
+
+    def give_up(self) -> Outcome:
+        """Answer without it; or what came of it, if that is known by now."""
+        seconds = self._tool.traits.seconds
+        with self._lock:
+            return self._outcome or self._record(
+                Outcome(
+                    refusal=Refused("too-slow", f"{self._call.tool} took more than {seconds:g} s.", retry=True),
+                    seconds=seconds,
+                )
+            )
+
+    def _record(self, came: Outcome) -> Outcome:
+        self._audit.note(self._call, self._tool.shard, self._arguments, came)
+        self._outcome = came
+        return came
+
+
+async def in_thread(work: Callable[[], _Answer]) -> _Answer:
+    """Do it in a worker thread; it goes on when nobody waits for it any more."""
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def of(shard: Shard, clock: Clock) -> dict[str, Offer]:
+    """What a shard in this process offers, by the names that clients call."""
+    room = asyncio.Semaphore(AT_ONCE)
+    named = {shard.prefix + tool.name: tool for tool in shard.tools()}
+    return {name: Local(tool, described(name, tool), room, clock) for name, tool in named.items()}
+
+
+def described(name: str, tool: Tool) -> protocol.Tool:
+    """A tool of ours as tools/list tells it."""
+    traits = tool.traits
+    return protocol.Tool(
+        name=name,
+        title=traits.title,
+        description=tool.description,
+        input_schema=tool.arguments.model_json_schema(),
+        output_schema=tool.answer.model_json_schema(mode="serialization"),
+        annotations=protocol.ToolAnnotations(
+            title=traits.title,
+            read_only_hint=not traits.writes,
+            destructive_hint=traits.destructive,
+            idempotent_hint=traits.idempotent or not traits.writes,
+            open_world_hint=False,
+        ),
+    )
+
+
+def together(offers: Iterable[Mapping[str, Offer]]) -> dict[str, Offer]:
+    """The offers of all shards. Raises ValueError where two offer a tool of one name."""
+    found: dict[str, Offer] = {}
+    for of_one in offers:
+        if twice := found.keys() & of_one.keys():
+            raise ValueError(f"two shards offer {', '.join(sorted(twice))}")
+        found |= of_one
+    return found

@@ -1,0 +1,77 @@
+"""What comes of a tool call, wherever the tool runs: an answer, or a refusal; never an exception."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from reconciler.ports import Clock
+from shards.kit import Call, Made, Refused, Tool
+
+LARGEST: Final = 1 << 20
+"""Characters of an answer that clients are sent at most."""
+
+_logger = logging.getLogger("waypost.gateway")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call: an answer, or a refusal. Exactly one of them is set.
+
+    `text` is the answer of a tool of ours as clients get it; `failed`: so the answer of another's says of itself.
+    """
+
+    answer: BaseModel | None = None
+    refusal: Refused | None = None
+    text: str = ""
+    failed: bool = False
+    seconds: float = 0.0  # that it took
+
+    @property
+    def code(self) -> str:
+        if self.refusal:
+            return self.refusal.code
+        return "tool-failed" if self.failed else "ok"
+
+    @property
+    def proposal(self) -> str:
+        """Id of the proposal that was made, "" where none was."""
+        return self.answer.proposal if isinstance(self.answer, Made) else ""
+
+
+def run(tool: Tool, call: Call, arguments: Mapping[str, Any], clock: Clock) -> Outcome:
+    """Run a tool of ours, in this thread."""
+    started = clock.monotonic()
+    outcome = _run(tool, call, arguments)
+    return replace(outcome, seconds=clock.monotonic() - started)
+
+
+def _run(tool: Tool, call: Call, arguments: Mapping[str, Any]) -> Outcome:
+    try:
+        return _said(tool.run(call, arguments))
+    except Refused as refusal:
+        return Outcome(refusal=refusal)
+    except Exception:
+        # The top level of a call: a fault of ours must be audited like any outcome, and must not take the
+        # gateway along. The details are for the operator's log, not for a model.
+        _logger.exception("a tool failed", extra={"request_id": call.request_id, "tool": call.tool})
+        return Outcome(
+            refusal=Refused(
+                "internal",
+                f"The gateway failed; its log tells more under request {call.request_id}. "
+                "What this call may have done stands in proposals_list.",
+                retry=True,
+            )
+        )
+
+
+def _said(answer: BaseModel) -> Outcome:
+    """An answer, if it is not too long. What made a proposal is told in any case."""
+    text = answer.model_dump_json(exclude_none=True)
+    if len(text) > LARGEST and not isinstance(answer, Made):
+        return Outcome(refusal=Refused("too-large", f"The answer is {len(text):,} characters long: ask for less."))
+    return Outcome(answer=answer, text=text)
