@@ -301,15 +301,4 @@ def test_the_starter_desired_repo_loads_without_a_problem(tmp_path):
     store = Store.open(made.desired_store_path)
     loaded = desired.load(store, store.head(), [desired.Instance("traefik", "traefik", "traefik")])
     assert loaded.problems == ()
-    assert {address.name for address in loaded.resources} == {"preset-security-headers", "preset-rate-limit"}
-
-
-def test_a_real_traefik_takes_the_presets_as_they_are(traefik, until):
-    presets = {path: content for path, content in founding.starter_files().items() if "/presets/" in path}
-    for path, content in presets.items():
-        traefik.drop(path.rpartition("/")[2], content)
-    until(
-        lambda: {"preset-security-headers@file", "preset-rate-limit@file"} <= traefik.names(),
-        "both presets in Traefik's API",
-    )
-    assert len(presets) == 2
+    assert {address.name for address in loaded.resources} == {f"preset-{name}" for name in loaded.presets}
