@@ -59,6 +59,14 @@ class RouteDetail(BaseModel):
     backends: list[str]
 
 
+class Verdict(BaseModel):
+    """What is wrong with a file, if anything is."""
+
+    valid: bool
+    resources: list[str] = Field(description="addresses that it would add, change or take away")
+    problems: list[str] = Field(description="every fault, with file and line where it has one")
+
+
 class Middleware(BaseModel):
     """A middleware that a route can name."""
 

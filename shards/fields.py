@@ -25,6 +25,21 @@ Hosts = Annotated[
     str | _Several,
     Field(description="Host name, or several: gitea.example.org, without scheme, port or path."),
 ]
+RawRule = Annotated[
+    str,
+    Field(
+        max_length=8000,
+        description="Instead of host and path_prefix: a rule in Traefik's own words, Host(`a.lab`) && Method(`GET`).",
+    ),
+]
+Priority = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1_000_000_000,
+        description="Which of several matching routes wins, the highest. 0: Traefik's own, the length of the rule.",
+    ),
+]
 Backends = Annotated[
     str | _Several,
     Field(description="Backend address, or several to balance over: http://127.0.0.1:3000."),

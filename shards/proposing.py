@@ -136,6 +136,18 @@ class Desk:
             made = self._made(call, intent, ground, making["id"], commit, draft.resources())
         return self._proposed(made, sorted(draft.edits))
 
+    def judge(self, edit: Callable[[Draft], None]) -> tuple[list[Address], tuple[Problem, ...]]:
+        """What `edit` would change on today's main, and what speaks against it; nothing is committed."""
+        with self._at_work():
+            ground = self.ground()
+            draft = Draft(ground=ground, read=lambda path: self._content(ground.commit, path))
+            edit(draft)
+            try:
+                draft.check("")
+            except Refused as refusal:
+                return [], refusal.problems
+            return draft.resources(), ()
+
     def _refuse_read_only(self) -> None:
         if self.settings.read_only:
             raise Refused("read-only", "This Waypost is switched to read-only (WAYPOST_READ_ONLY): no proposals.")

@@ -26,6 +26,24 @@ def rule(hosts: Sequence[str], path_prefix: str) -> str:
         raise Refused("bad-rule", f"{fault}. Nothing was proposed.") from fault
 
 
+def chosen_rule(hosts: Sequence[str], path_prefix: str, raw: str) -> str:
+    """The rule of a new route, from its parts or as somebody wrote it. Raises Refused for both, none, a wrong one."""
+    if not raw:
+        return rule(hosts, path_prefix)
+    if hosts or path_prefix:
+        raise Refused("bad-rule", "Give either rule, or host and path_prefix; not both. Nothing was proposed.")
+    return checked(raw)
+
+
+def checked(raw: str) -> str:
+    """A rule as somebody wrote it. Raises Refused where Traefik would not take it, with the place."""
+    try:
+        rules.parse(raw)
+    except rules.ParseError as fault:
+        raise Refused("bad-rule", f"The rule is none that Traefik takes: {fault}. Nothing was proposed.") from fault
+    return raw
+
+
 def parts_of(text: str) -> tuple[tuple[str, ...], str] | None:
     """Hosts and path prefix of a rule that says nothing else; None for every other rule."""
     try:
@@ -44,6 +62,13 @@ def _hosts(node: rules.Node) -> tuple[str, ...]:
     members = node.parts if isinstance(node, rules.Or) else (node,)
     names = tuple(member.value for member in members if isinstance(member, rules.Host))
     return names if len(names) == len(members) else ()
+
+
+def changed_rule(spec: Spec, hosts: Sequence[str] | None, path_prefix: str | None, raw: str | None) -> str:
+    """The rule of a route with these changes; None keeps a part. Raises Refused."""
+    if raw:
+        return chosen_rule(hosts or (), path_prefix or "", raw)
+    return new_rule(str(spec.get("rule", "")), hosts, path_prefix)
 
 
 def new_rule(standing: str, hosts: Sequence[str] | None, path_prefix: str | None) -> str:
@@ -124,6 +149,7 @@ def router(
     middlewares: Sequence[str] = (),
     entry_points: Sequence[str] = (),
     tls_field: Spec | None = None,
+    priority: int = 0,
 ) -> Spec:
     """A router as Traefik writes it, without a field that says nothing."""
     spec: dict[str, Any] = {"rule": rule_text, "service": service}
@@ -133,6 +159,8 @@ def router(
         spec["middlewares"] = list(middlewares)
     if tls_field is not None:
         spec["tls"] = tls_field
+    if priority:
+        spec["priority"] = priority
     return spec
 
 

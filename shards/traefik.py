@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from reconciler.desired import Resource
 from reconciler.query_client import Away
 from shards import answers, routes
-from shards.answers import Live, MiddlewareList, Preset, PresetList, RouteDetail, RouteList
+from shards.answers import Live, MiddlewareList, Preset, PresetList, RouteDetail, RouteList, Verdict
 from shards.drafting import Draft, Ground
 from shards.fields import (
     AnyName,
@@ -23,6 +23,8 @@ from shards.fields import (
     Middlewares,
     Name,
     PathPrefix,
+    Priority,
+    RawRule,
     Reason,
     Resolver,
     Tls,
@@ -32,6 +34,8 @@ from shards.own import Told, told
 from shards.proposing import Desk, Intent, Plan, Proposed, read_plan
 from shards.routes import MIDDLEWARES, ROUTERS, SERVICES
 from state.model import Address, Spec
+
+_LONGEST_TITLE: Final = 120
 
 
 class Traefik(Shard):
@@ -73,36 +77,40 @@ class Traefik(Shard):
         self,
         call: Call,
         name: Name,
-        host: Hosts,
         service_url: Backends,
         reason: Reason,
+        host: Hosts = "",
         path_prefix: PathPrefix = "",
+        rule: RawRule = "",
         middlewares: Middlewares = (),
         entry_points: EntryPoints = (),
         tls: Tls = False,
         cert_resolver: Resolver = "",
+        priority: Priority = 0,
         instance: InstanceName = "traefik",
     ) -> Proposed:
-        """Propose a new HTTP route: requests for a host (and path) go to a backend. Writes one native Traefik
-        file with a router and a service of this name. Only proposes: nothing is live before a person approves.
-        Answers with the proposal and its plan; show both to the person."""
-        hosts = _several(host)
+        """Propose a new HTTP route: requests for a host (and path) go to a backend, or those that a rule in Traefik's
+        own words matches. Writes one native Traefik file with a router and a service of this name. Only proposes:
+        nothing is live before a person approves. Answers with the proposal and its plan; show both to the person.
+        """
+        rule_text = routes.chosen_rule(_several(host), path_prefix, rule)
 
         def edit(draft: Draft) -> None:
             directory = draft.ground.instance(instance).directory
             _refuse_taken(draft.ground, instance, name)
             spec = routes.router(
-                routes.rule(hosts, path_prefix),
+                rule_text,
                 name,
                 middlewares=middlewares,
                 entry_points=entry_points,
                 tls_field=routes.tls(tls, cert_resolver),
+                priority=priority,
             )
             path = f"{directory}/{name}.yaml"
             draft.put(path, Address(instance, ROUTERS, name), spec)
             draft.put(path, Address(instance, SERVICES, name), routes.balancer(_several(service_url)))
 
-        title = f"Create route {name} for {', '.join(hosts)}{path_prefix}"
+        title = f"Create route {name} for {rule or ', '.join(_several(host)) + path_prefix}"[:_LONGEST_TITLE]
         return self._desk.propose(call, Intent(slug=name, title=title, reason=reason), edit)
 
     @tool(Traits(title="Update a route", writes=True, destructive=True))
@@ -114,10 +122,12 @@ class Traefik(Shard):
         host: Hosts | None = None,
         service_url: Backends | None = None,
         path_prefix: PathPrefix | None = None,
+        rule: RawRule | None = None,
         middlewares: Middlewares | None = None,
         entry_points: EntryPoints | None = None,
         tls: Tls | None = None,
         cert_resolver: Resolver | None = None,
+        priority: Priority | None = None,
         instance: InstanceName = "traefik",
     ) -> Proposed:
         """Propose a change to a desired HTTP route, also to a hand-written one; comments in its file stay. Give
@@ -126,7 +136,8 @@ class Traefik(Shard):
 
         def edit(draft: Draft) -> None:
             found = _wanted_route(draft.ground, instance, name)
-            spec = _updated(found.spec, host, path_prefix, middlewares, entry_points, tls, cert_resolver)
+            changed = routes.changed_rule(found.spec, None if host is None else _several(host), path_prefix, rule)
+            spec = _updated({**found.spec, "rule": changed}, middlewares, entry_points, tls, cert_resolver, priority)
             draft.put(found.file, found.address, spec)
             if service_url is not None:
                 service = _own_service(draft.ground, instance, found)
@@ -208,6 +219,38 @@ class Traefik(Shard):
         if proposal:
             return self._desk.plan(proposal)
         return read_plan(self._desk.query.plan_ref())
+
+    @tool(Traits(title="Validate configuration"))
+    def validate_config(
+        self,
+        call: Call,
+        content: Annotated[str, Field(max_length=200_000, description="A native dynamic file, as YAML or TOML.")],
+        file: Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,180}\.(yaml|yml|toml)$",
+                description="Its place below the target's directory; one that is there already is replaced by it.",
+            ),
+        ] = "candidate.yaml",
+        instance: InstanceName = "traefik",
+    ) -> Verdict:
+        """Check a whole file of native Traefik configuration as if it stood in the desired repo: syntax, fields, rules,
+        references, names taken elsewhere, secrets. All faults at once, with their lines. Changes and proposes
+        nothing. Whether it conflicts with what is live, only the plan of a proposal can say."""
+
+        def edit(draft: Draft) -> None:
+            draft.edits[f"{draft.ground.instance(instance).directory}/{file}"] = content.encode("utf-8", "replace")
+
+        resources, problems = self._desk.judge(edit)
+        return Verdict(
+            valid=not problems, resources=[str(address) for address in resources], problems=list(map(str, problems))
+        )
+
+    @tool(Traits(title="Reload now", idempotent=True, seconds=120.0))
+    def reload_config(self, call: Call) -> Told:
+        """Ask for a pass now instead of waiting for the next one, and tell what it came to: the reconciler compares
+        what a person approved with what is live. Changes nothing by itself, and approves nothing."""
+        return told(self._desk.query.nudge())
 
     @tool(Traits(title="Explain a request"))
     def explain_request(
@@ -324,28 +367,27 @@ def _refuse_taken(ground: Ground, instance: str, name: str) -> None:
 
 def _updated(
     spec: Spec,
-    host: str | list[str] | None,
-    path_prefix: str | None,
     middlewares: Sequence[str] | None,
     entry_points: Sequence[str] | None,
     tls: bool | None,
     cert_resolver: str | None,
+    priority: int | None,
 ) -> dict[str, Any]:
     """A router with the given fields changed; None keeps a field, an empty value takes it away."""
     changed = dict(spec)
-    hosts = None if host is None else _several(host)
-    changed["rule"] = routes.new_rule(str(spec.get("rule", "")), hosts, path_prefix)
     if middlewares is not None:
         changed["middlewares"] = list(middlewares)
     if entry_points is not None:
         changed["entryPoints"] = list(entry_points)
     if tls is not None or cert_resolver is not None:
         changed["tls"] = routes.changed_tls(spec.get("tls"), tls, cert_resolver)
+    if priority is not None:
+        changed["priority"] = priority or None
     return {key: value for key, value in changed.items() if value not in (None, [])}
 
 
-def _several(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def _several(value: str | Sequence[str]) -> list[str]:
+    return [value] if value and isinstance(value, str) else list(value)
 
 
 def _file_name(name: str) -> str:
