@@ -14,6 +14,7 @@ import pytest
 from reconciler import config, founding, planning
 from reconciler.cli import waypost
 from reconciler.session import opened
+from shards import declared
 from state.events import EVENTS
 from state.model import Address
 
@@ -118,3 +119,10 @@ def test_help_teaches():
     )
     for word in ("init", "approve", "Exit codes"):
         assert word in done.stdout
+
+
+def test_the_shards_toml_it_shows_is_one(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "shards.toml").write_text(block)
+    shard = declared.read(tmp_path / "shards.toml")["weather"]
+    assert (shard.tools, shard.seconds) == (frozenset({"forecast"}), 10)
