@@ -112,7 +112,7 @@ CATCHES_EVERYTHING = {
     "reconciler/cli/__init__.py": "whatever it is, a person reads one line",
     "reconciler/housekeeping.py": "the top of its thread: a fault of ours must not end all housekeeping",
     "reconciler/serve.py": "a fault of ours must not end all passes",
-    "shards/audit.py": "the top of one call: logged, audited as internal, answered as a refusal",
+    "shards/outcome.py": "the top of one call: logged, audited as internal, answered as a refusal",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hmac
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -21,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.ports import SystemClock
-from reconciler.setting import ConfigError, Secret
+from reconciler.setting import ENVIRON, ConfigError, Secret
 from shards import outcome
 from shards.access import Caller, TurnedAway
 from shards.gate import Admit, Gate
@@ -87,7 +86,7 @@ def _admit(token: str) -> Admit:
     return admit
 
 
-def serve(shard: Shard, environ: Mapping[str, str] = os.environ) -> None:
+def serve(shard: Shard, environ: Mapping[str, str] = ENVIRON) -> None:
     """Serve a shard until told to end, by `WAYPOST_SHARD_LISTEN` (default 127.0.0.1:9200) and `WAYPOST_SHARD_TOKEN`
     (a reference, `env:NAME` or `file:/path`; without it only loopback is served). Raises ConfigError."""
     host, _, port = environ.get("WAYPOST_SHARD_LISTEN", "127.0.0.1:9200").rpartition(":")
