@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.secrets import find_secrets, redacted
 from shards.kit import Call
 from shards.outcome import Outcome
+from state.errors import LogError
 from state.events import Event, ToolCalled
 from state.model import digest
 from state.outbox import Outbox
@@ -26,6 +30,8 @@ class Audit:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
+        self._queue: deque[_Waiting] = deque()
+        self._flushing = threading.Lock()
 
     def close(self) -> None:
         self._outbox.close()
@@ -36,7 +42,7 @@ class Audit:
 
     def record_all(self, facts: Iterable[tuple[Event, str, Call, str]]) -> None:
         """Event, stream, call and id of each, all at once or none."""
-        self._outbox.put_all(
+        self._put(
             [
                 Entry(stream=stream, event=event, actor=call.client, request_id=call.request_id, key=id)
                 for event, stream, call, id in facts
@@ -73,7 +79,48 @@ class Audit:
 
     def tell(self, event: Event) -> None:
         """Record what happened to the gateway itself. Raises LogError."""
-        self._outbox.put_all([Entry(stream="gateway", event=event, actor="gateway")])
+        self._put([Entry(stream="gateway", event=event, actor="gateway")])
+
+    def _put(self, entries: Sequence[Entry]) -> None:
+        """Durable when it returns. Whoever comes while another one flushes shares the next flush with all who wait."""
+        mine = _Waiting(entries)
+        self._queue.append(mine)
+        with self._flushing:
+            if not mine.done:
+                self._flush()
+        if mine.fault:
+            raise mine.fault
+        if not mine.done:  # whoever flushed it failed in a way that nobody foresaw
+            raise LogError("what this call came to was not recorded")
+
+    def _flush(self) -> None:
+        """Put away all that waits: at once, or one after the other where one of them cannot be."""
+        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        try:
+            self._outbox.put_all([entry for one in waiting for entry in one.entries])
+        except LogError as fault:
+            if len(waiting) == 1:
+                waiting[0].fault = fault
+            else:
+                for one in waiting:
+                    self._put_one(one)
+        for one in waiting:
+            one.done = True
+
+    def _put_one(self, one: _Waiting) -> None:
+        try:
+            self._outbox.put_all(one.entries)
+        except LogError as fault:
+            one.fault = fault
+
+
+@dataclass
+class _Waiting:
+    """What one call has to say, until it is put away; `fault` is why it could not be."""
+
+    entries: Sequence[Entry]
+    done: bool = False
+    fault: LogError | None = None
 
 
 def told(arguments: Mapping[str, Any]) -> str:

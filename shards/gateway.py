@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,6 +35,7 @@ from shards.belongings import Shelves
 from shards.config import GatewaySettings
 from shards.gate import Admit, App, Gate
 from shards.health import Turned
+from shards.kit import Shard
 from shards.limits import Limits
 from shards.metrics import CONTENT_TYPE, Metrics
 from shards.own import Own
@@ -74,15 +75,21 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def build(settings: GatewaySettings, *, clock: Clock | None = None, chance: Chance = os.urandom) -> Starlette:
-    """The gateway of a home over HTTP, its clone and outbox made where they are missing.
+def build(
+    settings: GatewaySettings,
+    *,
+    clock: Clock | None = None,
+    chance: Chance = os.urandom,
+    more: Sequence[Shard] = (),
+) -> Starlette:
+    """The gateway of a home over HTTP, its clone and outbox made where they are missing; `more` shards in its process.
 
     Raises GitError or LogError where its own directory cannot be used; an absent desired repo, reconciler or shard
     elsewhere is no reason not to start.
     """
     clock = clock or SystemClock()
     admit = _door(settings, Keyring(settings.tokens, Disk()), clock)
-    return application(settings, _assembled(settings, clock, chance), admit)
+    return application(settings, _assembled(settings, clock, chance, more), admit)
 
 
 async def serve_stdio(settings: GatewaySettings) -> None:
@@ -93,7 +100,7 @@ async def serve_stdio(settings: GatewaySettings) -> None:
         await server.run(read, write, server.create_initialization_options())
 
 
-def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance) -> Parts:
+def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Sequence[Shard] = ()) -> Parts:
     lock = belongings.hold(settings)
     alone = isinstance(lock, Lock)
     store = belongings.clone(settings, alone=alone)
@@ -110,7 +117,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance) -> Parts
     )
     shelves = belongings.Shelves(settings.directory / "shards")
     registry = Registry(
-        (Traefik(desk), own),
+        (Traefik(desk), *more, own),
         clock,
         settings.discovery,
         connect=lambda shard: Link(shard, shelves.of(shard.name), around),

@@ -1,0 +1,99 @@
+"""The gateway's audit: durable before the answer, flushed together, and one that cannot be kept fails alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from reconciler.secrets import REDACTED
+from shards import audit as audits
+from shards.audit import Audit
+from shards.kit import Call
+from shards.outcome import Outcome
+from state.errors import LogError
+from state.outbox import Outbox
+from tests.shards.serving import now
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    opened = Outbox.open(tmp_path / "outbox.db", now, create=True)
+    yield opened
+    opened.close()
+
+
+def call(number: int) -> Call:
+    return Call(request_id=f"r{number}", client="a model", tool="traefik_list_routes")
+
+
+class Slow(Outbox):
+    """It waits before its first flush until many are waiting for the next one."""
+
+    gate: threading.Event
+    flushes: int
+
+    def put_all(self, entries):  # type: ignore[no-untyped-def]
+        self.flushes += 1
+        self.gate.wait(30)
+        return super().put_all(entries)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Slow]:
+    opened = Slow.open(tmp_path / "outbox.db", now, create=True)
+    opened.gate, opened.flushes = threading.Event(), 0
+    yield opened
+    opened.close()
+
+
+def test_those_who_come_during_a_flush_share_the_next(slow: Slow) -> None:
+    audit = Audit(slow)
+    with ThreadPoolExecutor(20) as workers:
+        done = [workers.submit(audit.note, call(number), "traefik", {}, Outcome()) for number in range(20)]
+        while len(audit._queue) < 19:
+            threading.Event().wait(0.01)
+        slow.gate.set()
+        for one in done:
+            one.result(30)
+    assert {row.request_id for row in slow.read()} == {f"r{number}" for number in range(20)}
+    assert slow.flushes == 2
+
+
+def test_what_cannot_be_kept_fails_alone(slow: Slow) -> None:
+    audit = Audit(slow)
+    with ThreadPoolExecutor(20) as workers:
+        good = [workers.submit(audit.note, call(number), "traefik", {}, Outcome()) for number in range(10)]
+        bad = workers.submit(audit.note, call(99), "x" * 2_000_000, {}, Outcome())
+        while len(audit._queue) < 10:
+            threading.Event().wait(0.01)
+        slow.gate.set()
+        for one in good:
+            one.result(30)
+        with pytest.raises(LogError):
+            bad.result(30)
+    assert len(list(slow.read())) == 10
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ({"host": "a.lab"}, '{"host":"a.lab"}'),
+        ({"password": "hunter2hunter2"}, f'{{"password":"{REDACTED}"}}'),
+        ({"spec": {"users": ["a:$apr1$abcdefgh$0123456789012345678901"]}}, f'{{"spec":{{"users":["{REDACTED}"]}}}}'),
+        ({"url": "http://a:hunter2hunter2@b"}, f'{{"url":"{REDACTED}"}}'),
+        ({"token": 12345678}, f'{{"token":"{REDACTED}"}}'),
+        ({"half": "\udc80"}, '{"half":"?"}'),
+    ],
+)
+def test_arguments_are_kept_without_secrets(arguments: dict[str, object], told: str) -> None:
+    assert audits.told(arguments) == told
+
+
+def test_long_arguments_are_cut(outbox: Outbox) -> None:
+    Audit(outbox).note(call(1), "traefik", {"text": "so long " * 10_000}, Outcome())
+    [row] = outbox.read()
+    assert 4_000 < len(vars(row.event)["arguments"]) < 4_010
