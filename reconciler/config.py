@@ -123,6 +123,16 @@ class Settings:
         "How long Traefik may take to serve what was written before the verdict is made without it. Several "
         "times Traefik's own providersThrottleDuration.",
     )  # fmt: skip
+    oauth_issuer: str | None = _setting(
+        "WAYPOST_OAUTH_ISSUER", setting.ISSUER, "",
+        "The OpenID Connect issuer whose access tokens open the gateway, as `iss` has it; scopes waypost:read and "
+        "waypost:propose are the roles. Empty: only tokens of Waypost do.",
+    )  # fmt: skip
+    oauth_audience: tuple[str, ...] = _setting(
+        "WAYPOST_OAUTH_AUDIENCE", setting.several(setting.WORD), "",
+        "What `aud` must hold in those tokens, for one the client id at the issuer. Empty: the public address and "
+        "/mcp.",
+    )  # fmt: skip
     reads_per_minute: int = _setting(
         "WAYPOST_READS_PER_MINUTE", setting.COUNT, "1200",
         "How often one client may call one tool that reads. Short bursts of a twelfth of that are fine at any time.",

@@ -164,6 +164,20 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,500}", text):
+        raise ValueError
+    return text
+
+
+def _issuer(text: str) -> str:
+    _web_address(text)
+    address = urlsplit(text)
+    if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("https, since whoever can change what it says could sign for anybody")
+    return text  # a slash at its end belongs to it
+
+
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text) or not int(text):
         raise ValueError
@@ -268,6 +282,8 @@ def several(kind: Kind) -> Kind:
 
 
 PATH = Kind("an absolute path, or nothing", _optional(_path))
+WORD = Kind("a word without blanks", _word)
+ISSUER = Kind("an issuer such as https://auth.example.org/application/o/waypost/, or nothing", _optional(_issuer))
 COUNT = Kind("a whole number from 1 to 999999", _count)
 BOOLEAN = Kind("true or false", _boolean)
 DURATION = Kind("a time above zero such as 500ms, 15s or 2m", _duration)

@@ -23,6 +23,9 @@ Role = Literal["read", "propose"]
 EXPIRES_SOON: Final = timedelta(days=7)
 """So long before its end a token is warned of."""
 
+MARK: Final = "waypost_"
+"""How every token of ours begins."""
+
 _SECRET_BYTES: Final = 32
 _RAW: Final = re.compile(r"waypost_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
@@ -99,7 +102,7 @@ def mint(
         made=now,
         expires=now + lasts if lasts else None,
     )
-    return token, f"waypost_{id}_{secret}"
+    return token, f"{MARK}{id}_{secret}"
 
 
 def match(tokens: Sequence[Token], raw: str, now: datetime) -> Token | str:

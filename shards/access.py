@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from reconciler import tokens
 from reconciler.tokens import Role, Token
@@ -28,13 +29,20 @@ class Caller:
 
 @dataclass(frozen=True)
 class TurnedAway:
-    """Nobody is let in with that, and why."""
+    """Nobody is let in with that, and why. `status` 403: it is known who comes, and that they may do nothing here."""
 
     reason: str
+    status: Literal[401, 403] = 401
 
 
 LOCAL = Caller(name="", role="propose")
 """Whoever sits at this machine, as long as there is not one token."""
+
+
+def presented(authorization: str) -> str:
+    """The bearer token of an Authorization header, "" where it holds none."""
+    scheme, _, raw = authorization.partition(" ")
+    return raw.strip() if scheme.lower() == "bearer" else ""
 
 
 def admit(
@@ -49,10 +57,10 @@ def admit(
         if not known and open_door and _names_loopback(host):
             return LOCAL
         return TurnedAway(_how_to_get_in(known))
-    scheme, _, raw = authorization.partition(" ")
-    if scheme.lower() != "bearer":
+    raw = presented(authorization)
+    if not raw:
         return TurnedAway("only bearer tokens are understood: Authorization: Bearer TOKEN")
-    found = tokens.match(known, raw.strip(), now)
+    found = tokens.match(known, raw, now)
     if isinstance(found, str):
         return TurnedAway(found)
     return Caller(name=found.name, role=found.role, grants=frozenset(found.grants))

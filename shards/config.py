@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler import config
 from shards.declared import FILE, Discovery, Listed, Watched
 from shards.limits import Bounds
+from shards.oauth import Issuer
 
 CLONE = "clone.git"
 OUTBOX = "outbox.db"
@@ -32,6 +33,7 @@ class GatewaySettings:
     read_only: bool = False
     bounds: Bounds = field(default_factory=Bounds)  # what one client may ask for
     answer_within: float = 5.0  # seconds that the reconciler may take for a plan
+    issuer: Issuer | None = None  # whose access tokens are believed
     ca_file: Path | None = None  # whom to trust when a shard elsewhere is asked over TLS
     discovery: Discovery = field(default_factory=Listed)  # which shards run elsewhere
 
@@ -67,9 +69,18 @@ def read(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         public_urls=settings.public_url,
         read_only=settings.read_only,
         bounds=_bounds(settings),
+        issuer=_issuer(settings),
         ca_file=settings.ca_file,
         discovery=Watched(home / FILE),
     )
+
+
+def _issuer(settings: config.Settings) -> Issuer | None:
+    if not settings.oauth_issuer:
+        return None
+    address = settings.public_url[0] if settings.public_url else f"http://{settings.listen}"
+    resource = f"{address}/mcp"
+    return Issuer(url=settings.oauth_issuer, audiences=settings.oauth_audience or (resource,), resource=resource)
 
 
 def _bounds(settings: config.Settings) -> Bounds:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from reconciler.tokens import TokenError
 from shards.access import Caller, TurnedAway
 
 Scope = MutableMapping[str, Any]
@@ -15,8 +14,13 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Admit = Callable[[str, str], Caller | TurnedAway]
-"""The Authorization and Host headers as sent -> who that is. Raises TokenError where nobody can tell."""
+Admit = Callable[[str, str], Awaitable[Caller | TurnedAway]]
+"""The Authorization and Host headers as sent -> who that is. Raises Unable where nobody can tell."""
+
+
+class Unable(Exception):
+    """Nobody can tell who comes; the message is for the operator."""
+
 
 CALLER: Final = "waypost.caller"
 """Where in a request's scope it stands who was let in."""
@@ -32,24 +36,27 @@ _logger = logging.getLogger("waypost.gateway")
 class Gate:
     """An ASGI application that lets requests through to another one."""
 
-    def __init__(self, app: App, admit: Admit, knows: Callable[[str], bool]) -> None:
+    def __init__(self, app: App, admit: Admit, knows: Callable[[str], bool], challenge: str = "") -> None:
+        """`challenge` is what a client without a token is told about getting one."""
         self._app = app
         self._admit = admit
         self._knows = knows
+        self._challenge = ", ".join(part for part in ('Bearer realm="waypost"', challenge) if part)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            caller = self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
-        except TokenError as error:
+            caller = await self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
+        except Unable as error:
             _logger.error("nobody is let in: %s", error)
-            await _answer(send, 503, UNABLE, "The gateway cannot read its tokens; a person has to look at its log.")
+            await _answer(send, 503, UNABLE, "The gateway cannot tell who you are; a person has to look at its log.")
             return
         if isinstance(caller, TurnedAway):
             _logger.warning("turned away: %s", caller.reason, extra={"from": (scope.get("client") or ("?",))[0]})
-            await _answer(send, 401, TURNED_AWAY, f"Not let in: {caller.reason}.")
+            told = f"Not let in: {caller.reason}."
+            await _answer(send, caller.status, TURNED_AWAY, told, self._challenge + _fault(caller))
             return
         shard = scope.get("path_params", {}).get("shard", "")
         if shard and not self._knows(shard):
@@ -64,11 +71,15 @@ def _header(scope: Scope, name: bytes) -> str:
     return values[0].decode("latin-1") if len(values) == 1 else ", ".join("?" for _ in values)
 
 
-async def _answer(send: Send, status: int, code: int, message: str) -> None:
+def _fault(away: TurnedAway) -> str:
+    return ', error="insufficient_scope"' if away.status == 403 else ""
+
+
+async def _answer(send: Send, status: int, code: int, message: str, challenge: str = "") -> None:
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
     body = json.dumps(error).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="waypost"'))
+    if challenge:
+        headers.append((b"www-authenticate", challenge.encode("latin-1", "replace")))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

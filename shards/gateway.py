@@ -24,20 +24,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from reconciler import tokens
 from reconciler.home import Lock
 from reconciler.ports import Chance, Clock, Disk, SystemClock
 from reconciler.query_client import QueryClient
-from reconciler.tokens import Keyring
-from shards import access, belongings
+from reconciler.tokens import Keyring, TokenError
+from shards import access, belongings, oauth
 from shards.access import Caller
 from shards.audit import Audit
 from shards.belongings import Shelves
 from shards.config import GatewaySettings
-from shards.gate import Admit, App, Gate
+from shards.gate import Admit, App, Gate, Unable
 from shards.health import Turned
 from shards.kit import Shard
 from shards.limits import Limits
 from shards.metrics import CONTENT_TYPE, Metrics
+from shards.oauth import Issuer, IssuerError
+from shards.offers import in_thread
 from shards.own import Own
 from shards.proposing import Desk
 from shards.registry import Registry
@@ -163,8 +166,19 @@ def _record(audit: Audit, event: Event) -> None:
 
 
 def _door(settings: GatewaySettings, keyring: Keyring, clock: Clock) -> Admit:
-    def admit(authorization: str, host: str) -> Caller | access.TurnedAway:
-        return access.admit(keyring.tokens(), authorization, host=host, open_door=settings.loopback, now=clock.now())
+    """Tokens of ours, and where an issuer is named, its access tokens as well."""
+    authority = oauth.Authority(settings.issuer, oauth.over_tls(settings.ca_file), clock) if settings.issuer else None
+    open_door = settings.loopback and authority is None
+
+    async def admit(authorization: str, host: str) -> Caller | access.TurnedAway:
+        raw = access.presented(authorization)
+        try:
+            if authority and raw and not raw.startswith(tokens.MARK):
+                return await in_thread(functools.partial(authority.judge, raw))
+            known = keyring.tokens()
+        except (TokenError, IssuerError) as error:
+            raise Unable(str(error)) from error
+        return access.admit(known, authorization, host=host, open_door=open_door, now=clock.now())
 
     return admit
 
@@ -184,8 +198,14 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
         Route("/health", functools.partial(_health, settings, parts.bench.registry)),
         Route("/metrics", functools.partial(_metrics, parts.bench.metrics)),
     ]
-    gate = Gate(_transport(settings, server), admit, parts.bench.registry.knows)
+    issuer = settings.issuer
+    gate = Gate(
+        _transport(settings, server), admit, parts.bench.registry.knows, challenge=issuer.challenge if issuer else ""
+    )
     routes += [Route(path, gate) for path in ("/mcp", "/mcp/{shard}")]
+    if issuer:
+        metadata = functools.partial(_metadata, issuer)
+        routes += [Route(path, metadata) for path in (oauth.METADATA, f"{oauth.METADATA}/{{resource:path}}")]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -214,6 +234,10 @@ async def _health(settings: GatewaySettings, registry: Registry, _: Request) -> 
             **({"trouble": registry.trouble} if registry.trouble else {}),
         }
     )
+
+
+async def _metadata(issuer: Issuer, _: Request) -> Response:
+    return JSONResponse(issuer.metadata())
 
 
 async def _metrics(metrics: Metrics, _: Request) -> Response:

@@ -78,7 +78,7 @@ def _server(shard: Shard, tools: Mapping[str, Tool]) -> Server[dict[str, Any]]:
 def _admit(token: str) -> Admit:
     expected = f"Bearer {token}".encode()
 
-    def admit(authorization: str, host: str) -> Caller | TurnedAway:
+    async def admit(authorization: str, host: str) -> Caller | TurnedAway:
         if not token or hmac.compare_digest(authorization.encode("latin-1", "replace"), expected):
             return GATEWAY
         return TurnedAway("the gateway's token for this shard is needed")

@@ -1,0 +1,216 @@
+"""Access tokens of an OpenID Connect issuer, such as authentik: checked here, never issued and never passed on."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx2
+import jwt
+import orjson
+
+from reconciler.ports import Clock
+from shards import untrusted
+from shards.access import Caller, TurnedAway
+
+READ: Final = "waypost:read"
+PROPOSE: Final = "waypost:propose"
+"""Scopes, and so roles: whoever may propose may read."""
+
+METADATA: Final = "/.well-known/oauth-protected-resource"
+"""Where a client finds whom to ask for a token (RFC 9728)."""
+
+_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""All with a public key: a secret that is shared would let every reader of it sign."""
+
+_LEEWAY: Final = 30.0
+"""Seconds by which two clocks may differ."""
+
+_FRESH: Final = 3600.0
+_STALE: Final = 86_400.0
+"""Seconds that keys are believed: until they are asked for again, and at most while nobody can be asked."""
+
+_ASK_AGAIN: Final = 30.0
+"""Seconds between two questions to the issuer, however many strange tokens come."""
+
+_LARGEST: Final = 1 << 20
+_LONGEST_NAME: Final = 80
+_MOST_KEYS: Final = 50
+
+Fetch = Callable[[str], bytes]
+"""What stands at an address. Raises IssuerError."""
+
+
+class IssuerError(Exception):
+    """The issuer cannot be asked, or answers what no issuer does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """Who is believed: `url` as it stands in its tokens, and what their audience must be to be meant for us."""
+
+    url: str
+    audiences: tuple[str, ...]
+    resource: str  # our own address, as clients know it
+
+    def metadata(self) -> dict[str, Any]:
+        """What a client has to know to get a token for us."""
+        return {
+            "resource": self.resource,
+            "resource_name": "Waypost",
+            "authorization_servers": [self.url],
+            "scopes_supported": [READ, PROPOSE],
+            "bearer_methods_supported": ["header"],
+        }
+
+    @property
+    def challenge(self) -> str:
+        """How a client that was turned away finds that out."""
+        parts = urlsplit(self.resource)
+        return f'resource_metadata="{parts.scheme}://{parts.netloc}{METADATA}{parts.path}", scope="{READ} {PROPOSE}"'
+
+
+@dataclass
+class Authority:
+    """Decides who comes with an access token. Safe from several threads; may ask the issuer for its keys."""
+
+    issuer: Issuer
+    fetch: Fetch
+    clock: Clock
+    _keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
+    _asked: float | None = None
+    _known: float | None = None
+    _fault: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def judge(self, raw: str) -> Caller | TurnedAway:
+        """Who that is. Raises IssuerError where nobody can tell."""
+        try:
+            header = jwt.get_unverified_header(raw)
+        except jwt.PyJWTError:
+            return TurnedAway("this is no access token")
+        key = self._key(str(header.get("kid", "")))
+        if key is None:
+            return TurnedAway(f"this access token is not signed by {self.issuer.url}")
+        try:
+            claims = jwt.decode(
+                raw,
+                key,
+                algorithms=[name for name in _ALGORITHMS if name == key.algorithm_name],
+                audience=list(self.issuer.audiences),
+                issuer=self.issuer.url,
+                leeway=_LEEWAY,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as fault:
+            return TurnedAway(_why(fault))
+        return _caller(claims)
+
+    def _key(self, id: str) -> jwt.PyJWK | None:
+        with self._lock:
+            now = self.clock.monotonic()
+            if id not in self._keys or self._known is None or now - self._known > _FRESH:
+                self._ask(now)
+            if self._known is None or now - self._known > _STALE:
+                raise IssuerError(self._fault)
+            return self._keys.get(id)
+
+    def _ask(self, now: float) -> None:
+        """Ask for the keys, if that was not done just now. What cannot be had leaves the known ones standing."""
+        if self._asked is not None and now - self._asked < _ASK_AGAIN:
+            return
+        self._asked = now
+        try:
+            self._keys = _keys(self.issuer.url, self.fetch)
+            self._known, self._fault = now, ""
+        except IssuerError as fault:
+            self._fault = str(fault)
+
+
+def _keys(issuer: str, fetch: Fetch) -> dict[str, jwt.PyJWK]:
+    discovery = _object(fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+    if discovery.get("issuer") != issuer:
+        raise IssuerError(f"{issuer} says of itself that it is another: {str(discovery.get('issuer'))[:200]}")
+    listed = _object(fetch(str(discovery.get("jwks_uri", "")))).get("keys")
+    found = {}
+    for key in (listed if isinstance(listed, list) else [])[:_MOST_KEYS]:
+        try:
+            made = jwt.PyJWK.from_dict(key)
+        except (jwt.PyJWTError, TypeError, AttributeError, ValueError):
+            continue  # a kind that this program does not know signs nothing for us
+        if made.algorithm_name in _ALGORITHMS and made.key_id:
+            found[str(made.key_id)] = made
+    if not found:
+        raise IssuerError(f"{issuer} has no keys that can be used here")
+    return found
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except ValueError as fault:
+        raise IssuerError("the issuer answers what is no JSON") from fault
+    if not isinstance(value, dict):
+        raise IssuerError("the issuer answers what is no JSON object")
+    return value
+
+
+def _why(fault: jwt.PyJWTError) -> str:
+    match fault:
+        case jwt.ExpiredSignatureError():
+            return "this access token has expired"
+        case jwt.InvalidAudienceError():
+            return "this access token is meant for somebody else (aud)"
+        case jwt.InvalidIssuerError():
+            return "this access token is of another issuer"
+        case jwt.MissingRequiredClaimError():
+            return f"this access token does not say what it must: {fault.claim}"
+    return "this access token is not valid"
+
+
+def _caller(claims: Mapping[str, Any]) -> Caller | TurnedAway:
+    scopes = _words(claims.get("scope", claims.get("scp", "")))
+    name = untrusted.clean(str(claims.get("preferred_username") or claims["sub"]))[:_LONGEST_NAME]
+    if PROPOSE in scopes:
+        return Caller(name=f"oauth:{name}", role="propose")
+    if READ in scopes:
+        return Caller(name=f"oauth:{name}", role="read")
+    return TurnedAway(f"this access token has neither the scope {READ} nor {PROPOSE}", status=403)
+
+
+def _words(scopes: Any) -> Sequence[str]:
+    if isinstance(scopes, str):
+        return scopes.split()
+    return [str(scope) for scope in scopes] if isinstance(scopes, list) else []
+
+
+def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
+    """Ask over TLS, or loopback; bounded, without redirects."""
+
+    def fetch(url: str) -> bytes:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise IssuerError(
+                f"{url[:200]} is no https address: whoever can change what it says could sign for anybody"
+            )
+        try:
+            verify: ssl.SSLContext | bool = _trust(ca_file) if parts.scheme == "https" else True
+            with httpx2.Client(timeout=seconds, follow_redirects=False, trust_env=False, verify=verify) as client:
+                response = client.get(url)
+                response.raise_for_status()
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
+            raise IssuerError(f"{url[:200]} cannot be asked: {fault}") from fault
+        if len(response.content) > _LARGEST:
+            raise IssuerError(f"{url[:200]} answers too much")
+        return response.content
+
+    return fetch
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)

@@ -1,0 +1,205 @@
+"""Access tokens of an issuer: a real one on loopback, with keys, a discovery document, and bad days."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from shards import oauth
+from shards.access import TurnedAway
+from shards.oauth import Authority, Issuer, IssuerError
+from tests.shards.serving import ERAS, ROUTE, Waypost
+from tests.shards.test_limits import Watch
+
+MakeWaypost = Callable[..., Waypost]
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+RESOURCE = "https://waypost.example.org/mcp"
+
+
+@dataclass
+class Auth:
+    """An issuer. `keys`: what it publishes, by id; `asked` counts questions for them."""
+
+    url: str
+    keys: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
+    down: bool = False
+    claims: dict[str, Any] = field(default_factory=dict)
+
+    def token(self, key: str = "one", algorithm: str = "ES256", signer: Any = None, **changed: Any) -> str:
+        claims = {
+            "iss": self.url,
+            "aud": RESOURCE,
+            "sub": "ada-7",
+            "preferred_username": "ada",
+            "scope": "openid waypost:propose",
+            "exp": datetime.now(UTC) + timedelta(minutes=5),
+            **changed,
+        }
+        held = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(held, signer or self.keys[key], algorithm=algorithm, headers={"kid": key})
+
+    @property
+    def issuer(self) -> Issuer:
+        return Issuer(url=self.url, audiences=(RESOURCE,), resource=RESOURCE)
+
+
+@pytest.fixture
+def auth() -> Iterator[Auth]:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = {"issuer": one.url, "jwks_uri": f"{one.url}jwks"}
+            if self.path.endswith("/jwks"):
+                one.asked += 1
+                body = {"keys": [_public(name, key) for name, key in one.keys.items()]}
+            self.send_response(503 if one.down else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    one = Auth(
+        f"http://127.0.0.1:{server.server_address[1]}/o/waypost/", {"one": ec.generate_private_key(ec.SECP256R1())}
+    )
+    yield one
+    server.shutdown()
+    server.server_close()
+
+
+def _public(name: str, key: Any) -> dict[str, Any]:
+    kind = jwt.algorithms.ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else jwt.algorithms.RSAAlgorithm
+    return {**kind.to_jwk(key.public_key(), as_dict=True), "kid": name, "use": "sig"}
+
+
+@pytest.fixture
+def authority(auth: Auth) -> Authority:
+    return Authority(auth.issuer, oauth.over_tls(None), Watch())
+
+
+def knock(waypost: Waypost, token: str = "", path: str = "/mcp", **headers: str) -> httpx2.Response:
+    shown = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx2.post(waypost.url + path, json=LIST, headers={**ACCEPT, **shown, **headers})
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_who_may_propose_at_the_issuer_may_propose_here(make_waypost: MakeWaypost, auth: Auth, era: str) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    assert not waypost.call("traefik_create_route", era, token=auth.token(), **ROUTE).is_error
+    assert all(row.actor.startswith("oauth:ada (") for row in waypost.outbox())
+
+
+def test_who_may_only_read_sees_nothing_that_writes(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    token = auth.token(scope="waypost:read")
+    assert "traefik_create_route" not in {tool.name for tool in waypost.tools(token=token).tools}
+    assert waypost.call("traefik_create_route", token=token, **ROUTE).structured_content["code"] == "forbidden"  # type: ignore[index]
+
+
+def test_a_client_without_a_token_finds_out_where_to_get_one(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    answer = knock(waypost)
+    assert answer.status_code == 401, "loopback is no reason any more"
+    told = answer.headers["WWW-Authenticate"]
+    assert f'resource_metadata="https://waypost.example.org{oauth.METADATA}/mcp"' in told
+    for place in (oauth.METADATA, f"{oauth.METADATA}/mcp"):
+        metadata = httpx2.get(waypost.url + place).json()
+        assert (metadata["resource"], metadata["authorization_servers"]) == (RESOURCE, [auth.url])
+
+
+def test_tokens_of_waypost_open_it_all_the_same(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    assert knock(waypost, waypost.token("claude")).status_code == 200
+
+
+def test_without_a_scope_of_ours_nobody_comes_in(make_waypost: MakeWaypost, auth: Auth) -> None:
+    answer = knock(make_waypost(issuer=auth.issuer), auth.token(scope="openid profile"))
+    assert answer.status_code == 403 and 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"aud": "somebody-else"}, "meant for somebody else"),
+        ({"aud": None}, "aud"),
+        ({"iss": "https://evil.example.org"}, "another issuer"),
+        ({"exp": datetime(2020, 1, 1, tzinfo=UTC)}, "expired"),
+        ({"exp": None}, "exp"),
+        ({"sub": None}, "sub"),
+        ({"nbf": datetime(2099, 1, 1, tzinfo=UTC)}, "not valid"),
+    ],
+)
+def test_a_token_that_is_not_for_us_or_not_for_now_is_turned_away(
+    authority: Authority, auth: Auth, changed: dict[str, Any], words: str
+) -> None:
+    turned = authority.judge(auth.token(**changed))
+    assert isinstance(turned, TurnedAway) and words in turned.reason
+
+
+def test_a_token_that_somebody_else_signed_is_turned_away(authority: Authority, auth: Auth) -> None:
+    for forged in (
+        auth.token(signer=ec.generate_private_key(ec.SECP256R1())),
+        auth.token(key="two", signer=rsa.generate_private_key(65537, 2048), algorithm="RS256"),
+        jwt.encode({"iss": auth.url, "sub": "x"}, "", algorithm="none", headers={"kid": "one"}),
+        jwt.encode({"iss": auth.url, "sub": "x"}, "s" * 64, algorithm="HS256", headers={"kid": "one"}),
+        "no.token.at-all",
+        "x" * 10_000,
+        "",
+    ):
+        assert isinstance(authority.judge(forged), TurnedAway)
+
+
+def test_a_new_key_of_the_issuer_is_found_and_strange_ones_do_not_make_it_ask_and_ask(
+    authority: Authority, auth: Auth
+) -> None:
+    assert not isinstance(authority.judge(auth.token()), TurnedAway)
+    auth.keys["two"] = rsa.generate_private_key(65537, 2048)
+    fresh = auth.token(key="two", algorithm="RS256")
+    for _ in range(20):
+        assert isinstance(authority.judge(fresh), TurnedAway)
+    assert auth.asked == 1
+    authority.clock.passed += 31  # type: ignore[attr-defined]
+    assert not isinstance(authority.judge(fresh), TurnedAway)
+    assert auth.asked == 2
+
+
+def test_an_issuer_that_is_down_for_a_while_keeps_nobody_out_and_not_for_ever(authority: Authority, auth: Auth) -> None:
+    token = auth.token(exp=datetime.now(UTC) + timedelta(days=9))
+    assert not isinstance(authority.judge(token), TurnedAway)
+    auth.down = True
+    authority.clock.passed += 7200  # type: ignore[attr-defined]
+    assert not isinstance(authority.judge(token), TurnedAway)
+    authority.clock.passed += 86_400  # type: ignore[attr-defined]
+    with pytest.raises(IssuerError, match="cannot be asked"):
+        authority.judge(token)
+
+
+def test_while_nobody_can_tell_nobody_is_let_in(make_waypost: MakeWaypost, auth: Auth) -> None:
+    auth.down = True
+    waypost = make_waypost(issuer=auth.issuer)
+    assert knock(waypost, auth.token()).status_code == 503
+    assert knock(waypost, waypost.token("claude")).status_code == 200
+
+
+def test_an_issuer_that_says_it_is_another_is_not_believed(authority: Authority, auth: Auth) -> None:
+    auth.url += "other/"
+    with pytest.raises(IssuerError, match="says of itself"):
+        authority.judge(auth.token())
+
+
+def test_nothing_is_asked_over_a_way_that_others_can_change() -> None:
+    with pytest.raises(IssuerError, match="no https address"):
+        oauth.over_tls(None)("http://auth.example.org/.well-known/openid-configuration")
