@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-Kind = Literal[
+_Kind = Literal[
     "http.routers", "http.services", "http.middlewares", "http.serversTransports",
     "tcp.routers", "tcp.services", "tcp.middlewares", "tcp.serversTransports",
     "udp.routers", "udp.services", "tls.options", "tls.stores", "tls.certificates",
 ]  # fmt: skip
 
+Kind = Annotated[_Kind, Field(description="Which section of Traefik's configuration it belongs to.")]
 Name = Annotated[
     str,
     Field(

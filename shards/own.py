@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from reconciler.git.store import Commit
 from reconciler.query_client import Answer, Away
+from shards.fields import Reason
 from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.proposing import REVIEW, Desk, Plan
 from shards.registry import Standing
@@ -143,9 +144,7 @@ class Own(Shard):
         )
 
     @tool(Traits(title="Withdraw a proposal", writes=True, idempotent=True))
-    def proposals_withdraw(
-        self, call: Call, proposal: ProposalId, reason: Annotated[str, Field(min_length=3, max_length=2000)]
-    ) -> Withdrawn:
+    def proposals_withdraw(self, call: Call, proposal: ProposalId, reason: Reason) -> Withdrawn:
         """Take a proposal back that should not be approved any more. What is live stays as it is."""
         self._desk.withdraw(call, proposal, reason)
         return Withdrawn(proposal=proposal, withdrawn=True)

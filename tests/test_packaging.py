@@ -26,6 +26,7 @@ IMPORTED_AS = {
     "ruamel-yaml": "ruamel",
     "sqlite-utils": "sqlite_utils",
     "detect-secrets": "detect_secrets",
+    "pyjwt": "jwt",
 }
 """Where the name of a library to install is not the name to import."""
 
@@ -51,7 +52,9 @@ PINS = required([line for line in CONSTRAINTS if line and not line.startswith("#
 
 def imported() -> set[str]:
     found = set()
-    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+    for path in (
+        path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "template" not in path.parts
+    ):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
@@ -71,7 +74,7 @@ def test_every_package_there_is_gets_installed():
 
 def test_every_starter_file_gets_installed():
     # Setuptools passes over names that begin with a dot.
-    assert PROJECT["tool"]["setuptools"]["package-data"] == {"desired": ["**/*"]}
+    assert PROJECT["tool"]["setuptools"]["package-data"] == {"desired": ["**/*"], "shards": ["template/*"]}
     assert not [path for path in founding.starter_files() if "/." in f"/{path}"]
     assert {"README.md", "waypost.yaml"} <= set(founding.starter_files())
 

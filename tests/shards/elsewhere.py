@@ -41,13 +41,13 @@ class Weather(Shard):
     prefix = "weather_"
 
     @tool(Traits(title="Forecast"))
-    def forecast(self, call: Call, city: Annotated[str, Field(max_length=50)]) -> Forecast:
+    def forecast(self, call: Call, city: Annotated[str, Field(max_length=50, description="Where.")]) -> Forecast:
         """Tell the weather of a city as it will be tomorrow."""
         return Forecast(city=city, words="sunny", request_id=call.request_id)
 
     @tool(Traits(title="Linger"))
-    def linger(self, call: Call, seconds: float) -> Forecast:
-        """Take that long for an answer."""
+    def linger(self, call: Call, seconds: Annotated[float, Field(description="How long.")]) -> Forecast:
+        """Take that long for an answer, and then give a forecast."""
         time.sleep(seconds)
         return Forecast(city="", words="late", request_id=call.request_id)
 
@@ -63,8 +63,8 @@ class Weather(Shard):
         raise Refused("no-such-city", "There is no such city.")
 
     @tool(Traits(title="Flood"))
-    def flood(self, call: Call, characters: int) -> Forecast:
-        """Answer with very much text."""
+    def flood(self, call: Call, characters: Annotated[int, Field(description="How many.")]) -> Forecast:
+        """Answer with very much text, more than anybody wants to have."""
         return Forecast(city="", words="x" * characters, request_id="")
 
     @tool(Traits(title="Trick"))
