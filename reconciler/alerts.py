@@ -2,18 +2,21 @@
 
 What to say is decided from the log alone and recorded first; telling it comes after, and is made up for until
 every receiver has it. So nothing is lost in a crash, and nothing that anybody's network does holds up a pass.
+Nor is anybody told twice: what goes out is noted before it does (underway.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from reconciler import underway
 from reconciler.causes import Cause, causes
+from reconciler.underway import Message
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
@@ -35,22 +38,18 @@ _LOOK_AGAIN = 10.0
 LIMIT = 10.0
 """Seconds that a round of sending may take; Apprise itself limits single reads only, not how many there are."""
 
+_FAREWELL = 1.0
+"""Seconds that who ends still waits for answers: a message without one may not have arrived."""
+
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class Message:
-    """What is to be said about an alert: raised by the event `raised` (its seq), or 0: its end."""
+class Answers(NamedTuple):
+    """Who took a message, and who said no to it. Of anybody else nothing is known yet."""
 
-    fingerprint: str
-    alert: str
-    body: str
-    raised: int
-
-    @property
-    def title(self) -> str:
-        return f"Waypost: {self.alert}" if self.raised else f"Waypost: resolved: {self.alert}"
+    took: frozenset[str]
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -101,43 +100,55 @@ class Receivers:
         self._taken: dict[Message, frozenset[str]] = {}  # who took what is not recorded yet
         self._complaints: list[str] = []
         self._stopped = False
+        self.inherited = set(self._channels)
+        """Receivers to which an earlier process may have left a message on its way; who has looked takes them out."""
 
     @property
     def names(self) -> frozenset[str]:
         """The marks of all receivers."""
         return frozenset(self._channels)
 
-    def send(self, message: Message, to: Iterable[str], now: datetime) -> frozenset[str]:
-        """Send to those that are due, all at once, for no longer than the limit.
+    def due(self, to: Iterable[str], now: datetime) -> frozenset[str]:
+        """Those of these receivers that something may be sent to now."""
+        return frozenset(name for name in to if self._is_due(name, now))
 
-        Returns those that took it, now or (as far as that is not `recorded`) before.
-        """
-        before = self._taken.get(message, frozenset())
-        started = {name: self._start(name, message) for name in to if name not in before and self._is_due(name, now)}
+    def send(self, message: Message, to: Iterable[str], now: datetime) -> Answers:
+        """Send to all of these at once, and wait for answers, no longer than the limit."""
+        started = {name: self._start(name, message) for name in to}
         with self._moved:
-            self._moved.wait_for(
-                lambda: self._stopped or all(one.took is not None for one in started.values()), self._limit
-            )
-            took = frozenset(name for name, one in started.items() if one.took)
-            for name in [name for name, one in started.items() if one.took is not None]:
+            self._moved.wait_for(lambda: self._stopped or _answered(started), self._limit)
+            if self._stopped:
+                self._moved.wait_for(lambda: _answered(started), _FAREWELL)
+            answered = {name: bool(one.took) for name, one in started.items() if one.took is not None}
+            for name in answered:
                 del self._sending[name]
+        took = frozenset(name for name, yes in answered.items() if yes)
         if not self._stopped:  # who was not waited for has not failed
             self._judge(started.keys(), took, now)
-        return self._took(message, took)
+        self._keep_in_mind(message, took)
+        return Answers(took, frozenset(answered) - took)
+
+    @property
+    def unrecorded(self) -> list[tuple[Message, frozenset[str]]]:
+        """Messages and who took them, as long as that is not `recorded`."""
+        return list(self._taken.items())
 
     def recorded(self, message: Message) -> None:
         """Who took this message is written down: nothing of it has to be kept in mind."""
         self._taken.pop(message, None)
 
-    def came_through_late(self) -> Iterator[tuple[Message, frozenset[str]]]:
-        """Messages that were given up waiting for, and were taken after all; each is told once."""
+    def answers_that_came_late(self) -> Iterator[tuple[Message, Answers]]:
+        """Of messages whose answer was given up waiting for; each is told once."""
         for name, one in list(self._sending.items()):
             if one.took is None:
                 continue
             del self._sending[name]
             if one.took:
                 self._failing.pop(name, None)
-                yield one.message, self._took(one.message, frozenset({name}))
+                self._keep_in_mind(one.message, frozenset({name}))
+                yield one.message, Answers(frozenset({name}))
+            else:
+                yield one.message, Answers(frozenset(), frozenset({name}))
 
     def complaints(self) -> Iterator[str]:
         """What went wrong since this was asked last, in sentences without addresses."""
@@ -145,16 +156,14 @@ class Receivers:
             yield self._complaints.pop(0)
 
     def stop(self) -> None:
-        """Wait for nobody any more."""
+        """Wait for nobody any more, but for a moment."""
         with self._moved:
             self._stopped = True
             self._moved.notify_all()
 
-    def _took(self, message: Message, names: frozenset[str]) -> frozenset[str]:
-        everybody = self._taken.get(message, frozenset()) | names
-        if everybody:
-            self._taken[message] = everybody
-        return everybody
+    def _keep_in_mind(self, message: Message, names: frozenset[str]) -> None:
+        if names:
+            self._taken[message] = self._taken.get(message, frozenset()) | names
 
     def _is_due(self, name: str, now: datetime) -> bool:
         if self._stopped or name in self._sending:  # two messages at once would come doubled or in disorder
@@ -176,6 +185,10 @@ class Receivers:
             if times == 1:
                 place = list(self._channels).index(name) + 1
                 self._complaints.append(f"alert address {place} (mark {name}) takes no messages; it is tried again")
+
+
+def _answered(sent: Mapping[str, _Sending]) -> bool:
+    return all(one.took is not None for one in sent.values())
 
 
 def _marked(addresses: Iterable[str]) -> Iterator[tuple[str, apprise.Apprise]]:
@@ -242,16 +255,36 @@ def _news(cause: Cause, known: views.OpenAlert | None, now: datetime) -> str:
 
 def deliver(world: World, receivers: Receivers) -> bool:
     """Tell each receiver what it was not told yet, as far as it is due. Says whether everybody knows everything."""
-    for message, took in receivers.came_through_late():
+    for name in sorted(receivers.inherited):
+        underway.doubt(world, name)
+        receivers.inherited.discard(name)
+    for message, took in receivers.unrecorded:  # the log failed just then
         _record_taken(world, receivers, message, took)
+    for message, answers in receivers.answers_that_came_late():
+        _record_answers(world, receivers, message, answers)
     _forget_ends(world, receivers.names)
     complete = True
     for message, told in _messages(world.log.view(views.Alerts), receivers.names):
         missing = receivers.names - told
-        took = receivers.send(message, missing, world.clock.now()) if missing else frozenset()
-        _record_taken(world, receivers, message, took)
-        complete = complete and took == missing
+        complete = (not missing or _send(world, receivers, message, missing)) and complete
     return complete
+
+
+def _send(world: World, receivers: Receivers, message: Message, missing: frozenset[str]) -> bool:
+    """Send a message to those that are due, and write down what came of it; whether nobody misses it any more."""
+    now = world.clock.now()
+    due = receivers.due(missing, now)
+    for name in sorted(due):
+        underway.note(world, name, message)
+    answers = receivers.send(message, due, now)
+    _record_answers(world, receivers, message, answers)
+    return answers.took == missing
+
+
+def _record_answers(world: World, receivers: Receivers, message: Message, answers: Answers) -> None:
+    _record_taken(world, receivers, message, answers.took)
+    for name in sorted(answers.refused):
+        underway.forget(world, name)
 
 
 def _forget_ends(world: World, names: frozenset[str]) -> None:

@@ -46,7 +46,7 @@ def apply(world: World, instance: str, planned: Planned, undoes: tuple[str, ...]
         return "waiting"  # it failed before, that was told, and it would fail again
     if not _seen(world, target):
         return "waiting"
-    write = Write(attempt=attempt, changes=changes, fallback=observed.live, undoes=undoes)
+    write = Write(attempt=attempt, changes=changes, fallback=_fallback(world, instance, observed), undoes=undoes)
     started = _started(write, planned.plan.digest)
     _record(world, instance, started, key=f"started:{attempt.id}")
     try:
@@ -55,6 +55,13 @@ def apply(world: World, instance: str, planned: Planned, undoes: tuple[str, ...]
         _record(world, instance, _abandoned(started, f"{error} {error.remedy}".strip(), failed=True))
         return "waiting"
     return _proved(world, target, write)
+
+
+def _fallback(world: World, instance: str, observed: Observation) -> Snapshot:
+    """What is live; of a broken file of ours nobody can say what that is, and nothing is not it."""
+    if observed.own_file in observed.poison:
+        return world.log.view(views.Applied).base(instance)
+    return observed.live
 
 
 def _make_way(world: World, target: Target, doubtful: views.OpenAttempt) -> None:
@@ -115,6 +122,8 @@ def _doubt(world: World, attempt: Attempt, verdict: Verdict) -> None:
 
 def _covered(verdict: Verdict, live: Snapshot) -> Verdict:
     # Traefik quotes what it cannot parse, a password hash for instance; that must not enter the log.
+    if verdict.outcome == "proven":
+        return verdict  # this is said in our own words, and a look through thousands of specs has its price
     specs = live.values()
     faults = {address: redact.cover(fault, specs) for address, fault in verdict.faults.items()}
     return replace(verdict, evidence=redact.cover(verdict.evidence, specs), faults=faults)

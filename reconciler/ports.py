@@ -70,6 +70,10 @@ class Files(Protocol):
         """Make it and its parents; fine if it is there."""
         ...
 
+    def flush_directory(self, directory: Path) -> None:
+        """Have the disk keep the names in it as they are now."""
+        ...
+
     def touch_directory(self, path: Path) -> None:
         """Set the times of a directory to now: wakes a watcher of its parent."""
         ...
@@ -132,18 +136,20 @@ class Disk:
     def replace(self, source: Path, destination: Path) -> None:
         source.replace(destination)
         for directory in {source.parent, destination.parent}:
-            self._flush_directory(directory)
+            self.flush_directory(directory)
 
     def remove(self, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-            self._flush_directory(path.parent)
+            self.flush_directory(path.parent)
 
     def make_directory(self, path: Path, mode: int = 0o755) -> None:
-        if not path.is_dir():
-            path.mkdir(parents=True, exist_ok=True)
+        missing = [place for place in (path, *path.parents) if not place.is_dir()]
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            self.flush_directory(place.parent)
+        if missing:
             path.chmod(mode)
-            self._flush_directory(path.parent)
 
     def touch_directory(self, path: Path) -> None:
         os.utime(path)
@@ -176,7 +182,7 @@ class Disk:
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
     @staticmethod
-    def _flush_directory(directory: Path) -> None:
+    def flush_directory(directory: Path) -> None:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)

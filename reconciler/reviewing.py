@@ -188,7 +188,7 @@ def _reverted(world: World, latest: Revision, head: str, blamed: Sequence[str], 
         "title": title,
         "trailers": {"Waypost-Request": id, "Waypost-Tool": "reconciler", "Waypost-Client": ACTOR},
         "author": f"Waypost <{ACTOR}@localhost>",
-        "at": world.clock.now(),
+        "at": _failed_at(world, head),
     }
     if blamed:
         with contextlib.suppress(ProposalRefused):
@@ -196,6 +196,14 @@ def _reverted(world: World, latest: Revision, head: str, blamed: Sequence[str], 
             return proposals.take_back(world.store, blamed, body=body, **common)
     body = f"It was undone; revision {latest.number} is live. This makes main say so."
     return proposals.revert_to(world.store, latest.commit, body=body, **common)
+
+
+def _failed_at(world: World, head: str) -> datetime:
+    """When some of a commit was first quarantined. Not now: whoever died between the branch of a revert and its record
+    makes the same commit again, and so finds that branch to be its own."""
+    seqs = [cause.seq for cause in world.log.view(views.Quarantine).why.values() if cause.commit == head]
+    found = world.log.read(min(seqs) - 1, until=min(seqs)) if seqs else iter(())
+    return next((recorded.at for recorded in found), world.clock.now())
 
 
 def open_proposals(world: World) -> list[ProposalRecord]:

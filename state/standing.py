@@ -9,6 +9,7 @@ from typing import Any
 
 from state.events import (
     AlertDelivered,
+    AlertDoubted,
     AlertRaised,
     AlertResolved,
     ApplyAbandoned,
@@ -241,7 +242,8 @@ class OpenAlert:
     """An alert whose cause stands.
 
     `raised` and `seq` are of the event that raised it last, `last_sent` is when a receiver last took a message
-    (None while none did). `took` are the receivers that have the last message, `told` all that ever had one.
+    (None while none did). `took` are the receivers that have the last message, `told` all that ever had one; those
+    among them where that is in doubt.
     """
 
     title: str
@@ -291,12 +293,21 @@ class Alerts(View):
 
     @on(AlertDelivered)
     def _deliver(self, event: AlertDelivered, at: Occasion) -> None:
+        self._is_with(event, at)
+        if not event.recovery and (before := self.open.get(event.fingerprint)):
+            self.open[event.fingerprint] = replace(before, last_sent=at.at)
+
+    @on(AlertDoubted)
+    def _doubt(self, event: AlertDoubted, at: Occasion) -> None:
+        self._is_with(event, at)  # or is not: whoever is told once more would perhaps be told twice
+
+    def _is_with(self, event: AlertDelivered | AlertDoubted, at: Occasion) -> None:
         if event.recovery:
             self._tell_the_end(event.fingerprint, event.receivers)
         elif before := self.open.get(event.fingerprint):
             took = before.took.union(event.receivers) if event.raised == before.seq else before.took
             told = before.told.union(event.receivers)
-            self.open[event.fingerprint] = replace(before, last_sent=at.at, took=took, told=told)
+            self.open[event.fingerprint] = replace(before, took=took, told=told)
         else:  # it ended while the message was on its way
             ended = self.ended.get(event.fingerprint, EndedAlert(event.title, frozenset(), at.at))
             self._owe(event.fingerprint, replace(ended, owed=ended.owed.union(event.receivers)))

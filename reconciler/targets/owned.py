@@ -70,6 +70,7 @@ class OwnedFile:
         self._previous = folder / "waypost.previous"
         self._files = files
         self._lock = lock or DirectoryLock(folder / ".waypost.lock")
+        self._placed = ""  # digest of what was made the content last, durably, by this process
 
     def read(self) -> bytes | None:
         """The bytes on disk, None where there is no file."""
@@ -109,6 +110,7 @@ class OwnedFile:
 
     def place(self, content: bytes) -> str:
         """Make this the content, whole and durable, and wake Traefik. Returns its digest."""
+        self._placed = ""
         try:
             self._files.write(self._stage, content, 0o644)
             self._files.replace(self._stage, self.path)
@@ -119,8 +121,21 @@ class OwnedFile:
                 if self.read() == content:
                     self.wake()
             raise _plainly("write", self.path, error) from None
+        self._placed = digest_bytes(content)
         self.wake()
-        return digest_bytes(content)
+        return self._placed
+
+    def settle(self, digest: str) -> None:
+        """Have the disk keep content that a process renamed into its place and may have died before it flushed that.
+
+        Else it could be proven, and be gone after a loss of power.
+        """
+        if digest != self._placed:
+            try:
+                self._files.flush_directory(self._folder)
+            except OSError as error:
+                raise _plainly("flush", self._folder, error) from None
+            self._placed = digest
 
     def rehearse(self, content: bytes) -> None:
         """All of a write but the write, with as many bytes: raises TargetError where `keep` or `place` would."""

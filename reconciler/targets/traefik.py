@@ -152,6 +152,7 @@ class TraefikTarget:
 
     def prove(self, attempt: Attempt) -> Verdict:
         """Proven once Traefik lists our marker, all our routers enabled, and nothing that should be gone."""
+        self._owned.settle(attempt.after)
         verdict = self._proved(attempt, self._clock.monotonic())
         if verdict.outcome != "refuted":  # `undo` follows a refusal, under the same lock
             self._owned.release()
@@ -204,6 +205,8 @@ class TraefikTarget:
         Neither: it notices nothing here, and our write is not at fault; it stays and may yet be proven. Both: it
         was only slow. Only the last good one: our write is refuted, and the last good one stays.
         """
+        if attempt.before and self._good_before(attempt) is None:
+            return self._unnoticed(started)  # nothing that could be put back says anything about Traefik
         self._owned.lock()
         before, marker = self._before(attempt, {})
         placed = self._owned.place(before)
@@ -244,10 +247,20 @@ class TraefikTarget:
     def _before(self, attempt: Attempt, fallback: Snapshot) -> tuple[bytes, str]:
         """What stood there before the attempt, under a marker that only its return can bring up."""
         marker = f"{marker_of(attempt.id)}-undo"
-        kept = self._owned.kept(attempt.before)
-        if kept is None:
+        good = self._good_before(attempt)
+        if good is None:
             return self._rendered(attempt, fallback, marker), marker
-        return self._marked(kept, marker), marker
+        return self._marked(good, marker), marker
+
+    def _good_before(self, attempt: Attempt) -> bytes | None:
+        """What stood there before, if that was kept and can be read: a file that somebody broke is no good state."""
+        kept = self._owned.kept(attempt.before)
+        try:
+            if kept is not None:
+                rendering.parse(kept, self._instance)
+        except rendering.Unreadable:
+            return None
+        return kept
 
     def _marked(self, content: bytes | None, marker: str) -> bytes:
         """The same content under another marker. What cannot be read any more cannot be marked either."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -24,6 +27,8 @@ from reconciler.git.store import Store
 from reconciler.locks import Held, Lock, lock, lock_directory
 from reconciler.ports import Disk
 from reconciler.targets.owned import OwnedFile
+from state.chain import Row, seal
+from state.errors import LogError
 from state.events import PassFailed
 from state.log import EventLog
 from state.record import Anchor, Entry
@@ -32,7 +37,6 @@ from tests.durability.trials import Finding, Judge, judged
 from tests.durability.warm import Server, Work, find
 from tests.durability.workloads import now
 from tests.simulation import weaknesses
-from tests.simulation.schedule import drawn, theatre
 
 MUTATIONS = "tests.durability.mutations:"
 WORKLOADS = "tests.durability.workloads:"
@@ -64,6 +68,16 @@ Harness = Callable[[Trial], Finding]
 def power_loss_of_the_log(trial: Trial) -> Finding:
     recorded = trials.record(trial.server, trial.place, "log", 1, 2, 8, mutations=trial.mutations)
     return trials.power_losses(recorded, surviving.log, 300, seed=1)
+
+
+def power_loss_of_sealed_events(trial: Trial) -> Finding:
+    recorded = trials.record(trial.server, trial.place, "sealing", 1, mutations=trial.mutations)
+    return trials.power_losses(recorded, surviving.log, 300, seed=1)
+
+
+def power_loss_after_a_backup(trial: Trial) -> Finding:
+    recorded = trials.record(trial.server, trial.place, "backing_up", prepare="home", mutations=trial.mutations)
+    return trials.power_losses(recorded, surviving.backup, 50, seed=1, late=True)
 
 
 def states_of_our_file(trial: Trial) -> Finding:
@@ -105,13 +119,30 @@ def _kills(trial: Trial, judge: Judge, workload: str, *arguments: object) -> Fin
     return Finding(len(points))
 
 
-def two_processes_on_one_log(trial: Trial) -> Finding:
+def two_writers_of_one_log(trial: Trial) -> Finding:
+    """Somebody appends between what a transaction reads and what it writes, unless that took the write lock at once."""
     trial.place.mkdir(parents=True)
-    work = Work(f"{WORKLOADS}two_writers", (str(trial.place), "", 100), trial.mutations)
-    child = trial.server.fork(work)
-    child.go()
-    refused = [line for line in child.said.splitlines() if "Error" in line] if child.wait() else []
-    return Finding(400, refused[0][:150] if refused else "")
+    path = trial.place / "log.db"
+    with (
+        contextlib.closing(EventLog.open(path, now=now, create=True)) as first,
+        contextlib.closing(EventLog.open(path, now=now)) as second,
+        trial.mutated(),
+    ):
+        second._database.conn.execute("PRAGMA busy_timeout = 0")
+        look = first._storage.by_key
+
+        def interrupted(key: str) -> Any:
+            found = look(key)
+            with contextlib.suppress(LogError):  # it is told to wait
+                second.append([_said("meanwhile"), _said("and again")])
+            return found
+
+        with mock.patch.object(first._storage, "by_key", interrupted):
+            try:
+                first.append([replace(_said(text), key=text) for text in ("one", "two")])
+            except LogError as refused:
+                return Finding(1, f"a writer was refused: {refused}")
+    return Finding(1)
 
 
 def a_second_process_in_a_home(trial: Trial) -> Finding:
@@ -164,6 +195,25 @@ def a_log_that_lost_its_tail(trial: Trial) -> Finding:
     return Finding(1, "the loss is not seen" if verified.ok else "")
 
 
+def a_log_that_was_rewritten(trial: Trial) -> Finding:
+    """Somebody with the file in hand changes one event, its hashes with it, and leaves the later ones as they are."""
+    trial.place.mkdir(parents=True)
+    path = trial.place / "log.db"
+    with contextlib.closing(EventLog.open(path, now=now, create=True)) as log:
+        log.append([_said("one"), _said("two"), _said("three")])
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        for (trigger,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            opened.execute(f"DROP TRIGGER {trigger}")
+        row = Row(*opened.execute(f"SELECT {', '.join(Row._fields)} FROM events WHERE seq = 2").fetchone())
+        forged = seal(row[:9], b'{"reason":"nothing"}', row.salt or b"", row.prev_hash)
+        told = (forged.data, forged.payload_hash, forged.hash)
+        opened.execute("UPDATE events SET data = ?, payload_hash = ?, hash = ? WHERE seq = 2", told)
+        opened.commit()
+    with contextlib.closing(EventLog.open(path, now=now)) as log, trial.mutated():
+        verified = log.verify()
+    return Finding(1, "the forgery is not seen" if verified.ok else "")
+
+
 def _repository(trial: Trial) -> Store:
     trial.server.do(Work(f"{WORKLOADS}repository", (str(trial.place),)))
     return Store.open(trial.place / "desired.git")
@@ -190,7 +240,12 @@ TABLE = (
     Mutant("anything of the log is flushed (synchronous=OFF)", ("synchronous_off",), power_loss_of_the_log),
     Mutant("the directory of a rollback journal is flushed", ("journal_directory_not_flushed",), power_loss_of_the_log),
     Mutant("an outbox is durable before its answer", ("outbox_answers_before_it_is_durable",), power_loss_of_the_log),
-    Mutant("a transaction takes the write lock at once", ("deferred_transactions",), two_processes_on_one_log),
+    Mutant("a transaction takes the write lock at once", ("deferred_transactions",), two_writers_of_one_log),
+    Mutant("an event's hash covers the one before", ("links_are_not_checked",), a_log_that_was_rewritten),
+    Mutant("the directory of segments is flushed", ("segment_directory_not_flushed",), power_loss_of_sealed_events),
+    Mutant("a segment is flushed before rows go", ("segment_not_flushed",), power_loss_of_sealed_events),
+    Mutant("the name of a good backup is flushed", ("backup_name_not_flushed",), power_loss_after_a_backup),
+    Mutant("a backup is flushed before it is good", ("backup_not_flushed",), power_loss_after_a_backup),
     Mutant("our file is flushed", ("file_not_flushed",), states_of_our_file),
     Mutant("its directory is flushed", ("directory_not_flushed",), states_of_our_file),
     Mutant("one plan is one file", ("one_file_a_route",), states_of_our_file),
@@ -227,17 +282,11 @@ def main() -> int:
             survived += _tell(mutant.safeguard, _words(mutant.harness.__name__), found, started, sound.caught)
     for weakness in weaknesses.WEAKNESSES:
         started = time.monotonic()
-        seeds, violation = weaknesses.caught(weakness)
-        found = Finding(seeds or weakness.seeds, violation)
-        survived += _tell(weakness.name, "simulation", found, started, _sound(seeds - 1) if seeds else "")
+        after, violation = weaknesses.caught(weakness)
+        sound = weaknesses.sound(weakness, after) if after else ""
+        survived += _tell(weakness.name, "simulation", Finding(after, violation), started, sound)
     print(f"{len(TABLE) + len(weaknesses.WEAKNESSES)} mutants, {survived} survived")
     return 1 if survived else 0
-
-
-def _sound(seed: int) -> str:
-    """What the simulation finds wrong with the product as it is on that very schedule; "" where nothing."""
-    with theatre() as stage:
-        return stage.run(drawn(seed)).violation
 
 
 def _tell(safeguard: str, harness: str, found: Finding, started: float, discontent: str = "") -> bool:

@@ -112,7 +112,7 @@ def file_not_flushed() -> Iterator[None]:
 def directory_not_flushed() -> Iterator[None]:
     from reconciler.ports import Disk
 
-    with mock.patch.object(Disk, "_flush_directory", staticmethod(lambda directory: None)):
+    with mock.patch.object(Disk, "flush_directory", staticmethod(lambda directory: None)):
         yield
 
 
@@ -182,12 +182,13 @@ def no_write_lock() -> Iterator[None]:
 def objects_not_flushed() -> Iterator[None]:
     import pygit2
 
-    from reconciler.git import store
+    from reconciler.git import draft, store
 
     store._tame_library()
     pygit2.settings.enable_fsync_gitdir(False)
     try:
-        yield
+        with mock.patch.object(draft, "_at_once", lambda pool, flushing, those: None):
+            yield
     finally:
         pygit2.settings.enable_fsync_gitdir(True)
 
@@ -237,4 +238,56 @@ def no_anchor() -> Iterator[None]:
     from reconciler.git.store import Store
 
     with mock.patch.object(Store, "anchor", lambda *_, **__: None):
+        yield
+
+
+@contextlib.contextmanager
+def links_are_not_checked() -> Iterator[None]:
+    """Every event is as its own hash says; what it follows is not asked."""
+    from state import chain
+
+    with mock.patch.object(chain._Check, "_wrong_place", lambda check, row: ""):
+        yield
+
+
+# ── what is put away ─────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def segment_directory_not_flushed() -> Iterator[None]:
+    from state import segments
+
+    with mock.patch.object(segments, "flush", lambda path: None):
+        yield
+
+
+@contextlib.contextmanager
+def segment_not_flushed() -> Iterator[None]:
+    """Neither its bytes nor its name."""
+    from state import database, segment_file
+
+    with (
+        mock.patch.object(segment_file, "flush", lambda path: None),
+        mock.patch.object(database, "flush", lambda path: None),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def backup_name_not_flushed() -> Iterator[None]:
+    from reconciler import housekeeping
+    from reconciler.backups import making
+
+    with (
+        mock.patch.object(making.database, "flush", lambda path: None),
+        mock.patch.object(housekeeping, "flush", lambda path: None),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def backup_not_flushed() -> Iterator[None]:
+    from reconciler.backups import archive
+
+    with mock.patch.object(archive.os, "fsync", lambda descriptor: None):
         yield

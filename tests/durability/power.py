@@ -101,6 +101,11 @@ class _Reader:
             yield Step("write", path, offset=self.positions[path], data=data)
             self.positions[path] += len(data)
 
+    def _lseek(self, call: Call, arguments: Sequence[str]) -> Iterator[Step]:
+        if (path := self._below(self._open(arguments[0]))) is not None:
+            self.positions[path] = call.result
+        return iter(())
+
     def _pwrite(self, call: Call, arguments: Sequence[str]) -> Iterator[Step]:
         if (path := self._below(self._open(arguments[0]))) is not None:
             data = _bytes(arguments[1].strip('"'))[: call.result]
@@ -389,10 +394,10 @@ class Loss:
     said: tuple[str, ...]
 
 
-def losses(record: Sequence[Step], start: Path | None, count: int, seed: int) -> Iterator[Loss]:
-    """So many losses of power at points of chance. The same seed is the same losses."""
+def losses(record: Sequence[Step], start: Path | None, count: int, seed: int, first: int = 0) -> Iterator[Loss]:
+    """So many losses of power at points of chance, none before that many steps. The same seed is the same losses."""
     chance = random.Random(seed)
-    moments = sorted(chance.randrange(len(record) + 1) for _ in range(count))
+    moments = sorted(chance.randrange(first, len(record) + 1) for _ in range(count))
     disk, done, said = Disk(start), 0, []
     for number, moment in enumerate(moments):
         for step in record[done:moment]:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ CHANGING = (
 )  # fmt: skip
 """System calls that change what is on a disk, or who may change it. (`openat` only where it may create.)"""
 
-ATTACHED = 20.0  # seconds
-
 
 @dataclass(frozen=True)
 class Call:
@@ -38,15 +35,20 @@ class Call:
 _LINE = re.compile(r"(?:\[pid +\d+\] |\d+ +)?(\w+)\((.*)\) += (-?\d+|\?)")
 
 
+_BEGUN = re.compile(r"(\d+) +.*?( *<unfinished \.\.\.>)$")
+_RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)")
+
+
 def require() -> None:
     if shutil.which("strace") is None:
         pytest.skip("needs the `strace` command, to see and to stop a process at an exact point")
 
 
 def traced(server: Server, work: Work, place: Path, *, data: bool = False) -> tuple[list[Call], Child]:
-    """Do the work to its end; every changing call of its main thread. With `data` the arguments hold all bytes."""
-    options = ["-y", "-xx", "-s", "4000000"] if data else ["-y", "-s", "400"]
-    child = run(server, work, ["-o", str(place), "-e", f"trace={','.join(CHANGING)}", *options])
+    """Do the work to its end; every changing call of its main thread. With `data` of all, and with all their bytes."""
+    options = ["-f", "-y", "-xx", "-s", "4000000"] if data else ["-y", "-s", "400"]
+    wanted = (*CHANGING, "lseek") if data else CHANGING  # where bytes go to
+    child = run(server, work, ["-o", str(place), "-e", f"trace={','.join(wanted)}", *options])
     with place.open(encoding="ascii", errors="replace") as lines:
         return list(_calls(lines)), child
 
@@ -60,9 +62,9 @@ def killed(server: Server, work: Work, call: str, number: int) -> Child:
 def run(server: Server, work: Work, options: Sequence[str]) -> Child:
     """Do the work with strace attached from the start."""
     child = server.fork(work)
-    tracer = subprocess.Popen(["strace", "-qq", *options, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
+    tracer = subprocess.Popen(["strace", *options, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
     try:
-        _wait_for_tracer(child, tracer)
+        _wait_for_tracer(tracer)
     finally:
         child.go()
         child.wait()
@@ -72,23 +74,33 @@ def run(server: Server, work: Work, options: Sequence[str]) -> Child:
     return child
 
 
-def _wait_for_tracer(child: Child, tracer: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + ATTACHED
-    status = Path("/proc", str(child.pid), "status")
-    while "TracerPid:\t0" in status.read_text():
-        if tracer.poll() is not None or time.monotonic() > deadline:
-            assert tracer.stderr
-            pytest.skip(f"strace may not attach to a process here: {tracer.stderr.read()}")
-        time.sleep(0.001)
+def _wait_for_tracer(tracer: subprocess.Popen[str]) -> None:
+    """Until it says so, calls may still go unseen, whatever the kernel tells of who traces whom."""
+    assert tracer.stderr
+    said = tracer.stderr.readline()
+    if "attached" not in said:
+        pytest.skip(f"strace may not attach to a process here: {said}{tracer.stderr.read()}")
 
 
 def _calls(lines: Iterator[str]) -> Iterator[Call]:
     count: dict[str, int] = {}
-    for line in lines:
+    for line in _whole(lines):
         if found := _LINE.match(line):
             name, arguments, result = found.groups()
             count[name] = count.get(name, 0) + 1
             yield Call(name, count[name], arguments, -1 if result == "?" else int(result))
+
+
+def _whole(lines: Iterator[str]) -> Iterator[str]:
+    """A call of one thread that another's came in between of is told in two parts: whole, when it has returned."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        if found := _BEGUN.match(line):
+            begun[found[1]] = found[0].removesuffix(found[2])
+        elif found := _RESUMED.match(line):
+            yield begun.pop(found[1], "") + found[2]
+        else:
+            yield line
 
 
 def points(calls: Sequence[Call], *places: Path) -> list[Call]:

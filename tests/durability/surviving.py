@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from reconciler.backups import archive
+from reconciler.backups.restoring import check
 from reconciler.git.proposals import proposals, propose
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
 from reconciler.targets.owned import FOLDER
 from state.codec import Redacted
-from state.events import PassFailed, ToolCalled
+from state.events import HomeRestored, PassFailed, ToolCalled
 from state.log import Entry, EventLog
 from state.outbox import GATEWAY_EVENTS, Outbox, drain
 from state.views import Applied
@@ -102,6 +104,27 @@ def git(place: Path, said: tuple[str, ...]) -> None:
         elif word == "anchor":
             assert commit in {anchor.commit for anchor in store.anchors()}
     again(store)
+
+
+def backup(place: Path, said: tuple[str, ...]) -> None:
+    """What was read back and found good is there, byte by byte; and nothing half bears the name of a backup."""
+    known = {file: digest for _, file, digest in map(_three, said)}
+    folder = place / "backups"
+    found = {path.name: archive.digest(path) for path in folder.glob("*.zip")} if folder.is_dir() else {}
+    assert known.items() <= found.items(), "a backup that was found good is lost"
+    for path in folder.glob("[!.]*.zip") if not known else ():
+        check(path, scratch=place, now=now, tell=lambda line: None)
+
+
+def restored(place: Path, said: tuple[str, ...]) -> None:
+    """A home that was restored is there, whole."""
+    again = place / "again"
+    if said:
+        with contextlib.closing(EventLog.open(again / "log.db", now=now)) as opened:
+            assert [type(one.event) for one in opened.read()][-1] is HomeRestored
+            verified = opened.verify()
+            assert verified.ok, verified.reason
+        git(again, ())
 
 
 def start(place: Path, said: tuple[str, ...]) -> None:

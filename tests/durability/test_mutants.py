@@ -16,6 +16,8 @@ CHEAP = {
     mutants.a_second_home_in_a_directory,
     mutants.a_second_writer_of_our_file,
     mutants.a_log_that_lost_its_tail,
+    mutants.a_log_that_was_rewritten,
+    mutants.two_writers_of_one_log,
 }
 """Harnesses that take a tenth of a second; those of the others run with `make soak`, and all with `make mutants`."""
 

@@ -43,6 +43,25 @@ def test_the_log_and_an_outbox_keep_what_they_acknowledged_ten_thousand_times(
     log_losses(server, memory / "record", mode, records=34, each=100, first=100)
 
 
+@pytest.mark.parametrize(("records", "each"), [(2, 40), pytest.param(20, 100, marks=pytest.mark.soak)])
+def test_what_is_sealed_is_as_safe_as_what_is_live(server: Server, memory: Path, records: int, each: int) -> None:
+    for seed in range(records):
+        recorded = trials.record(server, memory / "record", "sealing", seed)
+        assert trials.power_losses(recorded, surviving.log, each, seed) == Finding(each)
+
+
+@pytest.mark.parametrize("each", [25, pytest.param(1_000, marks=pytest.mark.soak)])
+def test_a_backup_that_was_found_good_and_a_home_that_was_restored_stay(
+    server: Server, memory: Path, each: int
+) -> None:
+    made = trials.record(server, memory / "record", "backing_up", prepare="home")
+    for late in (False, True):
+        assert trials.power_losses(made, surviving.backup, each, seed=1, late=late) == Finding(each)
+    restored = trials.record(server, memory / "record", "restoring", prepare="backed_up")
+    for late in (False, True):
+        assert trials.power_losses(restored, surviving.restored, each, seed=1, late=late) == Finding(each)
+
+
 def test_our_file_is_one_whole_plan_in_every_state_that_a_crash_may_leave(server: Server, memory: Path) -> None:
     recorded = trials.record(server, memory / "record", "apply")
     found = trials.every_state(recorded, surviving.one_whole_plan)

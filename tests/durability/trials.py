@@ -53,16 +53,21 @@ def record(
     return Recorded(power.steps(calls, there, said), start if prepare else None)
 
 
-def power_losses(recorded: Recorded, judge: Judge, count: int, seed: int) -> Finding:
-    """So many losses of power at points of chance, each judged on files in memory."""
+def power_losses(recorded: Recorded, judge: Judge, count: int, seed: int, *, late: bool = False) -> Finding:
+    """So many losses of power at points of chance, each judged on files in memory; `late`: when all had been said."""
+    first = _last_said(recorded.steps) if late else 0
     with in_memory() as memory:
         place = memory / "left"
-        for number, loss in enumerate(power.losses(recorded.steps, recorded.start, count, seed), start=1):
+        for number, loss in enumerate(power.losses(recorded.steps, recorded.start, count, seed, first), start=1):
             shutil.rmtree(place, ignore_errors=True)
             power.put_down(loss.files, place)
             if fault := judged(judge, place, loss.said):
                 return Finding(number, f"{fault} (seed {loss.seed})")
     return Finding(count)
+
+
+def _last_said(steps: Sequence[Step]) -> int:
+    return max(number for number, step in enumerate(steps, start=1) if step.what == "said")
 
 
 def every_state(recorded: Recorded, judge: Callable[[dict[str, bytes | None], Sequence[str]], None]) -> Finding:

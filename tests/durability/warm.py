@@ -187,7 +187,8 @@ def _fork(order: dict[str, Any], orders: IO[str], answers: IO[str]) -> None:
     os.close(waiting)
     _answer(answers, {"pid": pid})
     assert orders.readline() == "go\n"
-    os.write(going, b"g")
+    with contextlib.suppress(BrokenPipeError):  # it was killed before it began
+        os.write(going, b"g")
     os.close(going)
     _, status = os.waitpid(pid, 0)
     _answer(answers, {"code": os.waitstatus_to_exitcode(status)})

@@ -5,21 +5,28 @@ A line that is told is an acknowledgement: what it names must be there after any
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from reconciler import founding, housekeeping
+from reconciler.backups.restoring import restore
+from reconciler.core.policy import Policy
 from reconciler.git.main import Merged, rebased
 from reconciler.git.proposals import propose
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
-from reconciler.ports import Disk
+from reconciler.home import open as open_home
+from reconciler.ports import Disk, SystemClock
 from reconciler.targets.owned import OwnedFile
-from state.events import ApplyProven, PassFailed, ToolCalled
+from reconciler.world import World
+from state.events import ApplyProven, BackupMade, PassFailed, ToolCalled
 from state.log import Entry, EventLog
 from state.outbox import GATEWAY_EVENTS, Outbox, drain
 from state.views import Applied, Health
@@ -105,18 +112,19 @@ def drained(opened: EventLog, place: Path, chance: random.Random, tell: Callable
     box.close()
 
 
-def two_writers(place: str, said: str, count: int) -> None:
-    """Two processes that append to one log at the same time, each so often."""
-    path = Path(place) / "log.db"
-    EventLog.open(path, now=now, create=True).close()
-    children = [os.fork() for _ in range(2)]
-    if 0 in children:
-        opened = EventLog.open(path, now=now)
-        for number in range(count):
-            opened.append([Entry(stream="home", event=PassFailed(reason=f"{os.getpid()} {number}"))] * 2)
-        os._exit(0)
-    for child in children:
-        assert os.waitpid(child, 0)[1] == 0, "a writer was refused"
+def sealing(place: str, said: str, seed: int, rounds: int = 3) -> None:
+    """Old events go to sealed segments; payloads are blanked that are sealed and that are not; over and over."""
+    chance, tell = random.Random(seed), teller(said)
+    with contextlib.closing(EventLog.open(Path(place) / "log.db", now=now, create=True)) as opened:
+        for _ in range(rounds):
+            news = opened.append([_entry(chance) for _ in range(chance.randint(3, 6))])
+            for recorded in news:
+                tell(f"event {recorded.seq} {recorded.hash}")
+            redact(opened, chance, tell)
+            segment = opened.seal(opened.head().seq - chance.randint(1, 2), "they are old")
+            tell(f"event {segment.last} {segment.hash.hex()}")
+            opened.redact(news[0].seq, "it held a secret", "ada")  # sealed by now
+            tell(f"redacted {news[0].seq}")
 
 
 # ── our file in a Traefik's directory ────────────────────────────────────────────────────────────
@@ -166,6 +174,50 @@ def git(place: str, said: str, count: int = 3) -> None:
 def repository(place: str) -> None:
     """A desired repo as `init` makes one."""
     plant(Store.create(Path(place) / "desired.git"), STARTER, branch="main", subject="first", at=AT)
+
+
+# ── backups ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def home(place: str) -> None:
+    """A home with a few events, some of them sealed, and a place for backups that is not there yet."""
+    chosen = {"WAYPOST_BACKUP_DIR": f"{place}/backups"}
+    made = founding.create(Path(place) / "home", chosen=chosen, environ={}, now=now)
+    with contextlib.closing(EventLog.open(made.log_path, now=now)) as log:
+        log.append([_entry(random.Random(number)) for number in range(9)])
+        log.seal(5, "they are old")
+
+
+def backing_up(place: str, said: str) -> None:
+    """The first scheduled backup of a home."""
+    tell, ours = teller(said), open_home(Path(place) / "home", {})
+    with contextlib.closing(EventLog.open(ours.log_path, now=now)) as log:
+        store = Store.open(ours.desired_store_path)
+        world = World(log=log, store=store, targets={}, clock=_TwoDaysLater(), chance=os.urandom)
+        housekeeping.look_after_backups(ours, world, Policy(), housekeeping.check_here)
+        (made,) = (one.event for one in log.read(9) if isinstance(one.event, BackupMade))
+        tell(f"backup {made.file} {made.digest}")
+
+
+class _TwoDaysLater(SystemClock):
+    """A home that was just made has no backup due yet."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=2)
+
+
+def backed_up(place: str) -> None:
+    """A backup of a home, and nothing else."""
+    home(place)
+    backing_up(place, os.devnull)
+    shutil.rmtree(Path(place) / "home")
+
+
+def restoring(place: str, said: str) -> None:
+    """A home is made of a backup, where there was none."""
+    (backup,) = Path(place, "backups").iterdir()
+    restore(backup, Path(place) / "again", person="ada", now=now, tell=lambda line: None)
+    teller(said)("restored again 0")
 
 
 def start(place: str, said: str) -> None:

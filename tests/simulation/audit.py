@@ -33,6 +33,7 @@ class Attempt:
     loads: int
     trace: int
     verdicts: list[str] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)  # digests of our file that a verdict says to be good
 
     @property
     def ended(self) -> bool:
@@ -125,6 +126,7 @@ class Audit:
         loads = self._loads(event.instance, attempt, event.file)
         good = [load for load in loads if not self._hit(load, attempt.started)]
         require(good, "only what Traefik serves is proven", event.attempt, "loads:", loads)
+        attempt.settled.add(event.file)
 
     def _on_ApplyRefuted(self, event: events.ApplyRefuted, at: Recorded) -> None:
         attempt = self._verdict(event)
@@ -144,6 +146,7 @@ class Audit:
     def _on_ApplyUndone(self, event: events.ApplyUndone, at: Recorded) -> None:
         attempt = self._verdict(event)
         require("ApplyRefuted" in attempt.verdicts, "only what was refuted is undone", event.attempt)
+        attempt.settled.add(event.file)
 
     def _on_ResourcesQuarantined(self, event: events.ResourcesQuarantined, at: Recorded) -> None:
         attempt = self.attempts[event.attempt]
@@ -227,9 +230,11 @@ class Audit:
         base = self._home.start().log.view(views.Applied).base(instance)
         return {f"{address.kind}/{address.name}": spec for address, spec in base.items()}
 
-    def readable(self, instance: str, digest: str) -> bool:
-        """Whether what our file held when it had that digest could be read."""
-        return resources(self.live[instance].whole.get(digest, b"{}")) is not None
+    def good(self, instance: str, digest: str) -> bool:
+        """Whether what our file held when it had that digest could be read, by us and by Traefik."""
+        content = self.live[instance].whole.get(digest, b"{}")
+        refused = [load.ours for load in self._home.traefiks[instance].loads if load.refused.startswith(OUR_FILE)]
+        return resources(content) is not None and content not in refused
 
     def _probing(self, instance: str) -> bool:
         health = self._home.start().log.view(views.Health).of(instance)
@@ -249,6 +254,24 @@ class Audit:
             live.loads_seen = len(traefik.loads)
         for path, content in self._people.neighbours.items():
             require(self._home.disk.content(path) == content, "nothing foreign is touched", path)
+
+    # ── losses of power ──────────────────────────────────────────────────────────────────────────
+
+    def proven(self) -> dict[str, bytes]:
+        """What our files hold that was proven, or undone, and was not touched by anybody since."""
+        found = {}
+        for name in self.live:
+            attempt = self.attempts.get(self.latest.get(name, ""))
+            content = self._home.disk.content(self._home.live_file(name))
+            if attempt and attempt.settled and content is not None and digest_bytes(content) in attempt.settled:
+                found[name] = content
+        return found
+
+    def still(self, proven: Mapping[str, bytes]) -> None:
+        """After the power went: what was proven stands, or a later pass would take it for an edit by hand."""
+        for name, content in proven.items():
+            found = self._home.disk.content(self._home.live_file(name))
+            require(found == content, "what is proven stands after a loss of power", name, found)
 
     # ── guards ───────────────────────────────────────────────────────────────────────────────────
 
@@ -282,7 +305,8 @@ class Audit:
         few = len(gone) <= 3 and (len(gone) <= 1 or len(gone) <= 0.5 * len(_hosts(before)))
         missing = {host for host in gone if host not in agreed}
         require(few or not missing, "a loss that nobody agreed to is not applied", sorted(missing))
-        for address in self._home.traefiks[event.instance].served.load.broken:  # a neighbour answers for them
+        traefik = self._home.traefiks[event.instance]
+        for address in {*traefik.served.load.broken, *traefik.taken()}:  # a neighbour answers for them
             before.pop("/".join(address), None)
         opened = {
             host for host in _hosts(before, guarded=True) & _hosts(after, guarded=False) if host not in agreed

@@ -530,8 +530,10 @@ def the_power_goes(stage: Stage, random: Random) -> None:
 
 def lose_power(stage: Stage, random: Random) -> None:
     """The machine restarts, and whatever runs on it."""
+    proven = stage.audit.proven()
     stage.home.disk.lose_power(random)
     stage.home.trace.add("the power goes")
+    stage.audit.still(proven)
     for traefik in stage.home.traefiks.values():
         traefik.restart()
 

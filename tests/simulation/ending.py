@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from reconciler.loop import Outcome
-from state import views
+from state import events, views
 from state.log import EventLog
 from state.record import Anchor
 from tests.simulation.audit import require
@@ -86,7 +88,7 @@ def explained(stage: Stage, outcome: Outcome) -> None:
     in_doubt = {
         name: one.started.before
         for name, one in log.view(views.Attempts).open.items()
-        if stage.audit.readable(name, one.started.before)  # else there is no good state to try Traefik with
+        if stage.audit.good(name, one.started.before)  # else there is no good state to try Traefik with
     }
     require(not in_doubt, "I6 nothing stays in doubt", list(in_doubt), outcome.said[:300])
     require(not log.view(views.Main).source_lost, "I6 main is followed again", standing(stage))
@@ -104,7 +106,11 @@ def explained(stage: Stage, outcome: Outcome) -> None:
     quarantined, drifted = log.view(views.Quarantine).held, log.view(views.Drift).open
     latest = log.view(views.Revisions).latest
     frozen = any(traefik.loads[-1].refused.startswith(OUR_FILE) for traefik in stage.home.traefiks.values())
-    if not quarantined and not drifted and not frozen:  # or a hand edit left in our file what Traefik refuses
+    broken = {name for name, traefik in stage.home.traefiks.items() if traefik.served.load.broken}
+    told = {name for name in broken if log.view(views.Health).of(name).disabled}
+    require(told == broken or quarantined or drifted or frozen, "what is not served is told of", broken - told)
+    # Or a hand edit, over a write in doubt, left in our file what Traefik refuses.
+    if not quarantined and not drifted and not frozen and not broken:
         require(latest and latest.commit == head, "I3 a revision says so", head, outcome.state, outcome.said)
 
 
@@ -191,20 +197,28 @@ def _differing(stage: Stage, commit: str) -> set[str]:
 
 
 def told(stage: Stage, *, everything: bool) -> None:
-    """Everybody heard of every alert and of its end, and no more often than deaths account for."""
-    alerts = stage.home.start().log.view(views.Alerts)
+    """Everybody heard of every alert and of its end, once; a death may leave in doubt whether somebody did."""
+    log = stage.home.start().log
+    alerts = log.view(views.Alerts)
     open_ones = [one.title for name, one in alerts.open.items() if not name.startswith("review/")]
     require(not (everything and open_ones), "an alert ends with its cause", open_ones)
     require(not alerts.ended, "everybody hears of the end", alerts.ended)
-    counted: dict[object, int] = {}
-    for name, message in stage.home.told:
-        key = name, message.fingerprint, message.raised
-        if message.raised:
-            counted[key] = counted.get(key, 0) + 1
-    doubled = sum(count - 1 for count in counted.values())
-    require(doubled <= stage.home.unrecorded, "I4 nobody is told twice", counted)
+    heard = Counter((name, message.fingerprint, message.raised) for name, message in stage.home.told)
+    recorded = [one.event for one in log.events]
+    ends = Counter(event.fingerprint for event in recorded if isinstance(event, events.AlertResolved))
+    twice = [key for key, count in heard.items() if count > (1 if key[2] else ends[key[1]])]
+    require(not twice, "I4 nobody is told twice", twice)
+    taken = _of_receivers(event for event in recorded if isinstance(event, events.AlertDelivered))
+    doubted = _of_receivers(event for event in recorded if isinstance(event, events.AlertDoubted))
+    require(taken <= heard, "who is said to have heard has heard", taken - heard)
+    require(heard <= taken + doubted, "what somebody heard is written down, or that it is in doubt", heard - taken)
+    stage.home.census["alerts: in doubt after a death"] += doubted.total()
     leaked = [message for _, message in stage.home.told if CANARY in f"{message.title} {message.body}"]
     require(not leaked, "I10 no secret in an alert", leaked)
+
+
+def _of_receivers(said: Iterable[events.AlertDelivered | events.AlertDoubted]) -> Counter[tuple[str, str, int]]:
+    return Counter((name, event.fingerprint, event.raised) for event in said for name in event.receivers)
 
 
 def kept(stage: Stage) -> None:

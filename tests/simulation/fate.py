@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 Happening = Callable[[], None]
+Due = Mapping[tuple[str, int | str], Happening]
 
 CHANGE: Final = "change"
 LOOK: Final = "look"
@@ -39,14 +40,17 @@ class Trace:
 class Fate:
     """Counts what a process does to the world (`change`) and asks of it (`look`), and lets happen what is due then."""
 
-    def __init__(self, trace: Trace, due: Mapping[tuple[str, int], Happening] | None = None) -> None:
+    def __init__(self, trace: Trace, due: Due | None = None) -> None:
         self.trace = trace
         self.dead = False
         self.counted: Counter[str] = Counter()
         self._due = dict(due or {})
 
-    def expect(self, due: Mapping[tuple[str, int], Happening]) -> None:
-        """From now on counted anew: at the n-th deed of a sort that is about to be done, something happens first."""
+    def expect(self, due: Due) -> None:
+        """From now on counted anew: at the n-th deed of a sort that is about to be done, something happens first.
+
+        In place of a number there may be the words of a change: then at the first that is called so.
+        """
         self.counted.clear()
         self._due = dict(due)
 
@@ -55,6 +59,8 @@ class Fate:
         if not self.dead:
             self.trace.lines.append(what)
         self._reach(CHANGE)
+        if happening := self._due.pop((CHANGE, what), None):
+            happening()
 
     def look(self) -> None:
         """The process is about to ask, or to wait."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,7 +22,7 @@ from state import events, views
 from state.errors import LogError
 from state.log import EventLog
 from state.record import Entry
-from tests.simulation.fate import Died, Fate, Happening, Trace
+from tests.simulation.fate import CHANGE, Died, Due, Fate, Trace
 from tests.simulation.keeping import LogAilment, SimulatedLog, SimulatedReceivers, SimulatedRemote, SimulatedStore
 from tests.simulation.machine import SimulatedClock, SimulatedDisk, SimulatedFiles, VirtualTime, seeded
 from tests.simulation.traefik import SimulatedApi, SimulatedTraefik
@@ -81,8 +80,6 @@ class Home:
     remote_down: bool = False
     refusing: frozenset[str] = frozenset()
     second_writer: bool = False
-    unrecorded: int = 0
-    """Messages that somebody took just before a process died: nobody can know of them."""
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -187,14 +184,13 @@ class Home:
         """It died: what it had open goes with it, and nothing is closed."""
         if self.process:
             self.trace.add("the reconciler died")
-            self.unrecorded += self.process.receivers.unrecorded
             self.process.fate.dead = True
             self.process.log.drop()
             self.process = None
 
     # ── passes ───────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, due: Mapping[tuple[str, int], Happening] | None = None) -> Outcome | None:
+    def run(self, due: Due | None = None) -> Outcome | None:
         """A pass and what is told of it, as the running reconciler does them; None where it did not live to say."""
         process = self.start()
         process.fate.expect(due or {})
@@ -206,6 +202,11 @@ class Home:
         process.fate.expect({})
         self.trace.add("outcome", outcome.state, outcome.said)
         return outcome
+
+    def dies_at(self, change: str) -> None:
+        """A pass that dies just before a change that the trace tells in these words; it must come to that."""
+        process = self.start()
+        assert self.run({(CHANGE, change): process.fate.die}) is None, f"no pass came to: {change}"
 
 
 def _guarded(process: Process) -> Outcome:

@@ -302,6 +302,9 @@ class SimulatedFiles:
                 self._disk.make_folder(str(each))
                 self._flush_folders({_parent(str(each))})
 
+    def flush_directory(self, directory: Path) -> None:
+        self._flush_folders({str(directory)})
+
     def touch_directory(self, path: Path) -> None:
         self._before(f"touch {path}", str(path))
         if not isinstance(self._disk.node(str(path)), _Folder):

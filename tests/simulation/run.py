@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
     """Every outcome, as it comes; `jobs` processes share the seeds."""
-    size = 100
+    size = min(1000, max(100, len(seeds) // (4 * jobs)))  # a long part works little out twice
     parts = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     if jobs < 2:
         for part in parts:

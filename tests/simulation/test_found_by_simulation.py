@@ -10,6 +10,7 @@ import pytest
 
 from state import events, views
 from state.model import Address
+from tests.simulation import plays
 from tests.simulation.deeds import Stage
 from tests.simulation.fate import CHANGE
 from tests.simulation.home import Setting
@@ -146,3 +147,101 @@ def test_while_the_log_is_full_nobody_is_told_the_same_with_every_pass(stage: St
     lost = [name for name, message in stage.home.told if message.fingerprint == "lost/traefik"]
     assert sorted(lost) == ["ada", "bob"]
     assert told(stage, events.AlertDelivered)[-1].receivers
+
+
+def test_a_death_between_the_branch_of_a_revert_and_its_record_does_not_keep_it_from_being_proposed(
+    stage: Stage,
+) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="refused"))})
+    stage.home.dies_at("append ProposalMade, ProposedRevert")
+    stage.home.time.pass_by(60)
+
+    stage.home.run()
+
+    (proposed,) = told(stage, events.ProposedRevert)
+    record = stage.people.records[proposed.proposal]
+    assert stage.home.store.head(record.branch) == record.commit
+
+
+def test_a_message_that_was_on_its_way_at_a_death_is_not_sent_again_and_is_reminded_of_a_day_later(
+    stage: Stage,
+) -> None:
+    stage.home.traefiks["traefik"].mood = "down"
+    stage.home.dies_at("append AlertDelivered")  # everybody took it, and nobody knows
+    stage.home.run()
+
+    doubted = told(stage, events.AlertDoubted)
+    assert [one.receivers for one in doubted] == [("ada",), ("bob",)]
+    assert [name for name, _ in stage.home.told] == ["ada", "bob"]
+    stage.home.time.pass_by(86_400)
+    stage.home.run()
+    assert [name for name, _ in stage.home.told] == ["ada", "bob", "ada", "bob"]
+
+
+def test_an_end_that_was_on_its_way_at_a_death_is_not_told_again(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    traefik.mood = "down"
+    stage.home.run()
+    traefik.mood = ""
+    stage.home.dies_at("append AlertDelivered")
+    stage.home.run()
+
+    assert len(stage.home.told) == 4
+    assert [one.recovery for one in told(stage, events.AlertDoubted)] == [True, True]
+
+
+def test_whoever_heard_of_a_trouble_while_the_log_was_full_hears_of_its_end(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    traefik.mood = "down"
+
+    def full() -> None:
+        stage.home.log_ailment = "full"
+
+    stage.home.run({(CHANGE, "tell bob"): full})
+    traefik.mood, stage.home.log_ailment = "", ""
+    stage.home.run()
+
+    assert [message.title for name, message in stage.home.told if name == "ada"] == [
+        "Waypost: traefik does not answer",
+        "Waypost: resolved: traefik does not answer",
+    ]
+
+
+def test_a_receiver_that_said_no_is_told_by_the_next_process(stage: Stage) -> None:
+    stage.home.traefiks["traefik"].mood = "down"
+    stage.home.refusing = frozenset({"ada"})
+    stage.home.run()
+    stage.home.stop()
+    stage.home.refusing = frozenset()
+    stage.home.run()
+
+    assert [name for name, _ in stage.home.told] == ["bob", "ada"]
+    assert not told(stage, events.AlertDoubted)
+
+
+def test_what_a_process_wrote_that_died_before_flushing_it_is_flushed_before_it_is_proven(stage: Stage) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+    write = "rename to /traefik/mcp-managed/waypost.yml"
+    process = stage.home.start()
+    due = {(CHANGE, write): lambda: process.fate.expect({(CHANGE, "flush /traefik/mcp-managed"): process.fate.die})}
+    assert stage.home.run(due) is None
+    stage.home.run()
+    assert [one.commit for one in told(stage, events.ApplyProven)][-1] == stage.people.main
+
+    stage.home.bury()
+    stage.home.disk.lose_power(plays.Unlucky())
+
+    assert "app2" in live(stage)["routers"]
+
+
+def test_a_file_that_was_broken_by_hand_is_not_put_back_when_the_write_over_it_is_in_doubt(stage: Stage) -> None:
+    content = stage.home.disk.content(LIVE)
+    assert content is not None
+    stage.home.traefiks["traefik"].watching = False
+    stage.people.write_live("traefik", content[:-40])
+    for name in ("app2", "app3"):  # the second one has to make way for itself
+        stage.people.push({f"traefik/{name}.yaml": text(document(name, 1))})
+        stage.home.run()
+
+    assert told(stage, events.ApplyAbandoned)
+    assert {"app0", "app1", "gitea"} == live(stage)["routers"].keys()

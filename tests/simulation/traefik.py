@@ -93,6 +93,12 @@ class SimulatedTraefik:
         """What stood in our file when the configuration that runs now was read."""
         return self.served.load.ours
 
+    def taken(self) -> set[Name]:
+        """Names that another file holds as the folder is now, whether or not it was read like that yet."""
+        read = {name: _decoded(content) for name, content in self._files() if _can_be_decoded(content)}
+        _, owners = _merged(read)
+        return {name for name, owner in owners.items() if owner != OUR_FILE}
+
     def _noticed(self, path: str) -> None:
         folder, _, name = path.rpartition("/")
         if folder != self.directory or not self.watching:
@@ -148,6 +154,14 @@ def _decoded(content: bytes | None) -> Any:
         if root in _SECTIONS and section is not None:
             _require_known(root, section)
     return document
+
+
+def _can_be_decoded(content: bytes | None) -> bool:
+    try:
+        _decoded(content)
+    except _Refused:
+        return False
+    return True
 
 
 def _require_known(root: str, section: Any) -> None:

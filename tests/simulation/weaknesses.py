@@ -1,6 +1,7 @@
 """Safeguards taken away, one at a time: a simulation that would not notice is worth nothing.
 
-Each weakness is a context in which one safeguard is missing. `caught` says after how many seeds it is noticed.
+Each weakness is a context in which one safeguard is missing. `caught` says after how many schedules it is noticed:
+a play where there is one, else seeds. The product as it is must hold in that very schedule, which `sound` tells.
 """
 
 from __future__ import annotations
@@ -9,26 +10,37 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any, Final
 
-from reconciler import alerts, applying, loop, planning, reviewing, taking_back, watching
+from reconciler import alerts, applying, loop, planning, reviewing, taking_back, underway, watching
 from reconciler.core.target import Verdict
 from reconciler.targets.owned import OwnedFile
+from reconciler.targets.survey import Survey
 from reconciler.targets.traefik import TraefikTarget
-from state import events, views
-from tests.simulation.fate import Died
+from state import events, intake, views
+from state.grants import Grants
+from tests.simulation import plays
+from tests.simulation.fate import Died, Violation
+from tests.simulation.home import Setting
 from tests.simulation.keeping import SimulatedLog, SimulatedStore
 from tests.simulation.machine import SimulatedDisk
-from tests.simulation.schedule import Report, drawn, theatre
+from tests.simulation.plays import Play
+from tests.simulation.schedule import Theatre, drawn, theatre
 
 
 @dataclass(frozen=True)
 class Weakness:
-    """A safeguard that is gone while `planted` lasts, and within how many seeds that has to be noticed."""
+    """A safeguard that is gone while `planted` lasts; it has to be noticed in a play, or within so many seeds."""
 
     name: str
     planted: Callable[[], AbstractContextManager[None]]
-    seeds: int
+    where: Play | int
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is noticed within a few seconds."""
+        return isinstance(self.where, Play) or self.where <= 100
 
 
 @contextmanager
@@ -228,44 +240,109 @@ def a_broken_file_counts_as_empty() -> AbstractContextManager[None]:
     return _in_place_of(loop, "_record_adopted", record)
 
 
+def a_poison_is_not_looked_for() -> AbstractContextManager[None]:
+    return _in_place_of(Survey, "_suspected", lambda *_: {})
+
+
+def nothing_is_probed() -> AbstractContextManager[None]:
+    """The first write of all is a real one."""
+    return _in_place_of(applying, "_seen", lambda world, target: True)
+
+
+def the_policy_of_what_comes_is_in_force() -> AbstractContextManager[None]:
+    return _in_place_of(planning, "policy_in_force", planning.policy_of)
+
+
+def a_yes_is_a_yes_to_everything() -> AbstractContextManager[None]:
+    class Everything:
+        def __contains__(self, key: object) -> bool:
+            return True
+
+    def consented(grants: Grants) -> Any:
+        return Everything() if any(grant.consented for grant in grants.line.values()) else frozenset()
+
+    return _in_place_of(Grants, "consented", property(consented))
+
+
+def what_is_taken_in_has_no_name_of_its_own() -> AbstractContextManager[None]:
+    real = intake._entry
+    return _in_place_of(intake, "_entry", lambda *arguments: replace(real(*arguments), key=""))
+
+
+def a_message_goes_out_without_a_note() -> AbstractContextManager[None]:
+    return _in_place_of(underway, "note", _nothing)
+
+
+def what_a_dead_process_left_is_not_flushed() -> AbstractContextManager[None]:
+    return _in_place_of(OwnedFile, "settle", _nothing)
+
+
+def a_revert_is_made_anew_after_a_death() -> AbstractContextManager[None]:
+    return _in_place_of(reviewing, "_failed_at", lambda world, head: world.clock.now())
+
+
+_TWO: Final = Setting(instances=("edge", "traefik"))
+
 WEAKNESSES: Final = tuple(
-    Weakness(planted.__name__.replace("_", " "), planted, seeds)
-    for planted, seeds in (
+    Weakness(planted.__name__.replace("_", " "), planted, Play(where) if isinstance(where, FunctionType) else where)
+    for planted, where in (
         (no_undo_after_refuted, 100),
         (no_digest_check_before_the_write, 2000),
         (no_quarantine, 100),
         (no_proof, 100),
         (an_outage_counts_as_refused, 300),
         (one_opinion_is_enough, 600),
-        (appends_are_not_atomic, 2000),
+        (appends_are_not_atomic, plays.death_between_a_refusal_and_its_quarantine),
         (a_verdict_is_recorded_again, 50),
         (guards_are_ignored, 100),
         (an_attempt_is_not_resumed, 300),
         (what_is_foreign_is_removed, 100),
         (the_marker_is_always_the_same, 300),
-        (no_flush_of_folders, 600),
-        (no_flush_of_files, 600),
+        (no_flush_of_folders, plays.the_power_goes_after_a_proof),
+        (no_flush_of_files, plays.the_power_goes_after_a_proof),
         (written_in_place, 300),
-        (no_sweep_of_locks, 600),
-        (a_write_builds_on_one_in_doubt, 2000),
+        (what_a_dead_process_left_is_not_flushed, plays.death_before_a_flush_and_then_the_power_goes),
+        (no_sweep_of_locks, plays.death_within_a_move_of_a_branch),
+        (a_write_builds_on_one_in_doubt, plays.a_commit_comes_while_a_write_is_in_doubt),
         (every_pass_says_what_drifts, 100),
         (alerts_are_told_whatever_was_told, 100),
-        (a_revision_whatever_is_left_out, 400),
-        (nothing_is_taken_back, 600),
+        (a_message_goes_out_without_a_note, plays.death_between_an_alert_and_its_record),
+        (a_revision_whatever_is_left_out, plays.a_write_is_not_noticed),
+        (nothing_is_taken_back, Play(plays.one_of_two_refuses_its_part_of_a_commit, _TWO)),
         (a_revert_is_proposed_with_every_pass, 300),
-        (a_broken_file_counts_as_empty, 2000),
+        (a_revert_is_made_anew_after_a_death, plays.death_between_the_branch_of_a_revert_and_its_record),
+        (a_broken_file_counts_as_empty, plays.our_file_is_broken_by_hand_while_a_commit_removes_a_route),
+        (a_poison_is_not_looked_for, plays.a_neighbours_poison_comes),
+        (nothing_is_probed, Play(plays.traefik_watches_another_folder, settled=False)),
+        (the_policy_of_what_comes_is_in_force, plays.a_commit_loosens_the_guards_that_it_would_meet),
+        (a_yes_is_a_yes_to_everything, plays.a_person_agrees_and_then_more_is_lost),
+        (what_is_taken_in_has_no_name_of_its_own, plays.an_outbox_is_read_anew),
     )
 )
 
 
 def caught(weakness: Weakness) -> tuple[int, str]:
-    """How many seeds it takes to notice, and what was violated; 0 where none of its seeds did."""
+    """How many schedules it takes to notice, and what was violated; 0 where none of them did."""
     with theatre() as stage, weakness.planted():
-        for seed in range(weakness.seeds):
-            try:
-                report: Report = stage.run(drawn(seed))
-            except (Exception, Died) as fault:  # a crash of the whole is a way to be noticed too
-                return seed + 1, f"{type(fault).__name__}: {fault}"
-            if report.violation:
-                return seed + 1, report.violation
+        for number in range(1 if isinstance(weakness.where, Play) else weakness.where):
+            if violation := _violated(stage, weakness, number):
+                return number + 1, violation
     return 0, ""
+
+
+def sound(weakness: Weakness, after: int) -> str:
+    """What the product as it is violates in the schedule that noticed a weakness; "" where it holds."""
+    with theatre() as stage:
+        return _violated(stage, weakness, after - 1)
+
+
+def _violated(stage: Theatre, weakness: Weakness, number: int) -> str:
+    try:
+        if isinstance(weakness.where, Play):
+            weakness.where.perform(stage)
+            return ""
+        return stage.run(drawn(number)).violation
+    except Violation as violation:
+        return str(violation)
+    except (Exception, Died) as fault:  # a crash of the whole is a way to be noticed too
+        return f"{type(fault).__name__}: {fault}"
