@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -13,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.backups import making, restoring
+from reconciler.backups.making import Check
 from reconciler.backups.manifest import BackupError
 from reconciler.core.policy import LogPolicy, Policy, interval
 from reconciler.git.errors import GitError
 from reconciler.home import Home
-from reconciler.ports import SystemClock
+from reconciler.ports import Clock, SystemClock
 from reconciler.schedule import next_time
 from reconciler.world import World
 from state import events, views
+from state.database import flush
 from state.errors import LogError
 from state.log import Entry
 
@@ -35,17 +36,20 @@ LARGEST = 50_000
 AGAIN = timedelta(hours=1)
 """How soon a backup that failed is tried again, where its own time is not sooner."""
 
+_LONGEST_CHECK = timedelta(hours=1)
+"""A backup that cannot be read back in that time is not good: a million events take a minute."""
+
 _LOOK_AGAIN = 60.0
 """Seconds between two looks whether something is due."""
 
-_TIDY_EVERY = timedelta(hours=1)
+_TIDY_AGAIN = 3600.0
+"""The same for the log: to find what is old, all that is older has to be passed."""
+
+_UNSTEADY = 300.0
+"""Seconds by which a clock may run apart from the one that only counts, from one look to the next."""
 
 _PATIENCE = 5.0
 """Seconds that an end waits for a backup that is being made."""
-
-
-Check = Callable[[Path, Path], None]
-"""Reads a backup back, with a directory for scratch. Raises BackupError where it is not good."""
 
 
 def check_here(path: Path, scratch: Path) -> None:
@@ -55,34 +59,42 @@ def check_here(path: Path, scratch: Path) -> None:
 def check_apart(path: Path, scratch: Path) -> None:
     """The same in a process of its own, which gives back the memory that a million events take."""
     command = [sys.executable, "-m", "reconciler", "restore", "--check", "--scratch", str(scratch), "--json", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    patience = _LONGEST_CHECK.total_seconds()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise BackupError(f"{path} could not be read back within an hour") from None
     if done.returncode:
         raise BackupError((done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1])
 
 
-def tend(home: Home, world: World, policy: Policy, check: Check = check_here) -> None:
+def tend(home: Home, world: World, policy: Policy, check: Check[None] = check_here) -> None:
     """Do what is due now. Raises LogError where the log cannot be written."""
     tidy(world, policy.log)
     look_after_backups(home, world, policy, check)
-
-
-def look_after_backups(home: Home, world: World, policy: Policy, check: Check) -> None:
-    if home.settings.backup_dir:
-        back_up(home, world, policy, home.settings.backup_dir, check)
+    notice_overdue(home, world, policy)
 
 
 # ── the log ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def tidy(world: World, policy: LogPolicy) -> None:
-    """Forget what was only looked at, and seal what is old or too much, half of it at once."""
-    now, log = world.clock.now(), world.log
-    log.forget_reads(now - _length(policy.reads), f"what was only looked at is kept for {policy.reads}")
-    head, sealed = log.head().seq, log.sealed()
-    age = _length(policy.live)
-    if head - sealed > policy.live_events:
+def tidy(world: World, policy: LogPolicy, *, by_age: bool = True) -> None:
+    """Forget what was only looked at, and seal what is old or too much, half of it at once.
+
+    `by_age`: the clock can be believed; where it cannot, only what is too much is sealed.
+    """
+    log = world.log
+    head = log.head().seq
+    if head - log.sealed() > policy.live_events:
         _seal(world, head - policy.live_events // 2, f"more than {policy.live_events:,} events were live")
-    elif log.older_than(now - age) > sealed:
+    if by_age:
+        _tidy_by_age(world, policy)
+
+
+def _tidy_by_age(world: World, policy: LogPolicy) -> None:
+    now, log, age = world.clock.now(), world.log, _length(policy.live)
+    log.forget_reads(now - _length(policy.reads), f"what was only looked at is kept for {policy.reads}")
+    if log.older_than(now - age) > log.sealed():
         _seal(world, log.older_than(now - age / 2), f"events older than {policy.live} were live")
 
 
@@ -99,13 +111,23 @@ def _length(text: str) -> timedelta:
 # ── backups ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def back_up(home: Home, world: World, policy: Policy, directory: Path, check: Check) -> None:
-    """Make a backup if one is due, keep as many as the policy says, and say so once where none was good for long."""
-    if _is_due(world, policy):
-        _back_up_now(home, world, policy.backups.keep, directory, check)
+def look_after_backups(home: Home, world: World, policy: Policy, check: Check[None]) -> None:
+    """Make a backup if one is wanted and due, and keep as many as the policy says."""
+    if home.settings.backup_dir and _is_due(world, policy):
+        _back_up_now(home, world, policy.backups.keep, home.settings.backup_dir, check)
+
+
+def notice_overdue(home: Home, world: World, policy: Policy) -> None:
+    """Say so, once, where no backup was good for long; also while one is being made and comes to no end."""
     known, now = world.log.view(views.Backups), world.clock.now()
     since = known.last.at if known.last else known.begun
-    if since and not known.overdue and now - since > _length(policy.backups.alert_after):
+    # A backup from the future tells of a clock that was wrong; how old it is nobody knows.
+    if (
+        home.settings.backup_dir
+        and since
+        and not known.overdue
+        and abs(now - since) > _length(policy.backups.alert_after)
+    ):
         last = f"of {since:%Y-%m-%d %H:%M} UTC" if known.last else "none"
         why = f"; the last try failed: {known.failed}" if known.failed else ""
         _say(world, events.BackupOverdue(reason=f"the last good backup: {last}{why}"))
@@ -114,56 +136,68 @@ def back_up(home: Home, world: World, policy: Policy, directory: Path, check: Ch
 def _is_due(world: World, policy: Policy) -> bool:
     known, now = world.log.view(views.Backups), world.clock.now()
     before = known.tried or known.begun
-    if before is None:
+    if before is None or before > now:  # the clock was wrong then, or is now: neither may stop all backups
         return True
     due = next_time(policy.backups.every, before)
     return now >= (min(due, before + AGAIN) if known.failed else due)
 
 
-def _back_up_now(home: Home, world: World, keep: int, directory: Path, check: Check) -> None:
-    path = directory / f"waypost-{_identity(world)}-{world.clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}.zip"
+def _back_up_now(home: Home, world: World, keep: int, directory: Path, check: Check[None]) -> None:
     try:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700)
-        _sweep(directory)
-        made = making.make(home, path, now=world.clock.now, tell=lambda line: None)
-        with making.scratch(home) as scratch:
-            check(path, scratch)
+            flush(directory.parent)
+        names = _Names(world)
+        _sweep(directory, names)
+        path = directory / names.at(world.clock.now())
+        made = making.make(home, path, now=world.clock.now, tell=lambda line: None, check=check)
     except (BackupError, GitError, LogError, OSError) as fault:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)  # what was not found good is none
         _say(world, events.BackupFailed(reason=str(fault)))
         return
-    manifest = made.manifest
+    seq, hash = made.manifest.seq, made.manifest.hash
     said = events.BackupMade(
-        file=path.name, seq=manifest.seq, hash=manifest.hash, size=made.size, digest=made.digest, reason="it was due"
+        file=path.name, seq=seq, hash=hash, size=made.size, digest=made.digest, reason="it was due"
     )
     _say(world, said)
-    _thin(world, directory, keep)
+    with contextlib.suppress(OSError):  # the next time, then
+        _thin(world, directory, names, keep)
 
 
-def _thin(world: World, directory: Path, keep: int) -> None:
-    """Remove the oldest of this home's scheduled backups. Their names sort as they were made."""
-    ours = re.compile(rf"waypost-{_identity(world)}-[0-9]{{8}}T[0-9]{{6}}Z\.zip")
-    found = sorted(path for path in directory.iterdir() if ours.fullmatch(path.name))
-    for path in found[:-keep]:
-        with contextlib.suppress(OSError):  # the next time, then
-            path.unlink()
-            _say(world, events.BackupRemoved(file=path.name, reason=f"{keep} newer ones are kept"))
+class _Names:
+    """What the scheduled backups of one home are called; a restored home is still the same."""
+
+    def __init__(self, world: World) -> None:
+        first = next(world.log.read(until=1), None)
+        self._prefix = f"waypost-{first.hash[:8] if first else '0' * 8}-"
+        self._ours = re.compile(rf"{self._prefix}([0-9]{{8}}T[0-9]{{6}}Z)\.zip")
+
+    def at(self, moment: datetime) -> str:
+        return f"{self._prefix}{_stamp(moment)}.zip"
+
+    def found(self, directory: Path, now: datetime) -> list[Path]:
+        """All that are there, oldest first. What a clock that ran ahead made is old: it must outlive nothing."""
+        every = [(match[1], path) for path in directory.iterdir() if (match := self._ours.fullmatch(path.name))]
+        return [path for stamp, path in sorted(every, key=lambda one: (one[0] <= _stamp(now), one[0]))]
+
+    def unfinished(self, directory: Path) -> list[Path]:
+        return list(directory.glob(making.unfinished(Path(f"{self._prefix}*.zip"), "*").name))
 
 
-def _identity(world: World) -> str:
-    """What tells this home's backups from another's in one directory; a restored home is still the same."""
-    first = next(world.log.read(until=1), None)
-    return first.hash[:8] if first else "0" * 8
+def _stamp(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _sweep(directory: Path) -> None:
-    """Remove what a killed process left half done."""
-    for path in directory.glob(".waypost-*.zip.new"):
+def _thin(world: World, directory: Path, names: _Names, keep: int) -> None:
+    """Remove the oldest of this home's scheduled backups."""
+    for path in names.found(directory, world.clock.now())[:-keep]:
+        path.unlink()
+        _say(world, events.BackupRemoved(file=path.name, reason=f"{keep} newer ones are kept"))
+
+
+def _sweep(directory: Path, names: _Names) -> None:
+    """Remove what a killed process of this home left half done; others' work stays."""
+    for path in names.unfinished(directory):
         path.unlink(missing_ok=True)
-    for path in directory.glob(".check-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _say(world: World, event: events.Event) -> None:
@@ -174,51 +208,81 @@ def _say(world: World, event: events.Event) -> None:
 
 
 class Housekeeper:
-    """Looks every minute whether something is due, in a thread of its own: no pass waits for a backup."""
+    """Looks now and then whether something is due, beside the passes: none of them waits for a backup.
+
+    Each chore has a thread of its own, so that a backup on a disk that does not answer keeps nobody from being told.
+    """
 
     def __init__(self, home: Home, world: World, complain: Callable[[str], None]) -> None:
         self._home = home
         self._world = world
         self._complain = complain
         self._policy: Policy | None = None
-        self._complained = ""
-        self._tidied: datetime | None = None
         self._stopped = threading.Event()
-        # A daemon: what is half done when the process must end is swept by the next one.
-        self._thread = threading.Thread(target=self._work, name="housekeeping", daemon=True)
+        self._for_backups, self._for_log = _Steady(world.clock), _Steady(world.clock)
+        chores = (
+            ("backups", _LOOK_AGAIN, self._back_up),
+            ("overdue", _LOOK_AGAIN, self._notice),
+            ("log", _TIDY_AGAIN, self._tidy),
+        )
+        # Daemons: what is half done when the process must end is swept by the next one.
+        self._threads = [threading.Thread(target=self._work, name=one[0], args=one, daemon=True) for one in chores]
 
     def follow(self, policy: Policy) -> None:
         """Do as this policy says from now on; before the first one nothing is done."""
         self._policy = policy
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End soon, whatever is being done."""
         self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(_PATIENCE)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_PATIENCE)
 
-    def _work(self) -> None:
-        while not self._stopped.wait(_LOOK_AGAIN if self._policy else 1.0):
+    def _back_up(self, policy: Policy) -> None:
+        look_after_backups(self._home, self._world, policy, check_apart)
+
+    def _notice(self, policy: Policy) -> None:
+        if self._for_backups():
+            notice_overdue(self._home, self._world, policy)
+
+    def _tidy(self, policy: Policy) -> None:
+        tidy(self._world, policy.log, by_age=self._for_log())
+
+    def _work(self, chore: str, pause: float, do: Callable[[Policy], None]) -> None:
+        complained, wait = "", 1.0
+        while not self._stopped.wait(wait):
             if self._policy:
-                self._tend_once(self._policy)
+                complained, wait = self._do(chore, do, self._policy, complained), pause
 
-    def _tidy_now_and_then(self, policy: Policy) -> None:
-        """Not every minute: to find what is old, all that is older has to be passed."""
-        now = self._world.clock.now()
-        if self._tidied is None or abs(now - self._tidied) >= _TIDY_EVERY:
-            tidy(self._world, policy.log)
-            self._tidied = now
-
-    def _tend_once(self, policy: Policy) -> None:
-        complaint = ""
+    def _do(self, chore: str, do: Callable[[Policy], None], policy: Policy, complained: str) -> str:
         try:
-            self._tidy_now_and_then(policy)
-            look_after_backups(self._home, self._world, policy, check_apart)
+            do(policy)
         except Exception as error:  # the top of this thread: a fault of ours must not end all housekeeping
-            complaint = f"housekeeping failed, and is tried again: {type(error).__name__}: {error}"
-        if complaint and complaint != self._complained:
-            self._complain(complaint)
-        self._complained = complaint
+            complaint = f"housekeeping ({chore}) failed, and is tried again: {type(error).__name__}: {error}"
+            if complaint != complained:
+                self._complain(complaint)
+            self._stopped.wait(_TIDY_AGAIN)
+            return complaint
+        return ""
+
+
+class _Steady:
+    """Whether the clock on the wall went on, since the last look, like the one that only counts.
+
+    What is decided by age is not decided right after a start, nor right after a jump: a clock that is set wrong is
+    most often set right soon after.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last: tuple[datetime, float] | None = None
+
+    def __call__(self) -> bool:
+        now = (self._clock.now(), self._clock.monotonic())
+        last, self._last = self._last, now
+        return last is not None and abs((now[0] - last[0]).total_seconds() - (now[1] - last[1])) < _UNSTEADY

@@ -115,7 +115,7 @@ def _taken(descriptor: int) -> bool:
 
 def _said(words: list[str]) -> Held:
     """What the holder wrote into the file. It may be just about to."""
-    pid = int(words[0]) if words and words[0].isdigit() else 0
+    pid = int(words[0]) if words and words[0].isdecimal() else 0
     with suppress(IndexError, ValueError):
         return Held(pid, datetime.fromisoformat(words[1]))
     return Held(pid)

@@ -259,11 +259,17 @@ def _require_format(database: Database, kind: Format, path: Path, *, fresh: bool
         raise LogError(f"{path} is empty, it holds no {kind.name}; `waypost init` makes what is missing")
     if not empty and mark != kind.application_id:
         raise LogError(f"{path} is a database of something else, not {kind.name} of Waypost")
+    if database.conn.execute(_COMPUTED).fetchone():
+        raise DamagedFile(f"{path} does not have the tables of the {kind.name}, but something that computes them")
     if found > len(kind.steps):
         raise NewerLogError(
             f"this {kind.name} was written by a newer Waypost (format {found}; this program reads up to "
             f"{len(kind.steps)}): {path}. Install that version of Waypost, or a later one; nothing was changed"
         )
+
+
+_COMPUTED = "SELECT 1 FROM sqlite_master WHERE type = 'view' OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1"
+"""Finds what no file of ours has: to read from it would run what its maker likes, for as long as they like."""
 
 
 def _make_durable(database: Database, kind: Format, path: Path, *, wal: bool) -> None:

@@ -19,13 +19,17 @@ import orjson
 from state.chain import Row, event_hash, payload_hash
 from state.database import Database, Format, explained, flush, open_database, run_script, written_once
 from state.errors import DamagedFile
+from state.shape import strange
 from state.tables import PAGE, Slice, Stored
 
 BLOCK = 1_000
 """Events that are compressed together."""
 
-_LARGEST = 1 << 30
-"""Bytes that a block may unfold to: far more than a thousand events of the largest kind."""
+LARGEST = 8 << 20
+"""Bytes of payloads that are compressed together, where it is not a single event that has more."""
+
+_MOST = 1 << 26
+"""Bytes that a block may unfold to: far more than what goes into one."""
 
 _TABLES = """
 CREATE TABLE blocks (
@@ -114,6 +118,8 @@ def opened(directory: Path, segment: Segment) -> Iterator[SegmentReader]:
     database = open_database(path, FORMAT, create=False, readonly=True).database
     try:
         with explained(FORMAT, path):
+            if odd := strange(database, FORMAT):
+                raise DamagedFile(f"the {FORMAT.name} {path} does not have the shape of one of ours: {odd}")
             yield SegmentReader(database, path)
     finally:
         database.close()
@@ -144,7 +150,10 @@ class SegmentReader:
     def mentioning(self, subject: str) -> list[int]:
         """Seqs of its events that are about that subject, oldest first."""
         found = self._database.conn.execute("SELECT seqs FROM mentions WHERE mark = ?", [mark(subject)]).fetchone()
-        return [int(seq) for seq in orjson.loads(found[0])] if found else []
+        try:
+            return [int(seq) for seq in orjson.loads(found[0])] if found else []
+        except (ValueError, TypeError) as fault:
+            raise DamagedFile(f"{self._path}: its index cannot be read ({fault}); {FORMAT.mending}") from fault
 
     def _unfolded(self, first: int, previous: bytes, end: bytes, content: bytes) -> list[Row]:
         rows: list[Row] = []
@@ -169,7 +178,7 @@ def stored(row: Row, *, brief: bool = False) -> Stored:
 
 def _inflated(content: bytes) -> bytes:
     unfolding = zlib.decompressobj()
-    data = unfolding.decompress(content, _LARGEST)
+    data = unfolding.decompress(content, _MOST)
     if not unfolding.eof:
         raise ValueError("it is cut short, or far too large")
     return data

@@ -15,7 +15,7 @@ import orjson
 
 from state import segment_file, tables
 from state.chain import Row
-from state.database import Database, explained, open_database
+from state.database import Database, explained, flush, open_database
 from state.errors import DamagedFile, LogError
 from state.segment_file import Segment
 
@@ -25,7 +25,9 @@ _BY_CHANCE = re.compile(r"[0-9a-f]{32}")
 _COLUMNS = "first, last, file, prev_hash, hash"
 
 
-_NAME = re.compile(r"[0-9a-f-]{1,80}\.db")
+_NAME = re.compile(r"[0-9]{12,18}-(?P<last>[0-9]{12,18})-(?P<hash>[0-9a-f]{12})(-[0-9]{1,18})?\.db")
+
+_HASH_AT = "SELECT hash FROM segments WHERE last = ? UNION ALL SELECT hash FROM events WHERE seq = ?"
 
 
 def directory(log: Path) -> Path:
@@ -76,6 +78,21 @@ def sealed_seq(database: Database, key: str) -> int:
 # ── sealing ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def unparted(database: Database, through: int) -> int:
+    """Seq of the last event up to that one behind which no tool call stands apart from what came of it.
+
+    That one itself, where the way back is long: whoever names one request for everything cannot stop all sealing.
+    """
+    query = """SELECT min(seq) - 1 FROM events WHERE seq <= :last AND request_id IN (
+        SELECT request_id FROM events WHERE seq > :last AND type = 'ToolCalled' AND request_id <> ''
+    )"""
+    found = through
+    while (before := database.conn.execute(query, {"last": found}).fetchone()[0]) is not None:
+        found = int(before)
+    before = sealed(database)
+    return found if found - before > (through - before) // 2 else through
+
+
 def write(log: Path, through: int) -> Segment:
     """Write the live events up to that one into a segment, and read it back; the log does not know of it yet."""
     # A connection of its own: others go on reading and appending meanwhile.
@@ -87,6 +104,7 @@ def write(log: Path, through: int) -> Segment:
             segment = Segment(first.seq, through, file, first.prev_hash, last.hash)
             place = directory(log)
             place.mkdir(mode=0o700, exist_ok=True)
+            flush(place.parent)  # else a loss of power takes the whole directory along, and the rows are gone by then
             segment_file.write(place / file, _blocks(database, through), _mentions(database, through))
     finally:
         database.close()
@@ -108,8 +126,9 @@ def _require_whole(log: Path, segment: Segment) -> None:
         )
 
 
-def let_go(database: Database, segment: Segment) -> None:
+def let_go(database: Database, log: Path, segment: Segment) -> None:
     """Know of the segment, and forget the rows that are in it. Within a transaction."""
+    _require_there(log, segment)
     conn = database.conn
     conn.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", _columns(segment))
     conn.execute(
@@ -121,6 +140,12 @@ def let_go(database: Database, segment: Segment) -> None:
     conn.executemany("INSERT INTO sealed_keys (mark, seq) VALUES (?, ?)", marks)
     _forget_mentions(database, segment.last)
     conn.execute("DELETE FROM events WHERE seq <= ?", [segment.last])
+
+
+def _require_there(log: Path, segment: Segment) -> None:
+    """Another process that opened the log meanwhile swept what the log did not know of yet."""
+    if not (directory(log) / segment.file).exists():
+        raise LogError(f"the segment {segment.file} is gone again; nothing was sealed, try again", retry=True)
 
 
 def _first(database: Database) -> int:
@@ -137,8 +162,21 @@ def _row(database: Database, seq: int) -> Row:
 def _blocks(database: Database, through: int) -> Iterator[list[Row]]:
     seq = 0
     while rows := [row for row in tables.rows(database, seq) if row.seq <= through]:
-        yield rows
+        yield from _no_larger(rows)
         seq = rows[-1].seq
+
+
+def _no_larger(rows: list[Row]) -> Iterator[list[Row]]:
+    """These rows as blocks that whoever reads them has room for."""
+    block, size = list[Row](), 0
+    for row in rows:
+        length = len(row.data or "")
+        if block and size + length > segment_file.LARGEST:
+            yield block
+            block, size = [], 0
+        block.append(row)
+        size += length
+    yield block
 
 
 def _mentions(database: Database, through: int) -> dict[str, list[int]]:
@@ -190,23 +228,40 @@ def write_without(log: Path, segment: Segment, seq: int, *, edition: int) -> Seg
     return copy
 
 
-def replace(database: Database, old: Segment, new: Segment) -> None:
+def replace(database: Database, log: Path, old: Segment, new: Segment) -> None:
     """Know the new file in the place of the old one, which is to be removed. Within a transaction."""
+    _require_there(log, new)
     database.conn.execute("UPDATE segments SET file = ? WHERE first = ?", [new.file, old.first])
     database.conn.execute("INSERT INTO replaced (file) VALUES (?)", [old.file])
     database.conn.execute("DELETE FROM checkpoints")
 
 
 def sweep(database: Database, log: Path) -> None:
-    """Remove the files that others took the place of, and what a crash left half written."""
+    """Remove the files that others took the place of, and what a crash left: half written, or never known."""
     place = directory(log)
+    if not place.is_dir():
+        return
     for beside in place.glob(".*.new"):
         beside.unlink(missing_ok=True)
     files = [_named(file) for (file,) in database.conn.execute("SELECT file FROM replaced")]
-    for file in files:
+    for file in (*files, *_in_vain(database, place)):
         (place / file).unlink(missing_ok=True)
     if files:
         database.conn.execute("DELETE FROM replaced")
+
+
+def _in_vain(database: Database, place: Path) -> Iterator[str]:
+    """Files of which the log took no notice, all of whose events it has: a payload blanked here must not stay there.
+
+    What it does not have stays, whosever it is.
+    """
+    known = {segment.file for segment in every(database)}
+    for path in place.iterdir():
+        named = _NAME.fullmatch(path.name)
+        if named and path.name not in known:
+            found = database.conn.execute(_HASH_AT, [int(named["last"])] * 2).fetchone()
+            if found and bytes(found[0]).hex().startswith(named["hash"]):
+                yield path.name
 
 
 def all_rows(reader: segment_file.SegmentReader) -> Iterator[Row]:

@@ -10,11 +10,15 @@ from pathlib import Path
 
 from state import segment_file, segments, tables
 from state.chain import Row
-from state.database import Database, DatabaseFault, explained, immediately, open_database
+from state.database import WAIT, Database, DatabaseFault, explained, immediately, open_database
 from state.errors import DamagedFile, DiskFault, LogError
 from state.record import GENESIS, Head, Recorded
 from state.segment_file import Segment, SegmentReader
+from state.shape import strange
 from state.tables import LOG, Slice, Stored
+
+_TRY_FOR = 200
+"""Milliseconds in which the write-ahead log starts over, or goes on."""
 
 
 class Storage:
@@ -48,10 +52,10 @@ class Storage:
             raise LogError(f"the event log {self.path} was opened for reading only")
 
     def require_own_shape(self) -> None:
-        """Raises DamagedFile where the file holds tables or triggers that no log of ours has."""
+        """Raises DamagedFile where the file does not have the tables and triggers of a log of ours, and only those."""
         with self.reading:
-            if strange := _strange(self.database):
-                raise DamagedFile(f"the event log {self.path} holds what no log of ours does: {strange}")
+            if odd := strange(self.database, LOG):
+                raise DamagedFile(f"the event log {self.path} does not have the shape of a log of ours: {odd}")
 
     def require_sound(self) -> None:
         """Read all of the live file. Raises DamagedFile where it is no longer what SQLite wrote."""
@@ -59,6 +63,16 @@ class Storage:
             (found,) = self.database.conn.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise DamagedFile(f"the event log {self.path}: {found}; {LOG.mending}")
+
+    def start_over(self) -> None:
+        """Move what stands in the write-ahead log to the file, and let it begin anew, empty."""
+        with self.reading:
+            # Not as long as others wait: who replicates the log holds its write-ahead log open at all times.
+            self.database.conn.execute(f"PRAGMA busy_timeout = {_TRY_FOR}")
+            try:
+                self.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self.database.conn.execute(f"PRAGMA busy_timeout = {WAIT * 1000:.0f}")
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
@@ -153,17 +167,6 @@ class Storage:
                 segment = segments.after(self.database, segment.first - 1) or segment
         with segment_file.opened(segments.directory(self.path), segment) as reader:
             yield reader
-
-
-def _strange(database: Database) -> str:
-    """What is in the file and not in a new log: a view or a trigger of somebody else's; "" where there is nothing."""
-    made = Database(memory=True, execute_plugins=False)
-    for step in LOG.steps:
-        step(made)
-    query = "SELECT type, name, CASE type WHEN 'trigger' THEN sql END FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-    odd = set(database.conn.execute(query)) - set(made.conn.execute(query))
-    made.close()
-    return ", ".join(sorted(f"{kind} {name}" for kind, name, _ in odd))
 
 
 class _Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -68,6 +69,12 @@ def digest(path: Path) -> str:
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
+_LISTING = 4 << 20
+"""Bytes of an archive's own list of files: tens of thousands of segments. A longer one is a trick."""
+
+_WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How a file may be packed. What others unpack to has no bound that could be asked for."""
+
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError)
 """What reading an archive raises that is damaged, cut short, encrypted, or packed in another way."""
 
@@ -76,8 +83,8 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, N
 def opened(path: Path) -> Iterator[Archive]:
     """An archive for reading. Raises BackupError where it is none, or not whole."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            yield Archive(path, archive)
+        with _Sober(path) as file, zipfile.ZipFile(file) as archive:
+            yield Archive(archive)
     except _BROKEN as fault:
         raise BackupError(f"{path} is damaged, cut short, or no backup at all ({fault})") from fault
     except BackupError as fault:
@@ -86,17 +93,31 @@ def opened(path: Path) -> Iterator[Archive]:
         raise BackupError(f"{path}: {fault.strerror or fault}") from fault
 
 
+class _Sober(io.BufferedReader):
+    """A file of which nobody takes much at once: the library would take a list of files whole, however long."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LISTING:
+            raise BackupError("its list of files is too long for a backup")
+        return super().read(size)  # it asks for all the rest only within the last few kilobytes
+
+
 class Archive:
     """An archive whose list of files is what its manifest says, and nothing else."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         entries = {info.filename: info for info in archive.infolist()}
         if len(entries) != len(archive.infolist()):
             raise BackupError("it holds two files of one name")
-        if manifests.NAME not in entries or entries[manifests.NAME].file_size > manifests.LARGEST:
+        if manifests.NAME not in entries:
             raise BackupError(f"it holds no {manifests.NAME}, so it is no backup")
-        self.manifest = manifests.decode(archive.read(manifests.NAME))
+        if odd := sorted(name for name, info in entries.items() if info.compress_type not in _WAYS):
+            raise BackupError(f"{odd[0]!r:.80} is packed in a way that Waypost does not use")
+        self.manifest = manifests.decode(_manifest(archive))
         self._entries = {name: info for name, info in entries.items() if name != manifests.NAME}
         self._refuse_strange()
 
@@ -115,7 +136,7 @@ class Archive:
 
     def unpack(self, into: Path, tell: Tell) -> None:
         """Put every file below a directory, each checked against its digest, and flushed to the disk."""
-        if shutil.disk_usage(into).free < self.size + _SPARE:
+        if shutil.disk_usage(into).free < self.size + SPARE:
             raise BackupError(f"it takes {self.size >> 20} MiB unpacked, and there is no room for that at {into}")
         for name, member in self.manifest.members.items():
             tell(f"unpacking {name}, {member.size:,} bytes")
@@ -125,19 +146,34 @@ class Archive:
                 _take(name, member, reading, place)
 
 
-_SPARE = 16 << 20
+SPARE = 64 << 20
+"""Bytes of disk that are left alone: the log of a running home has to go on."""
+
+
+def _manifest(archive: zipfile.ZipFile) -> bytes:
+    with archive.open(manifests.NAME) as reading:
+        content = b"".join(_pieces(reading, manifests.LARGEST))
+    if len(content) > manifests.LARGEST:
+        raise BackupError(f"its {manifests.NAME} is too large")
+    return content
 
 
 def _take(name: str, member: Member, reading: IO[bytes], place: Path) -> None:
-    digest, left = hashlib.sha256(), member.size
+    digest, size = hashlib.sha256(), 0
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as writing:
-        while chunk := reading.read(min(_CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                break
-            digest.update(chunk)
-            writing.write(chunk)
-    if left or digest.hexdigest() != member.digest:
+        for piece in _pieces(reading, member.size):
+            digest.update(piece)
+            size += len(piece)
+            writing.write(piece)
+    if size != member.size or digest.hexdigest() != member.digest:
         raise BackupError(f"{name} is not the file that was put there")
     flush(place)
+
+
+def _pieces(reading: IO[bytes], most: int) -> Iterator[bytes]:
+    """A packed file piece by piece, ended one byte after that many: whatever size it tells of, it may hold more."""
+    left = most + 1
+    while left and (piece := reading.read(min(_CHUNK, left))):
+        left -= len(piece)
+        yield piece

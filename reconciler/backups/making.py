@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from reconciler.backups import archive
 from reconciler.backups import manifest as manifests
@@ -29,34 +30,63 @@ from state import database, outbox_file, segments, tables
 from state.errors import LogError
 from state.log import EventLog, Head
 
+Found = TypeVar("Found")
+
+Check = Callable[[Path, Path], Found]
+"""Reads a backup back, with a directory for scratch. Raises BackupError where it is not good."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A backup that was written, and not read back yet."""
+class Made(Generic[Found]):
+    """A backup that was written, and what was found when it was read back."""
 
     path: Path
     manifest: Manifest
     size: int  # bytes
     digest: str
+    found: Found
 
 
-def make(home: Home, path: Path, *, now: Callable[[], datetime], tell: Tell, overwrite: bool = False) -> Made:
-    """Write a backup of the home into one file. Raises BackupError, GitError or LogError, and leaves nothing then."""
+def make(
+    home: Home,
+    path: Path,
+    *,
+    now: Callable[[], datetime],
+    tell: Tell,
+    check: Check[Found],
+    overwrite: bool = False,
+) -> Made[Found]:
+    """Write a backup of the home into one file; it gets that name once it was read back and found good.
+
+    Raises BackupError, GitError or LogError, and leaves what was there before.
+    """
     path = path.absolute()
     if path.exists() and not overwrite:
         raise BackupError(f"{path} is there already: choose another name, or say --overwrite")
-    beside = path.with_name(f".{path.name}.new")
+    beside = unfinished(path)
     try:
         with scratch(home) as place:
             manifest = _Making(home, place, now, tell).write(beside)
+        with scratch(home) as place:
+            found = check(beside, place)
+        made = Made(
+            path=path, manifest=manifest, size=beside.stat().st_size, digest=archive.digest(beside), found=found
+        )
         beside.replace(path)
         database.flush(path.parent)
+    except BackupError as fault:
+        raise BackupError(str(fault).replace(str(beside), str(path))) from fault
     except OSError as fault:
         raise BackupError(f"the backup {path} cannot be written: {fault.strerror or fault}") from fault
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-    return Made(path=path, manifest=manifest, size=path.stat().st_size, digest=archive.digest(path))
+    return made
+
+
+def unfinished(path: Path, process: int | str = "") -> Path:
+    """What a backup is called until it is good: another process that makes one of the same name has its own."""
+    return path.with_name(f".{path.name}.{process or os.getpid()}.new")
 
 
 @contextlib.contextmanager
@@ -83,6 +113,7 @@ class _Making:
         self._left_out: list[str] = []
 
     def write(self, path: Path) -> Manifest:
+        self._require_room()
         store = Store.open(self._home.desired_store_path) if self._home.desired_store_path.exists() else None
         anchors = store.references(NOTES) if store else {}
         head, files = self._log()
@@ -94,6 +125,16 @@ class _Making:
         there = {name: place for name, place in files.items() if place.exists()}
         self._tell("putting it together")
         return archive.write(path, there, partial(self._manifest, head, repository))
+
+    def _require_room(self) -> None:
+        """Raises BackupError where copies of log and outboxes would leave the log itself too little of the disk."""
+        databases = (self._home.log_path, self._home.people_path, self._home.gateway_outbox_path)
+        size = sum(path.stat().st_size for path in databases if path.exists())
+        if shutil.disk_usage(self._scratch).free < size + archive.SPARE:
+            raise BackupError(
+                f"a backup takes {size >> 20} MiB beside the home while it is made, and there is no room for that at "
+                f"{self._scratch}"
+            )
 
     def _manifest(self, head: Head, repository: Repository | None, members: Mapping[str, Member]) -> Manifest:
         return Manifest(
@@ -138,7 +179,7 @@ class _Making:
                     files[name] = copied
             except LogError as fault:
                 copied.unlink(missing_ok=True)
-                self._left_out.append(f"{name}: {fault}")
+                self._left_out.append(" ".join(f"{name}: {fault}".split()))
         return files
 
     def _settings(self) -> dict[str, Path]:

@@ -11,8 +11,8 @@ import orjson
 
 FORMAT = 1
 NAME = "manifest.json"
-LARGEST = 64 << 20
-"""Bytes of a manifest: references of a very old home are most of it."""
+LARGEST = 16 << 20
+"""Bytes of a manifest: the references of a home with a hundred thousand revisions are most of it."""
 
 LOG, SEGMENTS, PEOPLE, OUTBOX = "log.db", "log.segments/", "people.db", "gateway/outbox.db"
 SETTINGS, TARGETS, TOKENS = "waypost.env", "targets.toml", "tokens.json"
@@ -117,7 +117,8 @@ def _refuse_strange(manifest: Manifest) -> None:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
+    """A line of text: it is shown to people, on a terminal that would obey some signs."""
+    if not isinstance(value, str) or not value.isprintable():
         raise TypeError
     return value
 

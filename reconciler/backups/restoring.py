@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -55,22 +57,43 @@ def restore(path: Path, directory: Path, *, person: str, now: Callable[[], datet
     directory = directory.absolute()
     refuse_network_file_system(directory)
     try:
-        _clear_what_was_cut_short(directory)
-        _refuse_what_is_there(directory)
+        _refuse_what_is_no_directory(directory)
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        stage = directory / _STAGE
-        stage.mkdir(mode=0o700)
-        try:
-            found = checking.unpack(path, stage, now, tell)
-            _record(stage, found, person, now)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise
-        tell("moving it into place")
-        _settle(stage, directory)
+        with _alone_in(directory):
+            _clear_what_was_cut_short(directory)
+            _refuse_what_is_there(directory)
+            found = _put_together(path, directory, person, now, tell)
+        flush(directory.parent)
     except OSError as fault:
         raise BackupError(f"{directory} cannot be restored to: {fault.strerror or fault}") from fault
     return found
+
+
+def _put_together(path: Path, directory: Path, person: str, now: Callable[[], datetime], tell: Tell) -> Found:
+    stage = directory / _STAGE
+    stage.mkdir(mode=0o700)
+    try:
+        found = checking.unpack(path, stage, now, tell)
+        _record(stage, found, person, now)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    tell("moving it into place")
+    _settle(stage, directory)
+    return found
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Another restore into the same place would take ours for one that was cut short, and clear it away."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BackupError(f"{directory} is being restored to by another process") from None
+    finally:
+        os.close(descriptor)
 
 
 def _clear_what_was_cut_short(directory: Path) -> None:
@@ -86,11 +109,12 @@ def _clear_what_was_cut_short(directory: Path) -> None:
     shutil.rmtree(directory / _STAGE)
 
 
-def _refuse_what_is_there(directory: Path) -> None:
+def _refuse_what_is_no_directory(directory: Path) -> None:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise BackupError(f"{directory} is no directory: choose one that is empty or not there yet")
-    if not directory.exists():
-        return
+
+
+def _refuse_what_is_there(directory: Path) -> None:
     for entry in sorted(directory.iterdir()):
         if entry.name not in _MOUNTED or (entry.name == "gateway" and any(entry.iterdir())):
             raise BackupError(

@@ -16,6 +16,7 @@ from reconciler.cli.printing import on_the_way, print_told
 from reconciler.session import CommandError, person
 
 if TYPE_CHECKING:
+    from reconciler.backups.checking import Found
     from reconciler.backups.making import Made
     from reconciler.home import Home
 
@@ -33,12 +34,14 @@ def backup(context: click.Context, file: Path, overwrite: bool, as_json: bool) -
     from reconciler.backups import making, restoring
 
     home, tell = the_home(context), _progress(as_json)
-    made = making.make(home, file, now=_now, tell=tell, overwrite=overwrite)
-    with making.scratch(home) as place:
-        found = restoring.check(made.path, scratch=place, now=_now, tell=tell)
+
+    def check(file: Path, scratch: Path) -> Found:
+        return restoring.check(file, scratch=scratch, now=_now, tell=tell)
+
+    made = making.make(home, file, now=_now, tell=tell, check=check, overwrite=overwrite)
     _record(home, made)
-    data = {"file": str(made.path), "size": made.size, **found.as_json()}
-    print_told(data, [f"backup: {made.path}, {made.size:,} bytes, read back and good", *found.lines()], as_json)
+    data = {"file": str(made.path), "size": made.size, **made.found.as_json()}
+    print_told(data, [f"backup: {made.path}, {made.size:,} bytes, read back and good", *made.found.lines()], as_json)
 
 
 @waypost.command()
@@ -102,7 +105,7 @@ def _progress(as_json: bool) -> Callable[[str], None]:
     return tell
 
 
-def _record(home: Home, made: Made) -> None:
+def _record(home: Home, made: Made[Found]) -> None:
     """Let the log know, by way of the people's outbox; a home that cannot be written was backed up all the same."""
     from state.errors import LogError
     from state.events import BackupMade

@@ -16,6 +16,9 @@ from reconciler.ports import Disk
 
 PACK, INDEX = "repository.pack", "repository.idx"
 
+LARGEST = 100 << 20
+"""Bytes of one file or directory: what hosts of Git take, and what can be read whole."""
+
 _SUBMODULE = 0o160000
 
 
@@ -96,7 +99,10 @@ def _reachable(
         if id in seen:
             continue
         seen.add(id)
-        kind = ObjectType(repository.odb.read_header(id)[0])
+        number, size = repository.odb.read_header(id)
+        if size > LARGEST:
+            raise GitError(f"object {id} takes {size:,} bytes, more than the {LARGEST:,} that Waypost reads at once")
+        kind = ObjectType(number)
         yield id, kind
         if kind != ObjectType.BLOB:
             pending += [child for child in _children(repository, id, kind) if child not in seen]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 import pygit2
@@ -126,7 +127,7 @@ class Store:
     def remove(self, reference: str) -> bool:
         """Take a reference away; False where it is not there. Its commits stay until a `git gc`."""
         with plain_words(f"cannot remove {reference} from {self.path}"):
-            found = self.repository.references.get(reference)
+            found = self.repository.references.get(intern(reference))
             if found is not None:
                 found.delete()
                 self._names.forget()
@@ -306,7 +307,8 @@ class Store:
     def _target(self, reference: str) -> str | None:
         with plain_words(f"cannot read {reference} in {self.path}"):
             try:
-                return str(self.repository.references[reference].resolve().target)
+                # The library never lets go of a name it was asked for: so it is always the same object.
+                return str(self.repository.references[intern(reference)].resolve().target)
             except (KeyError, pygit2.InvalidSpecError):
                 return None
 
@@ -314,7 +316,7 @@ class Store:
         if was is None:
             self.repository.references.create(reference, to)
             return
-        found = self.repository.references.get(reference)
+        found = self.repository.references.get(intern(reference))
         if found is None or str(found.target) != was:
             raise pygit2.GitError("old reference value does not match")
         found.set_target(to)  # compares with the value this object was read with, under the lock
@@ -383,5 +385,5 @@ def _anchored(commit: str, line: bytes) -> Anchored | None:
     try:
         said: Any = json.loads(line)
         return Anchored(commit, int(said["seq"]), str(said["hash"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # endless numbers, lists in lists
         return None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from tests.fuzz import edges_of_agents, edges_of_files, edges_of_log, edges_of_rules, edges_of_traefik
+from tests.fuzz import (
+    edges_of_agents,
+    edges_of_files,
+    edges_of_keeping,
+    edges_of_log,
+    edges_of_rules,
+    edges_of_traefik,
+)
 
 EDGES = (
     *edges_of_files.EDGES,
     *edges_of_rules.EDGES,
     *edges_of_traefik.EDGES,
     *edges_of_log.EDGES,
+    *edges_of_keeping.EDGES,
     *edges_of_agents.EDGES,
 )

@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from tests.fuzz import parsers
 from tests.fuzz.campaign import Campaign, campaign
+from tests.fuzz.edges import EDGES
 
 INPUTS = 20_000
 LONG_RUN = 1_000_000
@@ -50,3 +52,11 @@ def test_a_planted_fault_of_each_sort_is_found_and_named() -> None:
 def test_an_input_from_which_the_program_does_not_come_back_is_named_all_the_same() -> None:
     found = campaign(1, seed=1, edges="tests.fuzz.planted_deaf")
     assert "at edge deaf, seed 1, input 0" in found.ended
+
+
+def test_every_module_of_the_core_that_reads_bytes_has_an_edge_or_a_reason_to_have_none() -> None:
+    known = {*parsers.EDGES, *parsers.NO_EDGE}
+    found = set(parsers.readers())
+    assert found - known == set(), "say in tests/fuzz/parsers.py through which edge bytes from outside come there"
+    edges = {edge.name for edge in EDGES}
+    assert {name for names in parsers.EDGES.values() for name in names} <= edges

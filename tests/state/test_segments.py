@@ -237,6 +237,87 @@ def test_what_a_crash_left_half_written_is_swept(log, path):
     again.close()
 
 
+def test_a_segment_that_a_crash_left_unknown_is_swept(log, path):
+    log.append([proven(secret="hunter2"), lost(), lost()])
+    unknown = segments.directory(path) / segments.write(path, 2).file
+    log.redact(1, "a secret was in it", "person:ann")
+    log.close()
+    again = opened(path)
+    assert not unknown.exists(), "what was blanked in the log must not stay there"
+    assert again.verify().ok
+    again.close()
+
+
+def test_a_segment_of_another_log_is_left_alone(log, path, tmp_path):
+    sealed_file(log, path)
+    other = opened(tmp_path / "other.db", create=True)
+    other.append([lost("main"), lost("main"), lost("main")])
+    theirs = sealed_file(other, tmp_path / "other.db")
+    beside = segments.directory(path) / theirs.name
+    beside.write_bytes(theirs.read_bytes())
+    other.close()
+    log.close()
+    opened(path).close()
+    assert beside.exists()
+
+
+def test_nothing_is_sealed_where_the_file_is_gone_again(log, path, monkeypatch):
+    log.append([lost(), lost(), lost()])
+    write = segments.write
+
+    def swept(place, through):
+        """Another process opens the log between the file and the transaction, and sweeps what nobody knows of."""
+        segment = write(place, through)
+        opened(path).close()
+        return segment
+
+    monkeypatch.setattr(segments, "write", swept)
+    with pytest.raises(LogError, match="gone again"):
+        log.seal(2, "enough")
+    assert [one.seq for one in log.read()] == [1, 2, 3]
+    assert log.verify().ok
+
+
+def test_a_block_holds_no_more_than_whoever_reads_it_has_room_for(log, path, monkeypatch):
+    monkeypatch.setattr(segment_file, "LARGEST", 2_000)
+    log.append([*(proven(secret="x" * 400) for _ in range(6)), proven(secret="x" * 5_000), lost(), lost()])
+    log.seal(8, "enough")
+    file = segments.directory(path) / log.segments()[0].file
+    blocks = Database(file).execute("SELECT first, last FROM blocks ORDER BY first").fetchall()
+    assert [first for first, _ in blocks] == [1, *(last + 1 for _, last in blocks[:-1])]
+    assert 4 <= len(blocks) < 8
+    assert (7, 7) in blocks
+    assert log.verify().ok
+
+
+def test_a_segment_that_computes_what_it_holds_is_refused(log, path):
+    file = sealed_file(log, path)
+    file.chmod(0o600)
+    database = Database(file)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS first, i AS last FROM n"
+    database.execute("ALTER TABLE blocks RENAME TO blocks_before")
+    database.execute(f"CREATE VIEW blocks AS {endless}")
+    database.close()
+    with pytest.raises(DamagedFile, match="something that computes them"):
+        list(log.read(until=1))
+
+
+def test_a_replicator_that_holds_the_write_ahead_log_open_holds_nothing_up(log, path):
+    """As Litestream does: two tables of its own, and a transaction that reads for ever."""
+    other = Database(path)
+    other.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+    other.execute("CREATE TABLE _litestream_lock (id INTEGER)")
+    other.conn.commit()
+    other.conn.execute("BEGIN")
+    other.conn.execute("SELECT count(1) FROM _litestream_seq").fetchone()
+    log.append([lost(), lost(), lost()])
+    log.seal(2, "enough")
+    log.append(lost())
+    assert log.verify().ok
+    log.require_own_shape()
+    other.close()
+
+
 # ── blanking ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -276,6 +357,19 @@ def test_a_segment_keeps_no_reads(log):
     assert [one.type for one in log.read(until=5) if isinstance(one.event, Redacted)] == ["ToolCalled"] * 5
     assert log.verify().ok
     assert log.append(called("r3"))[0].seq == 4
+
+
+@pytest.mark.parametrize("between", [1, 3])
+def test_a_call_is_not_sealed_apart_from_what_came_of_it(log, between):
+    log.append([lost() for _ in range(10)])
+    log.append([proposed("r1"), *(lost() for _ in range(between)), called("r1"), lost(), lost()])
+    assert log.seal(11, "enough").last == 10
+    assert log.forget_reads(datetime(2100, 1, 1, tzinfo=UTC), "all of them") == 0
+
+
+def test_a_request_that_everything_is_said_to_come_of_stops_no_sealing(log):
+    log.append([proposed("r1"), *(lost() for _ in range(10)), called("r1"), lost()])
+    assert log.seal(8, "enough").last == 8
 
 
 def test_a_read_that_vanished_without_a_word_is_named(log, path):

@@ -10,12 +10,18 @@ import sys
 import time
 import urllib.request
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from freezegun import freeze_time
 
+from reconciler import alerts, housekeeping
 from reconciler import home as homes
+from reconciler.planning import policy_in_force
+from reconciler.serve import Reconciler
 from state.events import ApplyStarted, BackupMade, HomeRestored, RevisionMade
+from tests.stories.test_alerts import receiver
 
 ROUTE = {
     "http": {
@@ -142,6 +148,46 @@ def test_a_running_reconciler_makes_backups_by_its_policy(house, free_port, tmp_
         reconciler.wait(60)
     (file,) = place.glob("waypost-*.zip")
     assert waypost("restore", "--check", file).returncode == 0
+
+
+def test_a_backup_that_is_overdue_reaches_the_receivers_and_so_does_its_end(house, tmp_path):
+    place = tmp_path / "backups"
+    place.write_text("a file where the directory should be")
+    home = homes.open(house.home.path, {"WAYPOST_BACKUP_DIR": str(place)})
+
+    def a_day(number):
+        """A pass, the housekeeping and the alerts of one day, as a running reconciler does them."""
+        with freeze_time(datetime.now(UTC) + timedelta(days=number), tick=True):
+            house.run()
+            with house.world() as world:
+                policy = policy_in_force(world, world.store.head())
+                housekeeping.tend(home, world, policy)
+                alerts.announce(world, alerts.Receivers([url]))
+
+    with receiver() as (url, titles):
+        a_day(2)
+        assert titles == [], "a try that failed is no alert yet"
+        a_day(4)
+        a_day(4.5)
+        assert titles == ["Waypost: there is no recent good backup"]
+        place.unlink()
+        a_day(4.6)
+        assert titles[1:] == ["Waypost: resolved: there is no recent good backup"]
+    assert len(list(place.glob("waypost-*.zip"))) == 1
+
+
+def test_a_running_reconciler_tells_of_backups_that_fail_for_long(house, tmp_path, monkeypatch):
+    """The same through the threads that really do it."""
+    monkeypatch.setattr(housekeeping, "_LOOK_AGAIN", 0.3)
+    house.push({"waypost.yaml": "version: 1\nschedules: {reconcile: 1s}\nbackups: {every: 1s, alert_after: 1s}\n"})
+    place = tmp_path / "backups"
+    place.write_text("a file where the directory should be")
+    with receiver() as (url, titles):
+        chosen = {"WAYPOST_BACKUP_DIR": str(place), "WAYPOST_ALERT_URLS": "env:ALERTS"}
+        monkeypatch.setenv("ALERTS", url)
+        home = homes.open(house.home.path, {**os.environ, **chosen})
+        with house.world() as world, Reconciler(home, world).running():
+            house.until(lambda: "Waypost: there is no recent good backup" in titles, "the alert", 60)
 
 
 def test_an_older_backup_reverts_nothing_that_was_made_since(house, tmp_path):

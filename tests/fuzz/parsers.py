@@ -1,0 +1,73 @@
+"""Every module of the core that reads bytes, and the edges that throw inputs at it; or why nobody throws any."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("state", "reconciler")
+
+READING = frozenset(
+    {
+        "json.loads", "orjson.loads", "tomllib.loads", "yaml.parse", "yaml.load", "zipfile.ZipFile", "tarfile.open",
+        "zlib.decompressobj", "zlib.decompress", "gzip.decompress", "struct.unpack", "datetime.fromisoformat",
+        "bytes.fromhex", "urlsplit", "parse_qs", "b64decode", "model_validate", "model_validate_json",
+        "validate_json", "TypeAdapter", "from_crontab", "compile",
+    }
+)  # fmt: skip
+"""Calls by which bytes or text become something else; of a method only its name."""
+
+EDGES: Mapping[str, tuple[str, ...]] = {
+    "reconciler/backups/archive.py": ("backup",),
+    "reconciler/backups/manifest.py": ("backup",),
+    "reconciler/config.py": ("settings", "backup"),
+    "reconciler/core/policy.py": ("policy",),
+    "reconciler/document.py": ("desired file", "policy", "neighbours' files", "our live file"),
+    "reconciler/edit.py": ("edit of a file",),
+    "reconciler/git/ingest.py": ("gateway's clone",),
+    "reconciler/git/store.py": ("anchors in Git", "desired commit"),
+    "reconciler/git/trees.py": ("desired commit", "gateway's clone"),
+    "reconciler/locks.py": ("lock file",),
+    "reconciler/query_client.py": ("answer of the reconciler",),
+    "reconciler/routing/asking.py": ("requests as JSON lines",),
+    "reconciler/routing/patterns.py": ("regular expression",),
+    "reconciler/routing/request.py": ("requests as JSON lines", "request as typed"),
+    "reconciler/schedule.py": ("cron line", "policy"),
+    "reconciler/setting.py": ("settings",),
+    "reconciler/tokens.py": ("tokens",),
+    "reconciler/traefik/api.py": ("answer of Traefik's API",),
+    "reconciler/traefik/render.py": ("our live file",),
+    "shards/kit.py": ("arguments of tools",),
+    "shards/proposing.py": ("answer of the reconciler",),
+    "shards/routes.py": ("arguments of tools",),
+    "state/codec.py": ("event of the log", "views of events"),
+    "state/outbox_file.py": ("rows of an outbox", "damaged outbox"),
+    "state/plain.py": ("event of the log",),
+    "state/segment_file.py": ("sealed segment", "backup"),
+    "state/segments.py": ("damaged log", "backup"),
+    "state/tables.py": ("damaged log", "backup"),
+    "state/view.py": ("damaged log", "backup"),
+}
+"""Module -> the edges through which bytes from outside reach it."""
+
+NO_EDGE: Mapping[str, str] = {
+    "reconciler/explaining.py": "a moment that a person types; `fromisoformat` raises ValueError and nothing else",
+    "reconciler/git/remote.py": "an address that a person sets; its own tests go through the forms",
+    "reconciler/targets/shadow.py": "lines of a Traefik that we started ourselves",
+}
+"""Modules that read, and why they have no edge."""
+
+
+def readers() -> Iterator[str]:
+    """Modules in which such a call stands."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            if any(_reads(ast.unparse(call)) for call in calls):
+                yield path.relative_to(ROOT).as_posix()
+
+
+def _reads(call: str) -> bool:
+    return call in READING or ("." in call and call.rpartition(".")[2] in READING and not call.startswith("re."))
