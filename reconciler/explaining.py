@@ -123,8 +123,8 @@ def of_directory(path: Path, doors: Iterable[EntryPoint] | None = None, version:
 def _of_listing(listing: Listing, doors: Iterable[EntryPoint] | None, version: Release) -> Ground:
     read = foreign.neighbours(listing.contents, listing.unread, largest=_LARGEST)
     specs = _by_kind(read.specs)
-    routers = reading.from_files(specs, faults=_faults)
-    found = inferred(routers) if doors is None else reading.judged(doors, specs, faults=_faults)
+    routers = reading.from_files(specs, faults=insides.disabling)
+    found = inferred(routers) if doors is None else reading.judged(doors, specs, faults=insides.disabling)
     poison = [f"{name}: {why}" for name, why in listing.strays.items()]
     poison += [str(problem) for problem in read.problems if problem.severity == "error"]
     notes = tuple(str(problem) for problem in read.problems if problem.severity != "error")
@@ -148,10 +148,6 @@ def _by_kind(specs: Mapping[Named, tuple[Spec, ...]]) -> dict[str, dict[str, Any
     for (kind, name), held in specs.items():
         found.setdefault(kind, {})[name] = held[0]
     return found
-
-
-def _faults(kind: str, spec: Spec) -> Iterator[str]:
-    return (message for _, message, severity in insides.faults(kind, spec) if severity == "error")
 
 
 # ── a running Traefik ────────────────────────────────────────────────────────────────────────────
@@ -263,7 +259,7 @@ def _time(text: str) -> datetime:
         raise CommandError(
             f"'{text}' is neither a revision nor a time; write a number, or a time like 2026-03-01T18:30 (UTC)"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 # ── one request ──────────────────────────────────────────────────────────────────────────────────

@@ -149,7 +149,7 @@ def _by_certificate(evidence: Evidence, item: Item) -> bool:
         return False
     name = str(at(item.spec, "tls", "options") or "default").removesuffix("@file")
     _, options = evidence.directory.winners.get(("tls.options", name), ("", None))
-    return bool(at(options, "clientAuth", "clientAuthType") == "RequireAndVerifyClientCert")
+    return at(options, "clientAuth", "clientAuthType") in ("RequireAnyClientCert", "RequireAndVerifyClientCert")
 
 
 def _by_parents(evidence: Evidence, name: str, item: Item, seen: frozenset[str]) -> bool | None:

@@ -28,6 +28,7 @@ def audit(evidence: Evidence) -> list[Finding]:
     found = [
         *_routers(evidence, routes),
         *routes.findings(),
+        *routes.ways_round(),
         *_broken(evidence),
         *_dangling(evidence),
         *_resolvers(evidence),

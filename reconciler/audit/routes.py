@@ -10,11 +10,13 @@ from reconciler.audit.evidence import Evidence, Finding
 from reconciler.routing import conflicts, reading
 from reconciler.routing.asking import release_of
 from reconciler.routing.certificates import Certificates
-from reconciler.routing.definitions import Definitions
+from reconciler.routing.definitions import Definitions, qualified
 from reconciler.routing.findings import Finding as RouteFinding
 from reconciler.routing.grammar import ParseError, parse
+from reconciler.routing.planes import planes
 from reconciler.routing.reaching import falls
 from reconciler.routing.request import NEWEST
+from reconciler.routing.revising import named
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving
 from reconciler.routing.wording import shown_request
@@ -41,7 +43,8 @@ class Routes:
             precedence=_precedence(evidence.static),
         )
         judge = Judge({}, _AUTHENTICATING, items.get("http.middlewares", {}))
-        self._serving = Serving(table, Definitions(items), partial(judge.asks, ""))
+        gates = partial(judge.gates, "")
+        self._serving = Serving(table, Definitions(items), partial(judge.asks, ""), gates=gates)
         asked = {name: certificate_asked(spec) for name, spec in items.get("http.routers", {}).items()}
         by_door = {door.name: certificate_asked(door.http) for door in evidence.doors}
         self._found = conflicts.check(self._serving, certificates=Certificates(asked=asked, by_door=by_door))
@@ -51,9 +54,32 @@ class Routes:
         """Ties, routers that nothing reaches, rules that never match, TLS and certificates that do not fit."""
         for one in self._found:
             if one.kind != "falls-through":  # told with the disabled router
-                yield _told(one)
+                yield _told(one, self._kind_of(one))
         for kind, count in self._found.more.items():
             yield Finding(severity="info", kind=kind, subject="and more", message=f"up to {count} more, not looked at")
+
+    def ways_round(self) -> Iterator[Finding]:
+        """Middlewares that stand before what asks who is there, and get round it."""
+        found: dict[str, dict[str, None]] = {}
+        for place, plane in planes(self._serving.table).items():
+            for one in plane.claimants:
+                treatment = self._serving.of_claimant(one, place)
+                for gate in self._serving.gates_of(treatment) if treatment.kind == "served" else ():
+                    if gate.undoes:
+                        found.setdefault(treatment.router, {})[f"`{gate.name}` {gate.undoes}"] = None
+        for router, ways in sorted(found.items()):
+            yield Finding(
+                severity="warning",
+                kind="way-round",
+                subject=f"http.routers {qualified(router)}",
+                message="; ".join(ways),
+                suggestion="Put it behind what asks who is there, unless just that is meant",
+            )
+
+    def _kind_of(self, one: RouteFinding) -> str:
+        """Of the router that a finding is about."""
+        protocols = {router.protocol for router in named(self._serving.table, [qualified(one.subject)])}
+        return "tcp.routers" if protocols == {"tcp"} else "http.routers"
 
     def consequence(self, kind: str, name: str, spec: Mapping[str, Any]) -> str:
         """What becomes of the requests that a disabled router was made for, in a sentence."""
@@ -87,12 +113,11 @@ def _is_readable(spec: Mapping[str, Any]) -> bool:
     return True
 
 
-def _told(one: RouteFinding) -> Finding:
-    shows = f" {shown_request(one.witness)} shows it." if one.witness else ""
+def _told(one: RouteFinding, kind: str) -> Finding:
     return Finding(
         severity=one.severity,
         kind=one.kind,
-        subject=f"http.routers {one.subject}",
-        message=f"{one.message}.{shows}",
+        subject=f"{kind} {one.subject}",
+        message=f"{one.message}. {one.shown}".rstrip(),
         suggestion=one.suggestion,
     )

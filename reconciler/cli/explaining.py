@@ -22,7 +22,7 @@ from reconciler.session import CommandError
 @click.argument("method", required=False)
 @click.argument("url", required=False)
 @click.option("-H", "--header", "headers", multiple=True, metavar="'K: V'", help="A header; may be given again.")
-@click.option("--at", default="", metavar="TIME-or-REV", help="With our files of a time (UTC) or a revision.")
+@click.option("--at", metavar="TIME-or-REV", help="With our files of a time (UTC) or a revision.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="Whom the request comes from.")
 @click.option("--entrypoint", default="", metavar="NAME", help="Where it arrives; default: by port and scheme.")
 @click.option("--target", default="", metavar="NAME", help="Which Traefik of the home; default: the first.")
@@ -37,7 +37,7 @@ def explain(
     method: str | None,
     url: str | None,
     headers: tuple[str, ...],
-    at: str,
+    at: str | None,
     client_ip: str,
     entrypoint: str,
     target: str,
@@ -78,7 +78,13 @@ def explain(
 
 
 def _check(
-    method: str | None, url: str | None, requests: str | None, config: Path | None, at: str, doors: str, release: str
+    method: str | None,
+    url: str | None,
+    requests: str | None,
+    config: Path | None,
+    at: str | None,
+    doors: str,
+    release: str,
 ) -> None:
     """Options that would do nothing are errors, never a silent yes."""
     if requests is None and not (method and url):
@@ -87,13 +93,13 @@ def _check(
         raise click.UsageError("METHOD and URL stand in FILE already")
     if config is None and (doors or release):
         raise click.UsageError("--entrypoints and --release need --config DIR: a live Traefik tells its own")
-    if config is not None and at:
+    if config is not None and at is not None:
         raise click.UsageError("--at asks the log, and --config asks files: choose one")
 
 
 @contextmanager
 def _ground(
-    context: click.Context, config: Path | None, doors: str, release: str, at: str, target: str
+    context: click.Context, config: Path | None, doors: str, release: str, at: str | None, target: str
 ) -> Iterator[explaining.Ground]:
     if config is not None:
         yield explaining.of_directory(
@@ -101,7 +107,7 @@ def _ground(
             explaining.entry_points(doors) if doors else None,
             explaining.release(release) if release else explaining.NEWEST,
         )
-    elif at:
+    elif at is not None:
         with session(context) as one:
             ground = explaining.of_past(one.world, one.home, at, target)
         yield ground

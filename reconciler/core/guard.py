@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from reconciler.core.effects import Effect, Effects, LetIn, Reached
+from reconciler.core.effects import Effect, Effects, LetIn, Reached, Taken
 from reconciler.core.plan import ABSENT, Change, Loss, Refusal, side_hash
 from reconciler.core.policy import Policy
 from state.model import digest
@@ -22,14 +22,15 @@ def losses(
     `needed` are the addresses of what protected resources need.
     """
     ordinary = [effect for effect in effects.all if not effect.odd]
+    opened = frozenset(host for effect in ordinary if _opens(effect) for host in effect.hosts)
     found = [
-        *_hostnames(effects, policy),
+        *_hostnames(effects, opened, policy),
         *_opened(ordinary),
         *_let_in(effects.let_in),
         *_exposed(ordinary, effects.reached, policy),
         *_protected(changes, policy, needed),
         *_taken(ordinary, policy),
-        *_taken_over(effects),
+        *_taken_over(effects.taken, opened),
         *_last(instance, effects),
     ]
     return _once(found)
@@ -80,8 +81,7 @@ def _agreed(loss: Loss, shown: Collection[str], strict: bool) -> bool:
 # ── hosts that nobody serves any more ────────────────────────────────────────────────────────────
 
 
-def _hostnames(effects: Effects, policy: Policy) -> Iterator[Loss]:
-    opened = _opened_hosts(effects)
+def _hostnames(effects: Effects, opened: Collection[str], policy: Policy) -> Iterator[Loss]:
     names = {one.host for one in effects.gone}
     lately = [host for host in effects.lately if host not in names]
     level: Level = "allowed" if _within(len(names) + len(lately), effects.hosts + len(lately), policy) else "shown"
@@ -91,10 +91,6 @@ def _hostnames(effects: Effects, policy: Policy) -> Iterator[Loss]:
             # The limits are for one's own routes: nobody asked for those of others to go.
             counts: Level = "shown" if one.theirs else level
             yield Loss(guard="hostnames", address=one.route, lost=one.told, level=counts, why=why, stake=one.stake)
-
-
-def _opened_hosts(effects: Effects) -> set[str]:
-    return {host for effect in effects.all if _opens(effect) for host in effect.hosts}
 
 
 def _within(gone: int, served: int, policy: Policy) -> bool:
@@ -190,10 +186,9 @@ def _taken(effects: Iterable[Effect], policy: Policy) -> Iterator[Loss]:
                 yield Loss(guard="protected", address=route, lost=lost, level="consent", stake=effect.stake)
 
 
-def _taken_over(effects: Effects) -> Iterator[Loss]:
-    opened = _opened_hosts(effects)
-    for one in effects.taken:
-        if opened.issuperset(one.hosts):
+def _taken_over(taken: Iterable[Taken], opened: Collection[str]) -> Iterator[Loss]:
+    for one in taken:
+        if all(host in opened for host in one.hosts):
             continue  # that nobody asks any more is told as such
         address, other = (one.winner, one.loser) if one.by_ours else (one.loser, one.winner)
         does = f"take all requests of {other}, which is somebody else's" if one.by_ours else f"lose all to {other}"

@@ -1,19 +1,21 @@
-"""Requests and entry points as people and programs write them down: JSON lines, addresses, `web=:80`."""
+"""Questions as people and programs write them down: requests in JSON lines and as addresses, versions."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
+from reconciler.routing.entrances import entry_points, inferred
 from reconciler.routing.request import NEWEST, Request
-from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.urls import Release
+
+__all__ = ["Asked", "BadRequest", "asked", "entry_points", "inferred", "of_url", "release", "release_of"]
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -48,17 +50,55 @@ def asked(line: bytes) -> Asked:
         return Asked(_raw(fields, method, headers, client, door), server_name)
     if "url" not in fields:
         raise BadRequest("there is neither 'url' nor 'target'")
-    return Asked(of_url(method, _text(fields, "url", ""), headers, client, door), server_name)
+    made = of_url(method, _text(fields, "url", ""), headers, client, door)
+    _check_beside_url(fields, made)
+    return Asked(made, server_name)
+
+
+def _check_beside_url(fields: Mapping[str, Any], made: Request) -> None:
+    """Raises BadRequest where fields that belong to a raw request contradict the address."""
+    if fields.get("tls") not in (None, made.tls):
+        scheme = "https" if made.tls else "http"
+        raise BadRequest(f"'tls' contradicts the 'url', which begins with {scheme}; leave it out, or give a 'target'")
+    if fields.get("host") not in (None, made.host):
+        raise BadRequest("'host' contradicts the 'url'; give a Host header instead, or a 'target'")
 
 
 def of_url(method: str, url: str, headers: Sequence[tuple[str, str]], client_ip: str, entry_point: str) -> Request:
-    """The request that a client makes for a URL. Raises BadRequest."""
+    """The request that a client makes for a URL.
+
+    Raises BadRequest for what no client would send; what Traefik makes of such a thing can be asked as a raw request.
+    """
+    _check_authority(url)
     hosts = [(name, value) for name, value in headers if name.lower() == "host"]
     try:
         made = Request.of_url(_wire(method), url, headers, _client(client_ip), entry_point)
     except (ValueError, UnicodeError) as error:
         raise BadRequest(str(error)) from None
     return replace(made, headers=made.headers + tuple(hosts[1:])) if len(hosts) > 1 else made
+
+
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f<>\\^|%]")
+
+
+def _check_authority(url: str) -> None:
+    authority = url.partition("://")[2]
+    host = re.split("[/?#]", authority, maxsplit=1)[0].rpartition("@")[2]
+    name, port = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(.*)", host, re.DOTALL).groups()  # type: ignore[union-attr]
+    raw = "; to see what Traefik answers to it, give it as 'target' and 'host'"
+    if wrong := _FORBIDDEN.search(name):
+        raise BadRequest(f"'{url}' is no address: no client asks for a host with {wrong[0]!r} in it{raw}")
+    if port and not re.fullmatch(":[0-9]{0,5}", port, re.ASCII) or port and int(port[1:] or "0") > 65535:
+        raise BadRequest(f"'{url}' is no address: '{port[1:]}' is no port{raw}")
+    if not name.isascii() and not _is_international(name):
+        raise BadRequest(f"'{url}' is no address: no client asks for a host like '{name}'{raw}")
+
+
+def _is_international(name: str) -> bool:
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _decoded(line: bytes) -> Any:
@@ -138,78 +178,7 @@ def _headers(value: Any) -> Pairs:
     return tuple(pairs)
 
 
-# ── entry points ─────────────────────────────────────────────────────────────────────────────────
-
-_ENTRY_POINT: Final = re.compile(
-    r"(?:\[[^\]]*\]|[^:,\[\]]*):(?P<port>[0-9]{1,5})(?P<udp>/udp|/tcp)?(?P<options>(?::[^:]+)*)\Z"
-)
-
-
-def entry_points(text: str) -> list[EntryPoint]:
-    """`web=:80,websecure=:443:tls`. Raises ValueError, in words for a person.
-
-    After the port may follow `tls`, `default`, `redirect=NAME`, `middleware=NAME` (several in order), `insecure`
-    (it believes forwarded headers of everybody), `trusted=RANGE` and `unsanitized` (paths stay as they come).
-    """
-    found = [_entry_point(part.strip()) for part in text.split(",") if part.strip()]
-    names = [door.name for door in found]
-    if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise ValueError(f"the entry point '{twice}' is there twice")
-    if not found:
-        raise ValueError("there is no entry point; write them like web=:80,websecure=:443:tls")
-    return found
-
-
-def _entry_point(text: str) -> EntryPoint:
-    name, equals, rest = text.partition("=")
-    match = _ENTRY_POINT.match(rest)
-    if not name or not equals or match is None or int(match["port"]) > 65535:
-        raise ValueError(f"'{text}' is no entry point; write one like web=:80 or websecure=:443:tls")
-    door = EntryPoint(name=name, port=int(match["port"]), udp=match["udp"] == "/udp")
-    for option in filter(None, match["options"].split(":")):
-        door = _with_option(door, option)
-    return door
-
-
-def _with_option(door: EntryPoint, option: str) -> EntryPoint:
-    key, _, value = option.partition("=")
-    match key.lower(), bool(value):
-        case "tls", False:
-            return replace(door, tls=True, special=True)
-        case "default", False:
-            return replace(door, as_default=True)
-        case "redirect", True:
-            return replace(door, redirects=value)
-        case "middleware", True:
-            name = value if "@" in value else f"{value}@file"
-            return replace(door, middlewares=(*door.middlewares, name), special=True)
-        case "insecure", False:
-            return replace(door, door=replace(door.door, trust_all=True))
-        case "trusted", True:
-            return replace(door, door=replace(door.door, trusted=(*door.door.trusted, value)))
-        case "unsanitized", False:
-            return replace(door, door=replace(door.door, sanitize_path=False))
-    options = "tls, default, redirect=NAME, middleware=NAME, insecure, trusted=RANGE, unsanitized"
-    raise ValueError(f"'{option}' is nothing that an entry point can have here; there are {options}")
-
-
-PLAIN_NAMES: Final = ("web", "http")
-TLS_NAMES: Final = ("websecure", "https")
-
-
-def inferred(routers: Iterable[Router]) -> list[EntryPoint]:
-    """The entry points that routers name. web and http are taken to be at port 80, websecure and https at 443.
-
-    Those at 443 are taken to give TLS to every router. Where no router names any, there are web and websecure.
-    """
-    named = dict.fromkeys(name for router in routers for name in router.entry_points)
-    return [_usual(name) for name in named or (PLAIN_NAMES[0], TLS_NAMES[0])]
-
-
-def _usual(name: str) -> EntryPoint:
-    if name.lower() in TLS_NAMES:
-        return EntryPoint(name=name, port=443, tls=True, special=True)
-    return EntryPoint(name=name, port=80 if name.lower() in PLAIN_NAMES else None)
+# ── versions ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def release(text: str) -> Release:

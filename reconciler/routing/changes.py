@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reconciler.routing.choosing import Layer
+from reconciler.routing.connecting import differ
 from reconciler.routing.decide import Nothing, find
 from reconciler.routing.index import bounds_meet
 from reconciler.routing.marks import Marker
@@ -19,9 +20,10 @@ from reconciler.routing.moves import Moves, Pair, always_first, redefined
 from reconciler.routing.naming import Namer, mentioned
 from reconciler.routing.planes import Claimant, Place, Plane, planes
 from reconciler.routing.regions import Doubt, Met, requests_of
-from reconciler.routing.request import Request
+from reconciler.routing.request import PLAIN, Door, Request
 from reconciler.routing.revising import RevisedTable
 from reconciler.routing.sorts import Change, Changes, plainness, sorting
+from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving, Treatment
 from reconciler.routing.trials import trials
 
@@ -49,7 +51,8 @@ def diff(
     names, altered = _names(before, after, changed), redefined(before, after)
     here, there = planes(before.table), planes(after.table)
     found: list[Change] = []
-    for place in sorted({*here, *there, *_doors_that_change(before, after)}):
+    cut_off = (place for serving in (before, after) for place in _where_options_differ(serving.table))
+    for place in sorted({*here, *there, *_doors_that_change(before, after), *cut_off}):
         one, other = here.get(place), there.get(place)
         if one is not other or one is None or altered:
             nobody = Plane(place, Layer(()))
@@ -84,6 +87,10 @@ def _doors_that_change(before: Serving, after: Serving) -> Iterator[Place]:
             yield from ((name, False), (name, True))
 
 
+def _where_options_differ(table: Table) -> Iterator[Place]:
+    return ((door, True) for door in table.connections if differ(table, (door, True)))
+
+
 class _PlaceDiff:
     """The changes of one place."""
 
@@ -103,6 +110,7 @@ class _PlaceDiff:
                     self._explore(one, other)
                 else:
                     self._doubt(one, other, "there are more regions than one answer may look at")
+            self._say_what_is_cut_off()
             self._say_what_is_hidden()
         if self._doors_differ:
             self._doubts.append(self._change(unknown="the options of the entry point change how requests are read"))
@@ -131,6 +139,14 @@ class _PlaceDiff:
                 self._doubt(one, other, found.reason)
             else:
                 self._record(found, one, other)
+
+    def _say_what_is_cut_off(self) -> None:
+        for one, other in self._moves.cut_off():
+            for found in requests_of(one, other, (self._before, self._after)):
+                if isinstance(found, Doubt):
+                    self._doubts.append(self._change(unknown=found.reason, region=one.nodes))
+                else:
+                    self._record(found, None, None)
 
     def _record(self, met: Met, one: Claimant | None, other: Claimant | None) -> None:
         request, before, after = met
@@ -187,8 +203,13 @@ class _PlaceDiff:
         was = self._supposed(self._before, old) if old else None
         now = self._supposed(self._after, new) if new else None
         hidden = old or new
-        for by, region in _hidden(hidden, opaque) if hidden else ():
+        for by, region in _hidden(hidden, opaque, self._door) if hidden else ():
             self._doubts.append(self._named(self._change(was, now, unknown=by, region=region), [(old, new)]))
+
+    @property
+    def _door(self) -> Door:
+        found = self._before.table.entry_points.get(self._place[0])
+        return found.door if found else PLAIN
 
     @property
     def _doors_differ(self) -> bool:
@@ -196,12 +217,12 @@ class _PlaceDiff:
         return all(doors) and doors[0].door != doors[1].door  # type: ignore[union-attr]
 
 
-def _hidden(one: Claimant, opaque: Iterable[Claimant]) -> Iterator[tuple[str, tuple[Node, ...]]]:
+def _hidden(one: Claimant, opaque: Iterable[Claimant], door: Door) -> Iterator[tuple[str, tuple[Node, ...]]]:
     """Why nobody can tell who gets requests that match a claimant, and which those are."""
     for by in opaque:
         if by is not one and not always_first(one, by) and bounds_meet(one.bound, by.bound):
             region = tuple(dict.fromkeys((*one.nodes, *by.nodes)))
-            if not isinstance(find(region), Nothing):
+            if not isinstance(find(region, door=door), Nothing):
                 yield f"{by.last.shown} may take these requests: {by.opaque}", region
 
 

@@ -199,8 +199,12 @@ def _led_to(one: Ranked, inner: Choice | None) -> tuple[str, ...]:
 
 
 def plain_name(name: str) -> str:
-    """A qualified name as files write it: `gitea` for `gitea@file`; other providers' stay as they are."""
-    return name.removesuffix("@file")
+    """A qualified name as files write it: `gitea` for `gitea@file`; other providers' stay as they are.
+
+    So does one of a file that has an `@` of its own: it would be taken for another provider's.
+    """
+    plain = name.removesuffix("@file")
+    return name if "@" in plain else plain
 
 
 def rank(name: str, precedence: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from reconciler.routing import matchers
 from reconciler.routing.choosing import plain_name
 from reconciler.routing.evaluate import WILDCARDS
-from reconciler.routing.grammar import OLD_HTTP, ParseError, parse_loosely
+from reconciler.routing.grammar import OLD_HTTP, ParseError, TooLarge, parse_loosely
 from reconciler.routing.matchers import And, Loose, Node, Not, Or
 from reconciler.routing.routers import Router
 from reconciler.routing.urls import Release
@@ -56,7 +56,7 @@ class Claims:
     def unread(self) -> str:
         """Why nobody can tell all the names that are claimed: Traefik takes a rule that is not understood here."""
         for one in self._listeners:
-            if one.router.accepted and self._hosts[one.router.name] is None:
+            if self._hosts[one.router.name] is None and (one.router.accepted or _is_too_large(one.router.rule)):
                 return f"which names {plain_name(one.router.name)} claims is not known: its rule is not understood here"
         return ""
 
@@ -126,6 +126,16 @@ def _hosts_of(rule: str) -> tuple[str, ...] | None:
         return tuple(dict.fromkeys(asked_for(parse_loosely(rule, _NAMES), "Host")))
     except ParseError:
         return None
+
+
+def _is_too_large(rule: str) -> bool:
+    try:
+        parse_loosely(rule, _NAMES)
+    except TooLarge:
+        return True
+    except ParseError:
+        return False
+    return False
 
 
 def asked_for(node: Node, name: str) -> Iterator[str]:

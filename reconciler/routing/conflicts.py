@@ -9,21 +9,18 @@ are not repeated here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from reconciler.routing.asking import PLAIN_NAMES, TLS_NAMES
 from reconciler.routing.certificates import Certificates, uncovered
 from reconciler.routing.changes import Changes, diff
-from reconciler.routing.choosing import Ranked, plain_name
+from reconciler.routing.choosing import plain_name
 from reconciler.routing.findings import Finding, Findings, Severity, gathered
-from reconciler.routing.grammar import ParseError, parse
-from reconciler.routing.lints import never
+from reconciler.routing.idle import alone, idle
 from reconciler.routing.planes import planes
-from reconciler.routing.reaching import Unreached, falls, unreached
+from reconciler.routing.reaching import falls, unreached
 from reconciler.routing.request import Request
 from reconciler.routing.revising import named
-from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
 from reconciler.routing.ties import Tie, Ties, priority_of, resolution, stood
 from reconciler.routing.treatments import Serving
@@ -32,7 +29,6 @@ __all__ = ["Certificates", "Finding", "Findings", "check", "check_change"]
 
 MOST_WITH_ONE: Final = 10
 """How many findings of one kind about one router are looked for; the rest is counted."""
-_MOST_NAMED: Final = 5
 
 
 def check(serving: Serving | Table, *, certificates: Certificates | None = None) -> Findings:
@@ -42,10 +38,10 @@ def check(serving: Serving | Table, *, certificates: Certificates | None = None)
     disabled = table.disabled
     found = [
         *_standing_ties(serving, more),
-        *(_unreached(one) for one in unreached(serving)),
+        *(idle(serving, one) for one in unreached(serving)),
         *_fallen(serving, None),
-        *_own(table, [router for router in table.routers if router.name not in disabled]),
-        *uncovered(table, certificates or Certificates()),
+        *alone(serving, [router for router in table.routers if router.name not in disabled]),
+        *uncovered(serving, certificates or Certificates()),
     ]
     return gathered(found, more)
 
@@ -70,10 +66,10 @@ def check_change(
     found = [
         *_new_ties(one, other, names, more),
         *_takeovers(one, other, names, changes or diff(one, other, names), more),
-        *(_unreached(each) for each in unreached(other, [router.name for router in routers])),
+        *(idle(other, each) for each in unreached(other, [router.name for router in routers])),
         *_fallen(other, names),
-        *_own(other.table, routers),
-        *uncovered(other.table, certificates or Certificates(), sorted(names)),
+        *alone(other, routers),
+        *uncovered(other, certificates or Certificates(), sorted(names)),
     ]
     return gathered(found, more)
 
@@ -122,7 +118,15 @@ def _tie(serving: Serving, tie: Tie, severity: Severity, preferred: Collection[s
     if tie.reach.request is None:
         message = f"Nobody can tell whether `{first}` and `{second}`, of one priority, get the same requests"
         message += f": {tie.reach.doubt}"
-        return Finding(severity="info", kind="undecided", subject=first, others=(second,), message=message)
+        return Finding(
+            severity="info",
+            kind="undecided",
+            subject=first,
+            others=(second,),
+            message=message,
+            unshown="that is what nobody can tell",
+            suggestion=resolution(tie, preferred),
+        )
     message = (
         f"`{first}` and `{second}` match the same requests with the same priority {priority_of(tie.one.last)}, "
         "and Traefik picks one of them at random at every reload"
@@ -140,41 +144,7 @@ def _tie(serving: Serving, tie: Tie, severity: Severity, preferred: Collection[s
     )
 
 
-# ── routers without requests ─────────────────────────────────────────────────────────────────────
-
-
-def _unreached(one: Unreached) -> Finding:
-    shown = plain_name(one.router.name)
-    if one.doubt:
-        message = f"Nobody can tell whether any request reaches `{shown}`: {one.doubt}"
-        return Finding(severity="info", kind="undecided", subject=shown, message=message)
-    if one.never:
-        words = "; ".join(_never(one.router)) or "what it asks for contradicts itself"
-        message = f"`{shown}` can never match a request: {words}"
-        return Finding(severity="warning", kind="never", subject=shown, message=message, suggestion="Correct the rule")
-    if one.claimed and not one.thieves:
-        return Finding(
-            severity="warning",
-            kind="unreachable",
-            subject=shown,
-            message=f"No connection reaches `{shown}`: all that it asks for goes to HTTP routers with TLS for the same "
-            "names, or to a TCP router for all names, before",
-            suggestion=f"Take `{shown}` out, or what stands before it",
-        )
-    return Finding(
-        severity="warning",
-        kind="unreachable",
-        subject=shown,
-        others=tuple(thief.shown for thief in one.thieves),
-        message=f"No request reaches `{shown}`: all that it matches goes to {_first(one.thieves)} before",
-        suggestion=f"Give `{shown}` a higher priority, or take it out",
-    )
-
-
-def _first(some: Sequence[Ranked]) -> str:
-    names = [f"`{one.shown}`" for one in some[:_MOST_NAMED]]
-    left = len(some) - len(names)
-    return ", ".join(names) + (f" and {left} more" if left else "")
+# ── disabled routers ─────────────────────────────────────────────────────────────────────────────
 
 
 def _fallen(serving: Serving, names: Collection[str] | None) -> Iterator[Finding]:
@@ -245,49 +215,3 @@ def _takeover(victim: str, thief: str, witness: Request, *, whole: bool, by_tcp:
 
 def _qualified(name: str) -> str:
     return name if "@" in name else f"{name}@file"
-
-
-# ── one router by itself ─────────────────────────────────────────────────────────────────────────
-
-
-def _own(table: Table, routers: Iterable[Router]) -> Iterator[Finding]:
-    for router in routers:
-        if router.protocol == "http" and router.provider != "internal":
-            yield from _dead_parts(router)
-            yield from _misplaced(table, router)
-
-
-def _dead_parts(router: Router) -> Iterator[Finding]:
-    shown = plain_name(router.name)
-    for words in _never(router):
-        message = f"A part of the rule of `{shown}` can never match: {words}"
-        yield Finding(severity="warning", kind="never", subject=shown, message=message, suggestion="Correct the rule")
-
-
-def _never(router: Router) -> list[str]:
-    try:
-        return never(parse(router.rule)) if router.syntax != "v2" else []
-    except ParseError:
-        return []
-
-
-def _misplaced(table: Table, router: Router) -> Iterator[Finding]:
-    """A router that listens for TLS where clients speak none, or the reverse, and nowhere else."""
-    doors = table.doors_of(router)
-    if not doors or any(_usual(door) in (None, router.tls or door.tls) for door in doors):
-        return
-    shown, names = plain_name(router.name), ", ".join(f"`{door.name}`" for door in doors)
-    if router.tls:
-        message = f"`{shown}` has `tls`, and listens only at {names}, where clients come without: they get 404"
-        suggestion = "Take `tls` out, or let it listen at an entry point for HTTPS"
-    else:
-        message = f"`{shown}` has no `tls`, and listens only at {names}, where clients come with TLS: they get 404"
-        suggestion = "Add `tls`, or let it listen at an entry point for plain HTTP"
-    yield Finding(severity="warning", kind="tls", subject=shown, message=message, suggestion=suggestion)
-
-
-def _usual(door: EntryPoint) -> bool | None:
-    """Whether clients come with TLS to an entry point, as its port or name tells; None where they do not tell."""
-    if door.port in (443, 8443) or door.name.lower() in TLS_NAMES:
-        return True
-    return False if door.port in (80, 8080) or door.name.lower() in PLAIN_NAMES else None

@@ -56,6 +56,12 @@ def options(table: Table, place: tuple[str, bool]) -> list[Node]:
     return [claim(host) for host in _claimed(claims)] if tls and claims.differ else []
 
 
+def differ(table: Table, place: tuple[str, bool]) -> bool:
+    """Whether connections of a place are made with different TLS options, or cut off for want of them."""
+    door, tls = place
+    return tls and door in table.connections and table.connections[door].claims.differ
+
+
 def claim(host: str) -> Node:
     """Requests over connections that are made for a host of HTTP routers."""
     name = host.removesuffix(".")
@@ -63,7 +69,7 @@ def claim(host: str) -> Node:
     return And((pattern, Not(_NAMELESS)))
 
 
-def claims(table: Table, door: str) -> Mapping[str, object]:
+def claims(table: Table, door: str) -> Mapping[str, frozenset[str | None]]:
     """The hosts that HTTP routers with TLS name -> what TLS options connections for them have."""
     return table.connections[door].claims.options
 

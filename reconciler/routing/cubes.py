@@ -14,7 +14,7 @@ from typing import NamedTuple
 from reconciler.routing.dimensions import METHOD, PATH, Asked, Side, Values, is_modelled, side_of, solve, takes
 from reconciler.routing.languages.products import Budget
 from reconciler.routing.matchers import And, Matcher, Node, Not, Or
-from reconciler.routing.request import NEWEST
+from reconciler.routing.request import NEWEST, PLAIN, Door
 from reconciler.routing.urls import Release
 
 
@@ -36,25 +36,27 @@ class Cube:
     values: dict[Side, Values] = field(default_factory=dict)
     open: str = ""
     release: Release = NEWEST
+    door: Door = PLAIN
 
     def value(self, side: Side) -> Values:
         """What the request is on one side."""
         if side not in self.values:
-            self.values[side] = solve(side, Asked(), self.release).values or ()
+            self.values[side] = solve(side, Asked(), self.release, self.door).values or ()
         return self.values[side]
 
 
 class Search:
     """One search; `doubts` says where it could not tell. Without doubts, no cube means that there is no request."""
 
-    def __init__(self, budget: Budget, release: Release) -> None:
+    def __init__(self, budget: Budget, release: Release, door: Door = PLAIN) -> None:
         self.doubts: list[str] = []
         self._budget = budget
         self._release = release
+        self._door = door
 
     def cubes(self, wanted: Iterable[Wanted]) -> Iterator[Cube]:
         """Conjunctions that meet everything wanted, as far as it is modelled. Raises Exceeded."""
-        yield from self._from(Cube(release=self._release), wanted, [])
+        yield from self._from(Cube(release=self._release, door=self._door), wanted, [])
 
     def _from(self, cube: Cube, pending: Iterable[Wanted], choices: Sequence[Sequence[Wanted]]) -> Iterator[Cube]:
         certain, more = _sorted_out(pending)
@@ -76,7 +78,7 @@ class Search:
 
     def _narrowed(self, cube: Cube, certain: Iterable[Wanted]) -> Cube | None:
         """The cube with more asked of it; None where nothing answers that, or nobody can tell."""
-        found = Cube(dict(cube.asked), dict(cube.values), cube.open, cube.release)
+        found = Cube(dict(cube.asked), dict(cube.values), cube.open, cube.release, cube.door)
         changed: dict[Side, None] = {}
         for node, yes in certain:
             assert isinstance(node, Matcher)
@@ -90,7 +92,7 @@ class Search:
         return found if all(self._answered(found, side) for side in changed) else None
 
     def _answered(self, cube: Cube, side: Side) -> bool:
-        solved = solve(side, cube.asked[side], cube.release)
+        solved = solve(side, cube.asked[side], cube.release, cube.door)
         self._budget.spend(solved.cost)
         if solved.unknown:
             self.doubts.append(solved.unknown)

@@ -13,11 +13,12 @@ from typing import NamedTuple, TypeVar
 
 from reconciler.routing.cubes import Cube, Search, Wanted
 from reconciler.routing.domain import DOMAIN
+from reconciler.routing.doors import followed
 from reconciler.routing.evaluate import TcpTest, Test, http_test, tcp_test
 from reconciler.routing.languages.products import Budget, Exceeded
 from reconciler.routing.matchers import Node
 from reconciler.routing.plain import Plain, plain_meet, plain_of
-from reconciler.routing.request import NEWEST, Connection, Refused, Request, look
+from reconciler.routing.request import NEWEST, PLAIN, Connection, Door, Refused, Request, look
 from reconciler.routing.urls import Release
 from reconciler.routing.witnesses import USUAL_HOST, connection_of, plain_request, request_of
 
@@ -68,16 +69,25 @@ class Escapes:
 
 
 def find(
-    all_of: Sequence[Node], none_of: Sequence[Node] = (), *, budget: int = BUDGET, release: Release = NEWEST
+    all_of: Sequence[Node],
+    none_of: Sequence[Node] = (),
+    *,
+    budget: int = BUDGET,
+    release: Release = NEWEST,
+    door: Door = PLAIN,
 ) -> Found | Nothing | Unknown:
-    """A request that all of these rules match and none of those, the shortest values for what they ask for."""
+    """A request that all of these rules match and none of those, the shortest values for what they ask for.
+
+    `door`: the entry point at which it arrives, of whose options a proof follows those that DOMAIN tells.
+    """
+    door = followed(door)
     inside, outside = [_known(node, release) for node in all_of], [_known(node, release) for node in none_of]
-    quick = _quickly(inside, outside, release)
+    quick = _quickly(inside, outside, release, door)
     if quick is not None:
         return quick
-    search = Search(Budget(budget), release)
+    search = Search(Budget(budget), release, door)
     wanted = _wanted(all_of, none_of)
-    found = _searched(search, wanted, request_of, lambda request: _confirmed(request, inside, outside, release))
+    found = _searched(search, wanted, request_of, lambda request: _confirmed(request, inside, outside, release, door))
     return found if isinstance(found, Nothing | Unknown) else Found(found)
 
 
@@ -135,7 +145,9 @@ def _tcp_test(node: Node, release: Release) -> TcpTest:
     return tcp_test(node, release)
 
 
-def _quickly(inside: Sequence[_Known], outside: Sequence[_Known], release: Release) -> Found | Nothing | None:
+def _quickly(
+    inside: Sequence[_Known], outside: Sequence[_Known], release: Release, door: Door
+) -> Found | Nothing | None:
     """The answer where all rules that have to match are plain; None where it takes a search."""
     plains = [one.plain for one in inside if one.plain is not None]
     if len(plains) < len(inside) or not plains:
@@ -144,13 +156,15 @@ def _quickly(inside: Sequence[_Known], outside: Sequence[_Known], release: Relea
     if found is None:
         return Nothing()
     request = plain_request(min(found.hosts, key=len) if found.hosts else USUAL_HOST, found.path or "/", release)
-    if _confirmed(request, inside, outside, release):
+    if _confirmed(request, inside, outside, release, door):
         return Found(request)
     return Nothing() if any(one.plain and one.plain.covers(found) for one in outside) else None
 
 
-def _confirmed(request: Request, inside: Iterable[_Known], outside: Iterable[_Known], release: Release) -> bool:
-    seen = look(request, release=release)
+def _confirmed(
+    request: Request, inside: Iterable[_Known], outside: Iterable[_Known], release: Release, door: Door
+) -> bool:
+    seen = look(request, door, release)
     if isinstance(seen, Refused):
         return False
     return all(one.test(seen) for one in inside) and not any(one.test(seen) for one in outside)

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from reconciler.routing.choosing import plain_name
 from reconciler.routing.gates import Gate
-from reconciler.routing.needs import Named, Specs, needed
-from reconciler.routing.values import texts, value_at
+from reconciler.routing.needs import Named, Specs, context_of, needed
+from reconciler.routing.values import fields_of, texts, value_at
 from state.model import digest
 
 _OPTIONS: Final = "tls.options"
 _DEFAULT: Final = "default"
 _CONFINING: Final = ("ipAllowList", "ipWhiteList")
+_DIVIDING: Final = ("weighted", "highestrandomweight", "failover")
 _DEMANDING: Final = frozenset({"requireanyclientcert", "requireandverifyclientcert"})
 
 
@@ -80,22 +81,64 @@ class Definitions:
     def middlewares_of(self, kind: str, name: str) -> tuple[str, ...]:
         """Those that a service itself puts before its servers."""
         name = qualified(name)
-        provider = name.rpartition("@")[2]
-        listed = texts(value_at(self._specs.get(kind, {}).get(name), "middlewares"))
-        return tuple(plain_name(qualified(one, provider)) for one in listed)
+        listed = texts(fields_of(self._spec(kind, name)).get("middlewares"))
+        return tuple(plain_name(qualified(one, context_of(name))) for one in listed)
 
     def members_of(self, kind: str, name: str) -> tuple[str, ...]:
         """The services between which a service divides its requests; a mirror gets only copies."""
         name = qualified(name)
-        spec, provider = self._specs.get(kind, {}).get(name), name.rpartition("@")[2]
-        named = [
-            name
-            for holder in ("weighted", "highestRandomWeight", "failover")
-            for name in _services_in(value_at(spec, holder))
-        ]
-        if main := value_at(value_at(spec, "mirroring"), "service"):
+        fields = fields_of(self._spec(kind, name))
+        named = [one for holder in _DIVIDING if holder in fields for one in _services_in(fields[holder])]
+        if main := value_at(fields.get("mirroring"), "service"):
             named.append(str(main))
-        return tuple(qualified(one, provider) for one in named)
+        return tuple(qualified(one, context_of(name)) for one in named)
+
+    def servers_of(self, kind: str, name: str, above: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Where the servers are to which a service hands requests on, itself or through others."""
+        name = qualified(name)
+        own = _servers_in(self._specs.get(kind, {}).get(name))
+        members = [one for one in self.members_of(kind, name) if one not in above]
+        return frozenset(own).union(*(self.servers_of(kind, one, above | {name}) for one in members))
+
+    def leading_to(self, kind: str, server: str) -> frozenset[str]:
+        """The services by which requests get to a server, by qualified name."""
+        waiting = [(kind, name) for name in self._by_server.get((kind, server), ())]
+        found = set(waiting)
+        while waiting:
+            above = [user for user in self._users.get(waiting.pop(), ()) if user[0] == kind and user not in found]
+            found.update(above)
+            waiting += above
+        return frozenset(name for _, name in found if server in self.servers_of(kind, name))
+
+    @cached_property
+    def _by_server(self) -> Mapping[Named, list[str]]:
+        """Kind and server -> the services that name it themselves."""
+        found: dict[Named, list[str]] = {}
+        for kind, held in self._specs.items():
+            for name, spec in held.items() if kind.endswith(".services") else ():
+                for server in _servers_in(spec):
+                    found.setdefault((kind, server), []).append(name)
+        return found
+
+    def answering_errors(self, middlewares: Iterable[str], above: frozenset[str] = frozenset()) -> Iterator[str]:
+        """The services that answer in place of errors where requests pass these HTTP middlewares."""
+        for name in map(qualified, middlewares):
+            for kind, needed_name in _needs("http.middlewares", name, self._spec("http.middlewares", name)):
+                if kind == "http.services":
+                    yield needed_name
+                elif name not in above:
+                    yield from self.answering_errors([needed_name], above | {name})
+
+    def answering_for(self, service: str) -> frozenset[Named]:
+        """The HTTP middlewares by which a service answers in place of errors, and chains with one of them."""
+        waiting: list[Named] = [("http.services", qualified(service))]
+        found = set[Named]()
+        while waiting:
+            users = self._users.get(waiting.pop(), ())
+            above = [user for user in users if user[0] == "http.middlewares" and user not in found]
+            found.update(above)
+            waiting += above
+        return frozenset(found)
 
     def options_part(self, options: str) -> tuple[tuple[str, str], ...]:
         """The digest of TLS options ("" are the default ones) under a name for people; nothing where none is known."""
@@ -117,10 +160,16 @@ class Definitions:
         spec = self._specs.get(_OPTIONS, {}).get(qualified(options or _DEFAULT))
         return Gate(plain_name(options or _DEFAULT), _OPTIONS, value_at(spec, "clientAuth") or {})
 
+    def address_gate(self, kind: str, name: str) -> Gate | None:
+        """What a middleware by itself demands of the addresses that requests come from; None: nothing."""
+        spec = self._specs.get(kind, {}).get(qualified(name))
+        kept = {one.casefold(): value for one in _CONFINING if (value := value_at(spec, one)) is not None}
+        return Gate(plain_name(name), kind, kept) if kept else None
+
     def confines(self, kind: str, name: str, above: frozenset[str] = frozenset()) -> bool:
         """Whether a middleware, or one in its chain, lets in only those that come from certain addresses."""
         name = qualified(name)
-        spec, provider = self._specs.get(kind, {}).get(name), name.rpartition("@")[2]
+        spec, provider = self._specs.get(kind, {}).get(name), context_of(name)
         if any(value_at(spec, kept) is not None for kept in _CONFINING):
             return True
         chained = [qualified(one, provider) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
@@ -156,6 +205,15 @@ class _Revised(Definitions):
                 found[need] = [*found.get(need, ()), named]
         return found
 
+    @cached_property
+    def _by_server(self) -> Mapping[Named, list[str]]:
+        """Whoever no longer names a server may still be told here: `leading_to` looks again."""
+        found = dict(self._base._by_server)
+        for (kind, name), spec in self._changes.items():
+            for server in _servers_in(spec) if kind.endswith(".services") else ():
+                found[kind, server] = [*found.get((kind, server), ()), name]
+        return found
+
 
 def _candidates(one: Definitions, other: Definitions) -> frozenset[Named] | None:
     """All that may differ between two; None: anything."""
@@ -173,8 +231,15 @@ def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
 
 def _needs(kind: str, name: str, spec: Any) -> list[Named]:
     """Everything that a definition names."""
-    provider = name.rpartition("@")[2]
+    provider = context_of(name)
     return [(other, qualified(text, provider)) for other, text in needed(kind, spec)]
+
+
+def _servers_in(spec: Any) -> Iterator[str]:
+    listed = value_at(value_at(spec, "loadBalancer"), "servers")
+    for server in listed if isinstance(listed, list) else ():
+        if where := value_at(server, "url") or value_at(server, "address"):
+            yield str(where).rstrip("/")
 
 
 def _services_in(holder: Any) -> Iterator[str]:

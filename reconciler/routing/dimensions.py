@@ -19,7 +19,7 @@ from reconciler.routing.languages.products import Budget, Exceeded
 from reconciler.routing.languages.trees import Unmodelled
 from reconciler.routing.matchers import Matcher
 from reconciler.routing.patterns import in_re2
-from reconciler.routing.request import NEWEST, NO_TUNNELS, address_of
+from reconciler.routing.request import NEWEST, NO_TUNNELS, PLAIN, Door, address_of, takes_away
 from reconciler.routing.urls import ROUTING_PATHS, Release
 
 
@@ -183,7 +183,7 @@ _USUAL = {
 
 
 @lru_cache(100_000)
-def solve(side: Side, asked: Asked, release: Release = NEWEST) -> Solved:
+def solve(side: Side, asked: Asked, release: Release = NEWEST, door: Door = PLAIN) -> Solved:
     """A value, or values, for one side. The same question always has the same answer and cost."""
     if side == CLIENT:
         address = addresses.pick(_ranges(asked.inside), _ranges(asked.outside))
@@ -192,9 +192,9 @@ def solve(side: Side, asked: Asked, release: Release = NEWEST) -> Solved:
     try:
         inside, outside = _languages(asked.inside, release), _languages(asked.outside, release)
         if is_multiple(side):
-            values = _several(_values_of(side, release), inside, outside, budget)
+            values = _several(_values_of(side, release, door), inside, outside, budget)
         else:
-            values = _one(side, inside, outside, budget, release)
+            values = _one(side, inside, outside, budget, release, door)
     except Exceeded:
         return Solved(None, _MOST_STEPS, f"the {side.kind} takes more steps than one answer may cost")
     return Solved(values, budget.spent)
@@ -210,7 +210,7 @@ def _languages(asked: frozenset[Matcher], release: Release) -> list[Language]:
 
 
 def _one(
-    side: Side, inside: Sequence[Language], outside: Sequence[Language], budget: Budget, release: Release
+    side: Side, inside: Sequence[Language], outside: Sequence[Language], budget: Budget, release: Release, door: Door
 ) -> Values | None:
     if side == METHOD and release >= NO_TUNNELS:
         outside = [*outside, domain.TUNNEL]
@@ -218,19 +218,21 @@ def _one(
         for usual in _USUAL.get(side.kind, ()):
             if not any(one.matches(usual) for one in outside):
                 return (usual,)
-    for values in _domains(side, release):
+    for values in _domains(side, release, door):
         found = pick(values, inside, outside, budget)
         if found is not None:
             return (found,)
     return None
 
 
-def _domains(side: Side, release: Release) -> list[Language]:
+def _domains(side: Side, release: Release, door: Door) -> list[Language]:
     """What a value may be: first the ordinary ones, where they will do."""
-    values = _values_of(side, release)
+    values = _values_of(side, release, door)
     if side in (HOST, SERVER_NAME):
         return [domain.NAMES, values]
-    return [values, domain.STAR] if side == PATH else [values]
+    if side == PATH:
+        return [values, domain.STAR] if door.sanitize_path else [_values_of(PATH, release, PLAIN), values, domain.STAR]
+    return [values]
 
 
 def _several(
@@ -259,12 +261,12 @@ _RESTRICTED = {
 }
 
 
-def _values_of(side: Side, release: Release) -> Language:
+def _values_of(side: Side, release: Release, door: Door) -> Language:
     match side.kind:
         case "host":
             return domain.HOSTS
         case "path":
-            return domain.PATHS if release >= ROUTING_PATHS else domain.DECODED_PATHS
+            return _paths(release, door)
         case "method":
             return domain.TOKENS
         case "query":
@@ -273,13 +275,20 @@ def _values_of(side: Side, release: Release) -> Language:
             return domain.SERVER_NAMES
         case "protocol":
             return domain.PROTOCOLS
-    return _header_values(side.key, release)
+    return _header_values(side.key, release, door)
+
+
+def _paths(release: Release, door: Door) -> Language:
+    if release >= ROUTING_PATHS:
+        return domain.PATHS if door.sanitize_path else domain.RAW_PATHS
+    return domain.DECODED_PATHS if door.sanitize_path else domain.RAW_DECODED_PATHS
 
 
 @lru_cache(5_000)
-def _header_values(name: str, release: Release) -> Language:
+def _header_values(name: str, release: Release, door: Door) -> Language:
     if name in _RESTRICTED:
         return _RESTRICTED[name]
-    if is_forwarded(name, release) or not domain.TOKENS.matches(name):
+    hidden = is_forwarded(name, release) and not door.trust_all
+    if hidden or takes_away(door, name) or not domain.TOKENS.matches(name):
         return exactly()
     return domain.HEADER_VALUES

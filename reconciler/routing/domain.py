@@ -9,7 +9,9 @@ from reconciler.routing.languages.language import Language, exactly, whole
 
 DOMAIN: Final = f"""\
 A "nothing" speaks of every request that a client can send over HTTP/1 to an entry point with Traefik's default options
-and that reaches the routers there:
+and that reaches the routers there. Of other options these are followed: sanitizePath (off, paths stay as they come),
+aliasHeadersStrategy and underscoreHeadersStrategy (headers that it takes away are not there), and
+forwardedHeaders.insecure for what clients say in X-Forwarded headers that Traefik itself does not set.
 - host: every value that a Host header can hold (letters, digits and ! $ % & ' ( ) * + , - . : ; = [ ] _ ~), trailing
   dots, addresses in brackets, a port and an empty or absent Host included. Left out: what only a target in absolute
   form can bring, which is other than ASCII and < > ".
@@ -32,6 +34,9 @@ _PART = rf"(?:{_PLAIN}(?:{_PLAIN}|\.)*|\.{_PLAIN}(?:{_PLAIN}|\.)*|\.\.(?:{_PLAIN
 HOSTS: Final[Language] = whole(r"[a-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
 NAMES: Final[Language] = whole(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 PATHS: Final[Language] = whole(rf"(?s)/(?:{_PART}(?:/{_PART})*/?)?")
+RAW_PATHS: Final[Language] = whole(rf"(?s)(?:/(?:{_PLAIN}|[./])*)?")
+"""What rules see where paths are not cleaned; of a target without a path nothing at all."""
+RAW_DECODED_PATHS: Final[Language] = whole(r"(?s)(?:/.*)?")
 DECODED_PATHS: Final[Language] = whole(r"(?s)/.*")
 """What rules saw before Traefik 3.4.1: the path with every escape decoded after it was cleaned."""
 HEADER_VALUES: Final[Language] = whole(r"(?:[!-~]|[^\x00-\x7f])(?:(?:[\t -~]|[^\x00-\x7f])*(?:[!-~]|[^\x00-\x7f]))?|")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from reconciler.routing import matchers
-from reconciler.routing.grammar import ParseError, places
+from reconciler.routing.grammar import ParseError, TooLarge, places
 from reconciler.routing.headers import address_range, canonical_name
 from reconciler.routing.headers import number as address_of
 from reconciler.routing.lints import doubtful, never
@@ -31,10 +31,6 @@ class RuleError(ParseError):
     """A rule that is well formed, with an argument for which Traefik disables the router."""
 
 
-class TooLarge(RuleError):
-    """A rule with a regular expression so large that nobody here can tell whether Traefik takes it."""
-
-
 @dataclass(frozen=True)
 class Rule:
     """A rule that Traefik takes. `priority` is the one it computes."""
@@ -53,7 +49,10 @@ class Rule:
 
 @lru_cache(20_000)
 def compile_rule(text: str, protocol: str = "http", release: Release = NEWEST) -> Rule:
-    """The rule, ready to be asked. Raises ParseError where Traefik disables the router; for an argument, RuleError."""
+    """The rule, ready to be asked.
+
+    Raises ParseError where Traefik disables the router: for an argument RuleError, and TooLarge where nobody can tell.
+    """
     node = parse(text, protocol)
     for matcher in conditions(node):
         for _ in matcher_faults(matcher, release):
@@ -61,7 +60,7 @@ def compile_rule(text: str, protocol: str = "http", release: Release = NEWEST) -
     return Rule(text, node, computed_priority(text, node), protocol, release)
 
 
-def _argument_error(text: str, protocol: str, release: Release) -> RuleError:
+def _argument_error(text: str, protocol: str, release: Release) -> ParseError:
     """The first fault in the arguments of a rule, and where it stands; too large only where all else is well."""
     faults = [
         (fault.endswith(TOO_LARGE), column, fault)

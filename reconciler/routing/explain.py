@@ -15,14 +15,14 @@ _MOST_NAMED: Final = 10
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """The answer as JSON-plain data: what `waypost explain` prints a line of."""
+    """The answer as JSON-plain data: what `waypost explain` prints a line of. Names are those in the files."""
     return {
-        "router": answer.router,
-        "service": answer.service or None,
-        "middlewares": list(answer.middlewares),
-        "candidates": list(answer.candidates),
+        "router": None if answer.router is None else _as_written(answer.router),
+        "service": _as_written(answer.service) or None,
+        "middlewares": list(map(_as_written, answer.middlewares)),
+        "candidates": list(map(_as_written, answer.candidates)),
         "ambiguous": answer.ambiguous,
-        "tied": list(answer.tied),
+        "tied": list(map(_as_written, answer.tied)),
         "status": answer.status,
         "entrypoint": answer.entry_point,
         "tls": answer.tls,
@@ -30,6 +30,10 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "unknown": answer.unknown or None,
         "reason": answer.reason,
     }
+
+
+def _as_written(name: str) -> str:
+    return name.removesuffix("@file")
 
 
 def lines(answer: Answer, table: Table, request: Request) -> Iterator[str]:

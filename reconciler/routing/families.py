@@ -169,10 +169,18 @@ class _Builder:
                 self._refuse(router, f"its rule is none: {error}")
                 return None
             why = f"its rule is not understood here: {error}"
-            hosts = insisted(parse(router.rule)) if isinstance(error, TooLarge) else None
+            hosts = _hosts_at_least(router) if isinstance(error, TooLarge) else None
             return Family(router, None, _length(router), why, hosts, children)
         doubt = router.doubt or (children[0].doubt if children and all(one.doubt for one in children) else "")
         return Family(router, rule, router.priority or rule.priority, "", insisted(rule.node), children, doubt)
+
+
+def _hosts_at_least(router: Router) -> frozenset[str] | None:
+    """The hosts to which a rule keeps that can be read but for a regular expression in it; None where it cannot."""
+    try:
+        return insisted(parse(router.rule))
+    except ParseError:
+        return None
 
 
 def _length(router: Router) -> int:

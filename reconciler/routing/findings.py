@@ -14,11 +14,15 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 
 
+KINDS: Final = ("tie", "unreachable", "never", "takeover", "falls-through", "tls", "certificate", "undecided")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One finding. `subject` and `others` are routers as answers name them; errors refuse a change, the rest is shown.
 
-    `kind`: "tie", "unreachable", "never", "takeover", "falls-through", "tls", "certificate", "undecided".
+    `kind` is one of KINDS. `outcome` is what becomes of the witness, where the message leaves that open; `unshown` is
+    why no request can show it.
     """
 
     severity: Severity
@@ -27,6 +31,8 @@ class Finding:
     message: str
     suggestion: str = ""
     witness: Request | None = None
+    outcome: str = ""
+    unshown: str = ""
     others: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -38,13 +44,21 @@ class Finding:
             "message": self.message,
             "suggestion": self.suggestion,
             "witness": witness_of(self.witness) if self.witness else None,
+            "outcome": self.outcome,
+            "unshown": self.unshown,
             "others": list(self.others),
         }
 
+    @property
+    def shown(self) -> str:
+        """The request that shows it and what becomes of it, or why none can, in a sentence."""
+        if self.witness is not None:
+            where = f" at `{self.witness.entry_point}`" if self.outcome and self.witness.entry_point else ""
+            return f"{shown_request(self.witness)}{where} {self.outcome or 'shows it'}."
+        return f"No request can show it: {self.unshown}." if self.unshown else ""
+
     def __str__(self) -> str:
-        ends = f" {self.suggestion}." if self.suggestion else ""
-        shows = f" {shown_request(self.witness)} shows it." if self.witness else ""
-        return f"{self.message}.{shows}{ends}"
+        return " ".join(filter(None, (f"{self.message}.", self.shown, self.suggestion and f"{self.suggestion}.")))
 
 
 @dataclass(frozen=True)

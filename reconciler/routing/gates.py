@@ -19,31 +19,43 @@ _LISTS: Final = {
 class Gate:
     """A middleware, or TLS options, that not everybody passes. `spec` is what of it decides.
 
-    `speaks`: it lets nobody in itself, but says to those behind it who somebody is.
+    `undoes`: it keeps out nobody itself, but stands before gates and gets round them, in these words.
     """
 
     name: str
-    kind: str  # "http.middlewares", "tls.options"
+    kind: str  # "http.middlewares", "tcp.middlewares", "tls.options"
     spec: Mapping[str, Any]
-    speaks: bool = False
+    undoes: str = ""
+
+
+def in_effect(found: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Those that count, in the order in which requests pass them: what gets round gates does so before them only."""
+    last = max((number for number, one in enumerate(found) if not one.undoes), default=-1)
+    return tuple(found[: last + 1])
 
 
 def loosened(before: Sequence[Gate], after: Sequence[Gate]) -> Iterator[tuple[Gate, str]]:
-    """The gates by which another way may let in others than this one, and how."""
+    """The gates by which another way may let in others than this one, and how.
+
+    Where nobody was kept out, nobody new comes in.
+    """
+    kept = [one for one in before if not one.undoes]
     by_name = {(one.kind, one.name) for one in after}
-    for one in before:
-        if not one.speaks and not any(_as_strict(other.spec, one.spec) for other in after if not other.speaks):
+    for one in kept:
+        if not any(_as_strict(other.spec, one.spec) for other in after if not other.undoes):
             is_other = (one.kind, one.name) in by_name
             yield one, "is not what it was" if is_other else "is no longer on the way"
-    for one in after:
-        if one.speaks and not any(one.spec == other.spec for other in before if other.speaks):
-            yield one, "says who somebody is before anybody asks"
+    for one in after if kept else ():
+        if one.undoes and not any((one.undoes, one.spec) == (other.undoes, other.spec) for other in before):
+            yield one, one.undoes
 
 
 def common(ways: Sequence[Sequence[Gate]]) -> Iterator[Gate]:
-    """The gates that stand on each of several ways."""
-    for one in ways[0] if ways else ():
-        if all(any(_as_strict(other.spec, one.spec) for other in way) for way in ways[1:]):
+    """The gates that stand on each of several ways, and whatever gets round one of them on any."""
+    yield from (one for way in ways for one in in_effect(way) if one.undoes)
+    kept = [[one for one in way if not one.undoes] for way in ways]
+    for one in kept[0] if kept else ():
+        if all(any(_as_strict(other.spec, one.spec) for other in way) for way in kept[1:]):
             yield one
 
 

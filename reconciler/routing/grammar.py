@@ -22,9 +22,16 @@ class ParseError(ValueError):
         self.column = column
 
 
+class TooLarge(ParseError):
+    """A rule so deep, or with so large a regular expression, that nobody here can tell whether Traefik takes it."""
+
+
 @lru_cache(20_000)
 def parse(text: str, protocol: str = "http") -> Node:
-    """The parts of a rule. Raises ParseError for what Traefik would not take (bad arguments: see `faults`)."""
+    """The parts of a rule. Raises ParseError for what Traefik would not take (bad arguments: see `faults`).
+
+    Of those TooLarge is for rules that are nested deeper than DEEPEST: Traefik takes tens of thousands of levels.
+    """
     return _Parser(text, _KNOWN[protocol]).rule()
 
 
@@ -60,7 +67,8 @@ _TOKEN = re.compile(
 )
 """`call` is a whole matcher as nearly everybody writes it: to read it in one piece is three times as quick."""
 _END = "end of the rule"
-_DEEPEST = 100
+DEEPEST = 100
+"""So many signs and brackets may stand around a matcher for a rule to be read here: nobody writes as many."""
 
 
 class _Token(NamedTuple):
@@ -148,8 +156,8 @@ class _Parser:
         if self._now.kind not in ("!", "("):
             return self._matcher()
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ParseError("nested too deeply", self._now.column)
+        if self._depth > DEEPEST:
+            raise TooLarge(f"nested deeper than {DEEPEST} levels, which is not read here", self._now.column)
         node = Not(self._one()) if self._take("!") else self._bracketed()
         self._depth -= 1
         return node

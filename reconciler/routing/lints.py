@@ -18,8 +18,13 @@ from reconciler.routing.urls import RESERVED, Release
 
 def never(node: Node, release: Release = NEWEST, door: Door = PLAIN) -> list[str]:
     """Why conditions of a rule never hold, one sentence each; [] where they all may. Under a Not they always do."""
+    return [words for _, words in dead(node, release, door)]
+
+
+def dead(node: Node, release: Release = NEWEST, door: Door = PLAIN) -> list[tuple[Matcher, str]]:
+    """The conditions of a rule that never hold, each with the sentence that says why."""
     return [
-        f"{_shown(matcher)} never matches: {why}"
+        (matcher, f"{_shown(matcher)} never matches: {why}")
         for matcher in conditions(node)
         for why in _why(matcher, release, door)
     ]
@@ -89,11 +94,11 @@ def _is_address(value: str) -> bool:
     return True
 
 
-_OLD_STYLE = re.compile(r"(?<!\\)\{[A-Za-z_]\w*(?::[^}]*)?\}")
+OLD_STYLE = re.compile(r"(?<!\\)\{[A-Za-z_]\w*(?::[^}]*)?\}")
 
 
 def _host_pattern(pattern: str) -> Iterator[str]:
-    if _OLD_STYLE.search(pattern):
+    if OLD_STYLE.search(pattern):
         yield "{name:…} is the syntax of Traefik 2; here the braces stand for themselves, and no host holds any"
     elif capital := _needed_capital(pattern):
         yield f"it needs a capital '{capital}', and Traefik compares names in lower case"
@@ -105,7 +110,8 @@ def _needed_capital(pattern: str) -> str:
     """A capital letter without which an expression finds nothing; "" where none is seen."""
     if "|" in pattern or "(?" in pattern:
         return ""
-    outside = re.sub(r"\\(?:[pP]\{[^}]*\}|x\{[^}]*\}|.)|\[\^?\]?[^\]]*\]|\{[0-9,]*\}|\([^)]*\)", "\0", pattern)
+    literal = re.sub(r"\\[^A-Za-z0-9]", "_", pattern)
+    outside = re.sub(r"\\(?:[pP]\{[^}]*\}|x\{[^}]*\}|.)|\[\^?\]?[^\]]*\]|\{[0-9,]*\}|\([^)]*\)", "\0", literal)
     needed = re.search(r"([A-Z])(?![*?\0])", outside)
     return needed[1] if needed else ""
 
@@ -141,7 +147,7 @@ def _path_prefix(value: str, release: Release, door: Door) -> Iterator[str]:
 
 def _arrives(path: str, release: Release, door: Door) -> bool:
     """Whether some request has this path, as rules see it."""
-    return any(_seen(target, release, door) == path for target in (_sent(path, "%"), _sent(path, "")))
+    return any(_seen(target, release, door) == path for target in (sent(path, "%"), sent(path, "")))
 
 
 def _seen(target: str, release: Release, door: Door) -> str | None:
@@ -149,7 +155,7 @@ def _seen(target: str, release: Release, door: Door) -> str | None:
     return seen.path if isinstance(seen, Seen) else None
 
 
-def _sent(path: str, kept: str) -> str:
+def sent(path: str, kept: str) -> str:
     """A target for a path: escapes that rules see as such are kept as they are, or escaped themselves."""
     pieces: list[str] = []
     at = 0
@@ -225,7 +231,7 @@ def _header_pattern(name: str, pattern: str, door: Door) -> Iterator[str]:
 
 def _doubts(matcher: Matcher) -> Iterator[str]:
     match matcher:
-        case matchers.PathRegexp(value) if _OLD_STYLE.search(value):
+        case matchers.PathRegexp(value) if OLD_STYLE.search(value):
             yield "{name:…} is the syntax of Traefik 2; here the braces stand for themselves"
         case matchers.Query(key, None) | matchers.QueryRegexp(key, None):
             yield f"a lone key asks for `{key}` without a value, not for any value"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
-from reconciler.routing.connecting import claims
+from reconciler.routing.claims import EVERYTHING
+from reconciler.routing.connecting import claim, claims, differ
 from reconciler.routing.index import Bound
 from reconciler.routing.needs import Named
 from reconciler.routing.planes import Claimant, Plane
@@ -17,6 +19,7 @@ from reconciler.routing.treatments import Serving, Treatment
 Pair = tuple[Claimant | None, Claimant | None]
 """Who gets requests before and after a change; None: nobody."""
 _ByName = dict[tuple[str, ...], Claimant]
+_NOBODY: Final = frozenset[str | None]()
 
 
 class Moves:
@@ -98,17 +101,18 @@ class Moves:
 
     def _shifted(self) -> set[tuple[str, ...]]:
         """Claimants that share a host whose TLS options change."""
-        if not (self.here.splitting or self.there.splitting):
-            return set()
-        one, other = (self._claims(serving) for serving in (self._before, self._after))
-        return {
-            claimant.name
-            for host in one.keys() | other.keys()
-            if one.get(host) != other.get(host)
-            for claimant in self.here.near(_host_bound(host))
-        }
+        return {claimant.name for host in self._reclaimed for claimant in self.here.near(_host_bound(host))}
 
-    def _claims(self, serving: Serving) -> Mapping[str, object]:
+    @cached_property
+    def _reclaimed(self) -> dict[str, bool]:
+        """The hosts whose TLS options change; True where they do not exist, before or after."""
+        if not any(differ(serving.table, self._place) for serving in (self._before, self._after)):
+            return {}
+        one, other = (self._claims(serving) for serving in (self._before, self._after))
+        sides = {host: (one.get(host, _NOBODY), other.get(host, _NOBODY)) for host in sorted(one.keys() | other.keys())}
+        return {host: None in was | now for host, (was, now) in sides.items() if was != now}
+
+    def _claims(self, serving: Serving) -> Mapping[str, frozenset[str | None]]:
         return claims(serving.table, self._place[0]) if self._place[0] in serving.table.entry_points else {}
 
     # ── regions ──────────────────────────────────────────────────────────────────────────────────
@@ -129,6 +133,14 @@ class Moves:
         yield from self.treated
         if self._absent_on_one_side:
             yield None, None
+
+    def cut_off(self) -> Iterator[tuple[Side, Side]]:
+        """Where nobody gets requests, and connections for the host are cut off on one side."""
+        for host, is_broken in self._reclaimed.items():
+            if is_broken:
+                within = () if host == EVERYTHING else (claim(host),)
+                one, other = self.sides(None, None)
+                yield replace(one, within=within), replace(other, within=within)
 
     @property
     def _absent_on_one_side(self) -> bool:

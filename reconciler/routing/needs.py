@@ -26,6 +26,19 @@ _WITH_THE_API: Final = frozenset({
 _SWITCHED: Final = frozenset({"acme-http@internal", "ping@internal", "prometheus@internal", "rest@internal"})
 
 
+def context_of(name: str) -> str:
+    """The provider that Traefik adds to names without one in a resource of this qualified name.
+
+    That is what follows its first `@`: of `web@file` it is `file`, but of `web@lan@file`, which a file may hold, `lan`.
+    """
+    return name.split("@")[1] if "@" in name else ""
+
+
+def with_provider(name: str, user: str) -> str:
+    """A name as Traefik takes it where it is written in a resource of that qualified name."""
+    return name if "@" in name else f"{name}@{context_of(user)}"
+
+
 def needed(kind: str, spec: Any) -> Iterator[Named]:
     """The kind and the name, as written, of everything without which a service or middleware does not work."""
     protocol = kind.partition(".")[0]
@@ -87,9 +100,6 @@ class Needs:
         states = [self.of(kind, name) for kind, name in wanted]
         return max(states, key=lambda state: (bool(state.fault), bool(state.doubt)), default=SOUND)
 
-    def qualified(self, name: str) -> str:
-        return name if "@" in name else f"{name}@{self.provider}"
-
     @cached_property
     def _known(self) -> dict[Named, State]:
         return {}
@@ -106,7 +116,7 @@ class Needs:
             return State(fault=f"there is no {_what(kind)} '{plain}'")
         for fault in self.faults(kind, spec):
             return State(fault=f"{_what(kind)} '{plain}': {fault}")
-        state = self._of_members(kind, spec)
+        state = self._of_members(kind, name, spec)
         return state if state.fault else State(doubt=self._plugin_doubt(plain, spec) or state.doubt)
 
     def _internal(self, kind: str, name: str) -> State:
@@ -120,16 +130,18 @@ class Needs:
             return State(doubt=f"whether Traefik was started with {name} is not known here")
         return State(fault=f"there is no {_what(kind)} {name}")
 
-    def _of_members(self, kind: str, spec: Any) -> State:
+    def _of_members(self, kind: str, user: str, spec: Any) -> State:
         wanted = list(needed(kind, spec))
         for other, name in wanted:
-            if other.endswith(".serversTransports") and (fault := self._transport_fault(other, name)):
+            if other.endswith(".serversTransports") and (
+                fault := self._transport_fault(other, with_provider(name, user))
+            ):
                 return State(fault=fault)
-        members = ((other, self.qualified(name)) for other, name in wanted if not other.endswith("Transports"))
+        members = ((other, with_provider(name, user)) for other, name in wanted if not other.endswith("Transports"))
         return self.of_all(members)
 
     def _transport_fault(self, kind: str, name: str) -> str:
-        plain, _, provider = self.qualified(name).rpartition("@")
+        plain, _, provider = name.rpartition("@")
         if provider != self.provider or plain in self.specs.get(kind, {}):
             return ""
         return f"there is no servers transport '{plain}'"
@@ -171,8 +183,7 @@ def _lost(specs: Specs, gone: Collection[Named]) -> dict[Named, str]:
     for kind, held in specs.items():
         for name, spec in held.items() if kind.endswith((".services", ".middlewares")) else ():
             for other, text in needed(kind, spec):
-                provider = name.rpartition("@")[2]
-                users.setdefault((other, text if "@" in text else f"{text}@{provider}"), []).append((kind, name))
+                users.setdefault((other, with_provider(text, name)), []).append((kind, name))
     waiting = list(lost)
     while waiting:
         used = waiting.pop()
@@ -209,7 +220,7 @@ def plugins_at_work(items: Specs) -> frozenset[str]:
         return frozenset()
     found: set[str] = set()
     waiting = [
-        _of_provider(one, name)
+        with_provider(one, name)
         for name, router in items.get("http.routers", {}).items()
         if value_at(router, "status") != "disabled"
         for one in texts(value_at(router, "middlewares"))
@@ -223,10 +234,5 @@ def plugins_at_work(items: Specs) -> frozenset[str]:
         spec = middlewares[name]
         plugin = value_at(spec, "plugin")
         found.update(map(str, plugin) if isinstance(plugin, Mapping) else ())
-        waiting += [_of_provider(one, name) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
+        waiting += [with_provider(one, name) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
     return frozenset(found)
-
-
-def _of_provider(name: str, user: str) -> str:
-    """A name as it is written in a resource of that qualified name."""
-    return name if "@" in name else f"{name}@{user.rpartition('@')[2]}"

@@ -22,11 +22,13 @@ from reconciler.routing.treatments import Serving, Treatment
 class Unreached:
     """A router without requests; `never`: nothing at all matches it, else `thieves` get everything. Or a `doubt`.
 
+    `missed`: a request that it matches and one of them gets.
     `claimed`: a TCP router all of whose connections go to HTTP routers with TLS, or to a TCP catch-all before it.
     """
 
     router: Router
     thieves: tuple[Ranked, ...] = ()
+    missed: Request | None = None
     doubt: str = ""
     claimed: bool = False
 
@@ -50,7 +52,9 @@ def unreached(serving: Serving, names: Iterable[str] | None = None) -> Iterator[
             thieves = {one.router.name: one for each in found for one in each.thieves}
             doubt = next((one.doubt for one in found if one.doubt), "")
             router = claimants[0][1].last.router
-            yield Unreached(router, tuple(thieves.values()), doubt, claimed=not doubt and _may_connect(router))
+            missed = next((one.missed for one in found if one.missed), None)
+            claimed = not doubt and _may_connect(router)
+            yield Unreached(router, tuple(thieves.values()), missed, doubt, claimed=claimed)
 
 
 def _may_connect(router: Router) -> bool:

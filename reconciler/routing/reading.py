@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from reconciler.routing.middlewares import changes_of
-from reconciler.routing.needs import SOUND, Faults, Needs, Specs, plugins_at_work, reconsidered
+from reconciler.routing.needs import SOUND, Faults, Needs, Specs, plugins_at_work, reconsidered, with_provider
 from reconciler.routing.request import Door
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.values import fields_of, number, texts, truth, value_at
@@ -30,15 +30,17 @@ def from_files(
     others: Iterable[tuple[str, str]] | None = None,
     faults: Faults | None = None,
     plugins: Collection[str] = (),
+    syntax: str = "",
 ) -> list[Router]:
     """The routers of one provider's configuration.
 
     `others` are (kind, qualified name) of what other providers have, Traefik's own included; without it, what is named
     of other providers is taken to be there, and what Traefik has to be started with is in doubt. So are plugins, but
-    for those that are named here. What rule, priority, parents and entry points tell is left to the table.
+    for those that are named here. `syntax` is that of rules which name none (`core.defaultRuleSyntax`). What rule,
+    priority, parents and entry points tell is left to the table.
     """
     there = None if others is None else frozenset(others)
-    reader = _Files(specs, Needs(specs, provider, there, faults or (lambda kind, spec: ()), plugins))
+    reader = _Files(specs, Needs(specs, provider, there, faults or (lambda kind, spec: ()), plugins), syntax)
     return [
         reader.router(protocol, name, spec)
         for protocol in ("http", "tcp")
@@ -72,39 +74,42 @@ def judged(
 class _Files:
     specs: Specs
     needs: Needs
+    syntax: str
 
     @property
     def provider(self) -> str:
         return self.needs.provider
 
     def router(self, protocol: str, name: str, spec: Any) -> Router:
-        fields = fields_of(spec)
-        tls, service = fields.get("tls"), str(fields.get("service") or "")
-        options, passthrough = str(value_at(tls, "options") or ""), truth(value_at(tls, "passthrough"))
-        middlewares = self._qualified(texts(fields.get("middlewares")))
-        parents = self._qualified(texts(fields.get("parentrefs")))
+        fields, own = fields_of(spec), f"{name}@{self.provider}"
+        tls, written = fields.get("tls"), str(fields.get("service") or "")
+        service = with_provider(written, own) if written else ""
+        options = _options_name(str(value_at(tls, "options") or ""), own)
+        passthrough = truth(value_at(tls, "passthrough"))
+        middlewares = tuple(with_provider(one, own) for one in texts(fields.get("middlewares")))
+        parents = tuple(with_provider(one, f"@{self.provider}") for one in texts(fields.get("parentrefs")))
         broken_tls = bool(options) and not passthrough and not self._has_options(options)
-        serving = self.needs.of(f"{protocol}.services", self.needs.qualified(service)) if service else SOUND
+        serving = self.needs.of(f"{protocol}.services", service) if service else SOUND
         passing = self.needs.of_all((f"{protocol}.middlewares", one) for one in middlewares)
         disabled = passing.fault
         if broken_tls:
-            disabled = f"there are no TLS options '{self._options_name(options)}'"
+            disabled = f"there are no TLS options '{options}'"
         elif parents and fields.get("observability") is not None:
             disabled = "a router with parents cannot have options of observability"
         return Router(
-            name=f"{name}@{self.provider}",
+            name=own,
             protocol=protocol,
             rule=str(fields.get("rule") or ""),
             entry_points=texts(fields.get("entrypoints")),
             priority=number(fields.get("priority")),
             tls=tls is not None and tls is not False,
-            tls_options=self._options_name(options),
+            tls_options=options,
             passthrough=passthrough,
             broken_tls=broken_tls,
-            service=self.needs.qualified(service) if service else "",
+            service=service,
             middlewares=middlewares,
             parents=parents,
-            syntax=str(fields.get("rulesyntax") or ""),
+            syntax=str(fields.get("rulesyntax") or self.syntax),
             disabled=disabled,
             unserved=serving.fault,
             doubt=passing.doubt or serving.doubt,
@@ -112,9 +117,6 @@ class _Files:
         )
 
     # ── names ──
-
-    def _qualified(self, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(map(self.needs.qualified, names))
 
     def _own(self, kind: str, name: str) -> Any:
         """The resource of that qualified name in these files; None where it is not theirs, or is not there."""
@@ -126,21 +128,22 @@ class _Files:
         spec = self._own("http.middlewares", name)
         if not isinstance(spec, Mapping):
             return None
-        chained = self._qualified(texts(value_at(value_at(spec, "chain"), "middlewares")))
+        chained = [with_provider(one, name) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
         return {
             **spec,
             "members": [self._middleware(one, (*above, name)) for one in chained if one not in (*above, name)],
         }
 
-    def _options_name(self, options: str) -> str:
-        return "" if options in ("", "default") else self.needs.qualified(options)
-
     def _has_options(self, options: str) -> bool:
-        name = self._options_name(options)
-        plain, _, provider = name.rpartition("@")
-        if not name or provider != self.provider:
+        plain, _, provider = options.rpartition("@")
+        if not options or provider != self.provider:
             return True  # the API lists no TLS options, so other providers' are taken on trust
         return plain in self.specs.get("tls.options", {})
+
+
+def _options_name(options: str, user: str) -> str:
+    """The TLS options that a resource of that qualified name asks for; "" the default ones."""
+    return "" if options in ("", "default") else with_provider(options, user)
 
 
 # ── the API ──────────────────────────────────────────────────────────────────────────────────────
@@ -171,12 +174,11 @@ def from_api(
 
 
 def _listed(protocol: str, name: str, spec: Any, items: Specs) -> Router:
-    provider = name.rpartition("@")[2]
-    middlewares = tuple(_with_provider(one, provider) for one in texts(value_at(spec, "middlewares")))
+    middlewares = tuple(with_provider(one, name) for one in texts(value_at(spec, "middlewares")))
     tls, service = value_at(spec, "tls"), str(value_at(spec, "service") or "")
     options = str(value_at(tls, "options") or "")
     errors = texts(value_at(spec, "error"))
-    parents = tuple(_with_provider(one, provider) for one in texts(value_at(spec, "parentRefs")))
+    parents = tuple(with_provider(one, f"@{name.rpartition('@')[2]}") for one in texts(value_at(spec, "parentRefs")))
     is_disabled = value_at(spec, "status") == "disabled" and (bool(parents) or set(errors) != {_BOTH})
     missing_options = any("unknown TLS options" in error for error in errors)
     return Router(
@@ -186,10 +188,10 @@ def _listed(protocol: str, name: str, spec: Any, items: Specs) -> Router:
         entry_points=texts(value_at(spec, "using")) or texts(value_at(spec, "entryPoints")),
         priority=number(value_at(spec, "priority")),
         tls=tls is not None,
-        tls_options="" if options in ("", "default") else _with_provider(options, provider),
+        tls_options=_options_name(options, name),
         passthrough=truth(value_at(tls, "passthrough")),
         broken_tls=is_disabled and missing_options and not truth(value_at(tls, "passthrough")),
-        service=_with_provider(service, provider) if service else "",
+        service=with_provider(service, name) if service else "",
         middlewares=middlewares,
         parents=parents,
         syntax=str(value_at(spec, "ruleSyntax") or ""),
@@ -203,14 +205,9 @@ def _running(name: str, items: Specs, above: tuple[str, ...] = ()) -> Mapping[st
     spec = items.get("http.middlewares", {}).get(name)
     if not isinstance(spec, Mapping):
         return None
-    provider = name.rpartition("@")[2]
-    chained = [_with_provider(one, provider) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
+    chained = [with_provider(one, name) for one in texts(value_at(value_at(spec, "chain"), "middlewares"))]
     plain = {key: value for key, value in spec.items() if isinstance(value, Mapping)}
     return {**plain, "members": [_running(one, items, (*above, name)) for one in chained if one not in (*above, name)]}
-
-
-def _with_provider(name: str, provider: str) -> str:
-    return name if "@" in name else f"{name}@{provider}"
 
 
 def _original(router: Router, listed: Mapping[str, Any], entry_points: Sequence[EntryPoint]) -> Router:

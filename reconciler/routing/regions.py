@@ -47,16 +47,20 @@ class Met(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Who gets a request (`claimant` None: nobody), among whom, and how requests are seen there."""
+    """Who gets a request (`claimant` None: nobody), among whom, and how requests are seen there.
+
+    `within`: of what nobody gets, only what matches these.
+    """
 
     claimant: Claimant | None
     plane: Plane
     door: Door = PLAIN
     release: Release = NEWEST
+    within: tuple[Node, ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        return self.claimant.nodes if self.claimant else ()
+        return self.claimant.nodes if self.claimant else self.within
 
     def at(self, request: Request) -> Request:
         """The request as it arrives here."""
@@ -161,9 +165,9 @@ class _Search:
             yield Doubt(_TOO_MANY)
 
     def _step(self, branch: _Branch) -> Iterator[Met | Doubt]:
-        found = find(*branch, release=self._release)
+        found = find(*branch, release=self._release, door=self._before.door)
         if isinstance(found, Found):
-            yield from self._found(_ordinary(found.witness, branch, self._release), branch)
+            yield from self._found(_ordinary(found.witness, branch, self._before), branch)
         elif why := self._why_not(found, branch):
             yield Doubt(why)
 
@@ -211,11 +215,11 @@ def _seen(side: Side, request: Request, answer: Answer | None) -> Seen | None:
 _ROOTED: Final = PathPrefix("/")
 
 
-def _ordinary(request: Request, branch: _Branch, release: Release) -> Request:
+def _ordinary(request: Request, branch: _Branch, side: Side) -> Request:
     """One with a path instead, where this is one for `*`, which hardly any client sends."""
     if is_ordinary(request):
         return request
-    found = find((*branch.all_of, _ROOTED), branch.none_of, release=release)
+    found = find((*branch.all_of, _ROOTED), branch.none_of, release=side.release, door=side.door)
     return found.witness if isinstance(found, Found) else request
 
 
@@ -250,10 +254,11 @@ def _flipped(seen: Seen, branch: _Branch, splits: Sequence[Node], release: Relea
 class Reach:
     """Whether some request ends with all of some claimants: this one, or none as `thieves` are always asked before.
 
-    `doubt` says why nobody can tell.
+    `missed` is the first that all of them match and a thief takes. `doubt` says why nobody can tell.
     """
 
     request: Request | None = None
+    missed: Request | None = None
     thieves: tuple[Ranked, ...] = ()
     doubt: str = ""
 
@@ -264,18 +269,21 @@ def reach(sides: Sequence[Side]) -> Reach:
     all_of = tuple(dict.fromkeys([*(node for side in sides for node in side.nodes), *first.plane.demands]))
     none_of: tuple[Node, ...] = ()
     thieves: dict[int, Ranked] = {}
+    missed: Request | None = None
     for _ in range(MOST_STEPS):
         branch = _Branch(all_of, none_of)
-        found = find(all_of, none_of, release=first.release)
+        found = find(all_of, none_of, release=first.release, door=first.door)
         if not isinstance(found, Found):
-            return Reach(thieves=tuple(thieves.values()), doubt=_unproven(found, branch, first, thieves.values()))
-        request = first.at(_ordinary(found.witness, branch, first.release))
+            doubt = _unproven(found, branch, first, thieves.values())
+            return Reach(missed=missed, thieves=tuple(thieves.values()), doubt=doubt)
+        request = first.at(_ordinary(found.witness, branch, first))
         seen = first.seen(request)
         if isinstance(seen, Refused) or not _fits(seen, branch, first.release):
             return Reach(doubt=_DEPENDS)
         thief = next((thief for side in sides if (thief := side.thief(seen)) is not None), None)
         if thief is None:
             return Reach(request=request)
+        missed = missed or request
         thieves[id(thief)] = thief
         none_of = (*none_of, taking(thief, seen, first.release))
     return Reach(thieves=tuple(thieves.values()), doubt=_TOO_MANY)

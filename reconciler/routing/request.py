@@ -283,6 +283,12 @@ def _stopped(request: Request, target: urls.Target, received: Lines, door: Door,
     return None
 
 
+def takes_away(door: Door, name: str) -> bool:
+    """Whether no rule sees a header of this name, as the entry point takes it away or refuses whoever sends it."""
+    odd = door.odd_headers != "keep" and _ODD_NAME.search(name) is not None
+    return odd or (door.underscored_headers != "keep" and "_" in name)
+
+
 def _headers_of(seen: Seen) -> dict[str, tuple[str, ...]]:
     door, release = seen._door, seen._release
     lines = {name: list(values) for name, values in seen._received.items()}

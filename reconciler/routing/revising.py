@@ -82,6 +82,7 @@ def _alone(before: Table, routers: Sequence[Router], gone: Collection[str], roll
     return (
         all(router.protocol == "http" and not router.parents for router in routers)
         and not any(router.tls_options or router.broken_tls for router in routers)
+        and not any(door.tls_options for router in routers for door in before.doors_of(router))
         and not any(connections.matter(tls=tls) for connections in before.connections.values() for tls in (False, True))
         and roll.parents.isdisjoint(gone)
     )

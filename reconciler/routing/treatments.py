@@ -9,7 +9,7 @@ from typing import Literal
 
 from reconciler.routing.choosing import Ranked, plain_name
 from reconciler.routing.definitions import Definitions, qualified
-from reconciler.routing.gates import Gate, common
+from reconciler.routing.gates import Gate, common, in_effect
 from reconciler.routing.planes import Claimant, Place, planes
 from reconciler.routing.request import Request
 from reconciler.routing.revising import named
@@ -220,7 +220,10 @@ class Serving:
         """All that decides who may come in where a request is served."""
         found: tuple[Gate, ...] = ()
         if one.kind == "served":
-            found = (*self.gates(one.middlewares), *self._gates_inside(one.service, frozenset()))
+            found = in_effect((*self.gates(one.middlewares), *self._gates_inside(one.service, frozenset())))
+        if one.kind == "tcp":
+            listed = (self.definitions.address_gate("tcp.middlewares", name) for name in one.middlewares)
+            found = tuple(gate for gate in listed if gate is not None)
         if one.tls and not one.passthrough and self.definitions.demands_certificate(one.options):
             return (*found, self.definitions.certificate_gate(one.options))
         return found

@@ -54,6 +54,8 @@ def _written(host: str) -> str:
 
 @lru_cache(5_000)
 def _target(path: str, release: Release) -> str:
+    if not path:
+        return "http:"  # of all targets only those in absolute form may have no path
     if release >= ROUTING_PATHS or path == "*":
         return _escaped(path, _PATH)
     if not _CLEANED.search(path):

@@ -247,6 +247,21 @@ def _and(names: Sequence[str]) -> str:
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
 
 
+def outcome(one: Treatment) -> str:
+    """What becomes of a request, after "it …"."""
+    if one.kind in _ENDS:
+        return _ENDS[one.kind][1].removeprefix("it ")
+    if one.kind == "unknown":
+        return f"goes nobody can tell where: {one.why}"
+    if one.kind == "tied":
+        return f"goes to {_chances(one)}, as chance has it at every reload"
+    if one.kind == "tcp":
+        return f"is in a connection that goes to the TCP router `{one.router}`"
+    if one.kind == "served":
+        return f"goes to `{one.router}`{_behind(one.middlewares)}"
+    return f"is answered {one.why}"
+
+
 def _went(one: Treatment) -> str:
     if one.kind == "tied":
         return f"went to the TCP router {_chances(one)}, as chance had it"

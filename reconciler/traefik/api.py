@@ -341,7 +341,10 @@ def _items(section: Any, name: str) -> dict[str, Item]:
 
 def item(spec: Json) -> Item:
     """One listed thing as an Item."""
-    errors = spec.get("error") or spec.get("err") or ()
+    errors = spec.get("error") or spec.get("err")
+    if not errors and type(spec.get("status")) is str:  # nearly all of many thousands
+        return Item(spec["status"], (), spec)
+    errors = errors or ()
     told = tuple(map(str, errors)) if isinstance(errors, list | tuple) else (str(errors),)
     return Item(str(spec.get("status", "")), told, spec)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from reconciler.routing.treatments import Serving, Treatment
 from reconciler.routing.wording import as_json, few, told
 from reconciler.traefik.admission import let_in
 from reconciler.traefik.exposure import exposed
+from reconciler.traefik.laid_open import LaidOpen
 from reconciler.traefik.resident import Resident, routes_of
 from reconciler.traefik.scene import Scene
 from reconciler.traefik.stakes import Stakes
@@ -70,7 +71,10 @@ def consequences(
     return Effects(
         all=tuple(_effect(instance, change, was, will_be, stakes) for change in sorts.classes),
         gone=tuple(_gone(instance, was, will_be, gone, stakes, before.ours)),
-        let_in=tuple(let_in(instance, sorts.classes, was, will_be, stakes)),
+        let_in=(
+            *let_in(instance, sorts.classes, was, will_be, stakes),
+            *LaidOpen(instance, was, will_be, stakes).among(sorts.classes),
+        ),
         taken=tuple(Takeovers(instance, before.ours.keys(), after.keys(), will_be, stakes).among(sorts.classes)),
         reached=tuple(_reached(instance, was, will_be, stakes)) if public else (),
         lately=tuple(sorted(earlier.names.keys() - routes.names.keys() - left.names.keys())),
@@ -114,14 +118,20 @@ def _cut_off(changes: Iterable[Change], was: Serving) -> Iterator[Router]:
 def _gone(
     instance: str, was: Serving, will_be: Serving, moved: Iterable[Router], stakes: Stakes, ours: Snapshot
 ) -> Iterator[Gone]:
-    told_of = set[str]()
+    losing: dict[str, tuple[Name, list[Router]]] = {}
     for router in moved:
-        theirs = Address(instance, f"{router.protocol}.routers", plain_name(router.name)) not in ours
         for name in names(router, partial(named, was.table)):
-            if name.text not in told_of:
-                told_of.add(name.text)
-                for one in _lost(_address(instance, router), router, name, was, will_be):
-                    yield replace(one, stake=stakes.of_router(router), theirs=theirs)
+            losing.setdefault(name.text, (name, []))[1].append(router)
+    for name, routers in losing.values():
+        theirs = any(Address(instance, f"{one.protocol}.routers", plain_name(one.name)) not in ours for one in routers)
+        for words, other in _lost(routers, name, was, will_be):
+            yield Gone(
+                host=name.told,
+                route=_address(instance, routers[0]),
+                told=words,
+                theirs=theirs,
+                stake=stakes.of_routers(routers, other),
+            )
 
 
 def _reached(instance: str, was: Serving, will_be: Serving, stakes: Stakes) -> Iterator[Reached]:
@@ -138,20 +148,28 @@ def _reached(instance: str, was: Serving, will_be: Serving, stakes: Stakes) -> I
                     route=route,
                     entry_point=door,
                     certain=not was.unseen,
-                    stake=stakes.of_router(router),
+                    stake=stakes.of_routers([router]),
                 )
 
 
-def _lost(route: str, router: Router, name: Name, was: Serving, will_be: Serving) -> Iterator[Gone]:
+def _lost(
+    routers: Iterable[Router], name: Name, was: Serving, will_be: Serving
+) -> Iterator[tuple[str, Treatment | None]]:
+    """That a name has no route any more at some places, in words, and who answers there instead."""
     answered = places(was, name, doubted=True)
     left = places(will_be, name, doubted=False) if answered else frozenset()
     lost = sorted(answered - left)
     if not lost:
         return
     other = stand_in(will_be, name, lost[0])
-    if other and not left and any(one.router == plain_name(router.name) for one in other.chances):
-        return  # its rule says the same in other words
-    yield Gone(host=name.told, route=route, told=f"{name.told} would {_left(lost, left, other, will_be.unseen)}")
+    known_by = {plain_name(one.name) for one in routers}
+    if other and not left and any(one.router in known_by for one in other.chances):
+        return  # the rule of one says the same in other words
+    if places(will_be, name, doubted=True).issuperset(lost):
+        if not places(was, name, doubted=False).isdisjoint(lost):  # else nobody could tell before either
+            yield f"{name.told} may no longer be served; nobody can tell", None
+    else:
+        yield f"{name.told} would {_left(lost, left, other, will_be.unseen)}", other
 
 
 def _left(lost: Iterable[Place], left: Collection[Place], other: Treatment | None, unseen: str) -> str:

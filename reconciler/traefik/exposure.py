@@ -13,6 +13,7 @@ from reconciler.routing.hosting import treatments_for
 from reconciler.routing.planes import Place
 from reconciler.routing.sorts import Change
 from reconciler.routing.treatments import Serving, Strictness
+from reconciler.routing.values import number, texts, value_at
 from reconciler.traefik import references
 from reconciler.traefik.references import at, listed
 from state.model import Address, Snapshot, Spec
@@ -20,6 +21,7 @@ from state.model import Address, Snapshot, Spec
 AUTHENTICATING = frozenset({"basicauth", "digestauth", "forwardauth"})
 _MIDDLEWARES = "http.middlewares"
 _CONFINING = frozenset({"ipallowlist", "ipwhitelist"})
+_REFUSALS = (*range(300, 404), 407)
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 Foreign = Mapping[str, Mapping[str, Any]]
@@ -53,18 +55,29 @@ class Judge:
         return any(_leads_to_tls(_lowered(spec)) for _, spec in self._links(instance, names))
 
     def gates(self, instance: str, names: Sequence[str]) -> tuple[Gate, ...]:
-        """What of these middlewares decides who may come in; what speaks for others counts before who is asked."""
-        found: list[Gate] = []
-        for name, spec in self._links(instance, names):
-            lowered = _lowered(spec)
-            asking = {kind: value for kind, value in lowered.items() if kind in AUTHENTICATING | _CONFINING}
-            said = _said_for_others(lowered)
-            if asking or self.asks(instance, [name]):
-                found.append(Gate(name.removesuffix("@file"), _MIDDLEWARES, asking or lowered or {"named": name}))
-            elif said:
-                found.append(Gate(name.removesuffix("@file"), _MIDDLEWARES, said, speaks=True))
-        asked = max((number for number, one in enumerate(found) if not one.speaks), default=-1)
-        return tuple(found[: asked + 1])
+        """What of these middlewares decides who may come in, and what gets round that, in the order of the way."""
+        return tuple(gate for name, spec in self._links(instance, names) if (gate := self._gate(instance, name, spec)))
+
+    def _gate(self, instance: str, name: str, spec: Spec) -> Gate | None:
+        lowered, plain = _lowered(spec), name.removesuffix("@file")
+        asking = {kind: value for kind, value in lowered.items() if kind in AUTHENTICATING | _CONFINING}
+        if asking or self.asks(instance, [name]):
+            return Gate(plain, _MIDDLEWARES, asking or lowered or {"named": name})
+        if said := _said_for_others(lowered):
+            return Gate(plain, _MIDDLEWARES, said, undoes="says who somebody is before anybody asks")
+        if (answering := lowered.get("errors")) and _answers_refusals(answering):
+            service = str(at(answering, "service") or "")
+            behind = self._behind(instance, service, name.rpartition("@")[2])
+            words = f"has `{service.removesuffix('@file')}` answer whoever is turned away"
+            return Gate(plain, _MIDDLEWARES, {"errors": answering, "behind": behind}, undoes=words)
+        return None
+
+    def _behind(self, instance: str, service: str, provider: str) -> list[list[Any]]:
+        """Of ours, all that a service is which a middleware of that provider names."""
+        plain, _, named = service.partition("@")
+        start = Address(instance, "http.services", plain)
+        concerned = references.needs([start], self.ours) if (named or provider) == "file" else set()
+        return [[str(one), self.ours.get(one)] for one in sorted(concerned)]
 
     def _links(
         self, instance: str, names: Iterable[str], provider: str = "file", above: frozenset[str] = frozenset()
@@ -115,6 +128,18 @@ def _said_for_others(lowered: Mapping[str, Any]) -> dict[str, Any]:
     added = at(lowered.get("headers"), "customRequestHeaders")
     pairs = added.items() if isinstance(added, Mapping) else ()
     return {str(name).lower(): value for name, value in pairs if str(name).lower() in _CREDENTIALS and value}
+
+
+def _answers_refusals(errors: Any) -> bool:
+    """Whether a middleware that answers in place of errors does so where somebody is turned away."""
+    return any(map(_may_refuse, texts(value_at(errors, "status"))))
+
+
+def _may_refuse(status: str) -> bool:
+    """Of one status, or a range of them. 404 alone and failures of servers are no answers of gates that work."""
+    first, _, last = status.partition("-")
+    low, high = number(first), number(last or first)
+    return any(low <= one <= high for one in _REFUSALS) or not low
 
 
 def _lowered(spec: Spec) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.routing import rules
+from reconciler.routing.values import number
+from reconciler.traefik import middlewares
+from reconciler.traefik.kinds import dotted
 from reconciler.traefik.references import Path, at, listed
 from state.model import Spec
 
@@ -24,13 +26,19 @@ def faults(kind: str, spec: Spec) -> Iterator[Finding]:
         yield from _children(spec)
         yield from _choices(spec)
     else:
-        yield from _patterns(spec)
-        yield from _ranges(spec)
-        yield from _needed(spec)
+        yield from ((path, message, "error") for path, message in middlewares.faults(spec))
+
+
+def disabling(kind: str, spec: Spec) -> Iterator[str]:
+    """Why Traefik disables every router that uses this service or middleware, in words with the place."""
+    for path, message, severity in faults(kind, spec):
+        if severity == "error":
+            yield f"{dotted(path)} {message}" if path else message
 
 
 def _one_type(kind: str, spec: Mapping[str, Any]) -> Iterator[Finding]:
-    types = [key for key in spec if not (kind == "http.services" and key == "middlewares")]
+    beside = ("middlewares",) if kind == "http.services" else ()
+    types = [key for key, value in spec.items() if key not in beside and value is not None]
     if len(types) != 1:
         found = f"several types ({', '.join(types)})" if types else "no type"
         yield (), f"has {found}; a {kind.split('.')[1].removesuffix('s')} has exactly one", "error"
@@ -62,6 +70,9 @@ def _children(spec: Spec) -> Iterator[Finding]:
     for holder, key in (("mirroring", "service"), ("failover", "service"), ("failover", "fallback")):
         if holder in spec and not at(spec, holder, key):
             yield (holder, key), "names no service", "error"
+    for index, child in enumerate(listed(spec, "mirroring", "mirrors")):
+        if not 0 <= number(at(child, "percent")) <= 100:
+            yield ("mirroring", "mirrors", index, "percent"), "is no share from 0 to 100", "error"
 
 
 _STRATEGIES = frozenset({"", "wrr", "p2c", "hrw", "leasttime"})
@@ -75,48 +86,3 @@ def _choices(spec: Spec) -> Iterator[Finding]:
             f"Traefik knows no strategy '{strategy}'; it knows wrr, p2c, hrw, leasttime",
             "error",
         )
-
-
-_PATTERNS: tuple[tuple[str, ...], ...] = (
-    ("redirectRegex", "regex"),
-    ("replacePathRegex", "regex"),
-    ("stripPrefixRegex", "regex"),
-    ("forwardAuth", "authResponseHeadersRegex"),
-    ("headers", "accessControlAllowOriginListRegex"),
-)
-
-
-def _patterns(spec: Spec) -> Iterator[Finding]:
-    for path in _PATTERNS:
-        value = at(spec, *path)
-        for pattern in value if isinstance(value, list) else [value]:
-            if isinstance(pattern, str) and (fault := rules.pattern_fault(pattern)):
-                yield path, fault, "error"
-
-
-def _ranges(spec: Spec) -> Iterator[Finding]:
-    for holder in ("ipAllowList", "ipWhiteList"):
-        ranges = listed(spec, holder, "sourceRange")
-        if holder in spec and not ranges:
-            yield (
-                (holder, "sourceRange"),
-                "holds no range, and a list that admits nobody is refused by Traefik",
-                "error",
-            )
-        for index, one in enumerate(ranges):
-            if not rules.is_range(str(one)):
-                yield (
-                    (holder, "sourceRange", index),
-                    f"'{one}' is neither an address nor a range like 192.168.1.0/24",
-                    "error",
-                )
-
-
-def _needed(spec: Spec) -> Iterator[Finding]:
-    for holder in ("basicAuth", "digestAuth"):
-        if holder in spec and not at(spec, holder, "users") and not at(spec, holder, "usersFile"):
-            yield (holder,), "has neither users nor usersFile", "error"
-    if "redirectScheme" in spec and not at(spec, "redirectScheme", "scheme"):
-        yield ("redirectScheme", "scheme"), "says no scheme to redirect to", "error"
-    if "retry" in spec and str(at(spec, "retry", "attempts") or 0).lstrip("+-0") == "":
-        yield ("retry", "attempts"), "needs at least one attempt", "error"

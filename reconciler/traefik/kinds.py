@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from operator import itemgetter
 from typing import Any
 
 from reconciler.traefik import decoder
@@ -60,12 +61,14 @@ def split(document: Any) -> dict[Named, Spec]:
 
 def join(resources: Mapping[Named, Spec] | Mapping[Address, Spec]) -> dict[str, Any]:
     """The document that holds exactly these resources, in one fixed order, without an empty section."""
-    named = {_named(key): spec for key, spec in resources.items()}
+    by_kind: dict[str, dict[str, Spec]] = {}
+    for key, spec in resources.items():
+        kind, name = _named(key)
+        by_kind.setdefault(kind, {})[name] = spec
     document: dict[str, Any] = {}
     for kind in KINDS:
-        section, group = kind.split(".")
-        members = {name: named[kind, name] for name in sorted(n for k, n in named if k == kind)}
-        if members:
+        if members := dict(sorted(by_kind.get(kind, {}).items(), key=itemgetter(0))):
+            section, group = kind.split(".")
             holder = document.setdefault(section, {})
             holder[group] = list(members.values()) if kind == CERTIFICATES else members
     return document

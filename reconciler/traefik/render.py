@@ -53,8 +53,10 @@ def render(snapshot: Snapshot, *, marker: str, provenance: Mapping[str, Any]) ->
 
 def escape(content: bytes) -> bytes:
     """JSON bytes made safe for a YAML reader and a template engine; the same value when read."""
-    text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", content.decode())
-    return text.replace("{{", "{\\u007b").encode()
+    if not content.isascii() or b"\x7f" in content:  # hardly ever, and a look at every letter takes its time
+        text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", content.decode())
+        content = text.encode()
+    return content.replace(b"{{", b"{\\u007b")
 
 
 class Held(NamedTuple):

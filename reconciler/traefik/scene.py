@@ -119,7 +119,7 @@ class Scene:
         ours = self._really(ours)
         names = {address.name for address in changed if address.kind in ROUTERS}
         specs = _Within(self.instance, self._in_files({}), ours, names)
-        read = reading.from_files(specs, others=self._elsewhere, faults=_faults, plugins=self._plugins)
+        read = reading.from_files(specs, others=self._elsewhere, faults=insides.disabling, plugins=self._plugins)
         beside, concerned = self.others_beside(ours), {f"{name}@file" for name in names}
         if beside != others:
             concerned.update(router.name for router in (*others, *beside))
@@ -180,7 +180,7 @@ class Scene:
         if not any(door.middlewares for door in self._doors):
             return self._doors
         specs, plugins = self._in_files(self._really(ours)), self._plugins
-        return reading.judged(self._doors, specs, others=self._elsewhere, faults=_faults, plugins=plugins)
+        return reading.judged(self._doors, specs, others=self._elsewhere, faults=insides.disabling, plugins=plugins)
 
     @cached_property
     def _inferred(self) -> list[EntryPoint]:
@@ -189,7 +189,7 @@ class Scene:
     def routers(self, ours: Snapshot) -> list[Router]:
         """Our routers, with what they name of our own and of other files looked up."""
         specs, plugins = self._in_files(ours), self._plugins
-        return reading.from_files(specs, others=self._elsewhere, faults=_faults, plugins=plugins)
+        return reading.from_files(specs, others=self._elsewhere, faults=insides.disabling, plugins=plugins)
 
     @cached_property
     def _plugins(self) -> frozenset[str]:
@@ -221,10 +221,6 @@ class Scene:
 
 def _qualified(address: Address) -> tuple[str, str]:
     return address.kind, f"{address.name}@file"
-
-
-def _faults(kind: str, spec: Spec) -> Iterator[str]:
-    return (message for _, message, severity in insides.faults(kind, spec) if severity == "error")
 
 
 def _moves(table: Table, names: Iterable[str], wanted: Iterable[Router]) -> tuple[set[str], list[Router]]:

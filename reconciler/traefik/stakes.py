@@ -31,8 +31,9 @@ class Stakes:
         named = {one for side in (change.before, change.after) if side for one in self._treating(side)}
         return self._digest({*named, *self._between(change)})
 
-    def of_router(self, router: Router) -> str:
-        return self._digest([self._router(router)])
+    def of_routers(self, routers: Iterable[Router], instead: Treatment | None = None) -> str:
+        """Of these, and of whoever answers in their place."""
+        return self._digest({*map(self._router, routers), *(self._treating(instead) if instead else ())})
 
     def _digest(self, addresses: Iterable[Address]) -> str:
         concerned = references.needs(addresses, self._after)

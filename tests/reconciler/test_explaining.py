@@ -277,7 +277,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_revision_that_there_is_not_is_told(home: Path) -> None:
-    for at in ("7", "yesterday", "2001-01-01"):
+    for at in ("7", "yesterday", "2001-01-01", ""):
         result = CliRunner().invoke(waypost, ["--home", str(home), "explain", "GET", "http://x/", "--at", at])
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit), at
     result = CliRunner().invoke(waypost, ["--home", str(home), "explain", "GET", "http://x/"])

@@ -330,3 +330,63 @@ def test_a_new_route_behind_a_middleware_of_ours_that_the_entry_point_names_pass
     guarded.until(guarded.traefik.up, "Traefik with the entry point's own middleware")
     give(guarded, {"traefik/r2.yaml": routers(r2={"rule": "Host(`r2.lab`)", "entryPoints": ["web"]})})
     guarded.until(lambda: guarded.status("r2.lab") == ASKED, "the new route behind it")
+
+
+# ── ways round what asks who is there ────────────────────────────────────────────────────────────
+
+
+def test_a_service_that_would_answer_whoever_is_turned_away_is_held_and_would_have_answered(guarded):
+    answering = {"status": ["401"], "service": "noop@internal", "query": "/", "statusRewrites": {"401": 200}}
+    guarded.push({
+        "traefik/way.yaml": {"http": {"middlewares": {"way": {"errors": answering}}}},
+        "traefik/r1.yaml": routers(r1=asked(middlewares=["way", "door"])),
+    })  # fmt: skip
+    (refusal,) = held(guarded, "authentication")
+    assert "`way` has `noop@internal` answer whoever is turned away" in refusal["lost"]
+    assert guarded.status("r1.lab") == ASKED
+    assert consent(guarded) == "applied"
+    guarded.until(lambda: guarded.status("r1.lab") == 200, "what the guard foresaw")
+
+
+def connections(*addresses):
+    """Every connection at web goes to Traefik's own API, from these addresses only where there are any."""
+
+    def to(port):
+        middlewares = {"lan": {"ipAllowList": {"sourceRange": list(addresses)}}} if addresses else {}
+        router = {"rule": "HostSNI(`*`)", "service": "api", "entryPoints": ["web"], "middlewares": [*middlewares]}
+        services = {"api": {"loadBalancer": {"servers": [{"address": f"127.0.0.1:{port}"}]}}}
+        tcp = {"routers": {"all": router}, "services": services, "middlewares": middlewares}
+        return {"tcp": {section: held for section, held in tcp.items() if held}}
+
+    return to
+
+
+def test_connections_from_more_addresses_are_held_and_would_have_come_in(house):
+    port = house.traefik.ports["traefik"]
+
+    def comes_in():
+        try:
+            return house.status("any.lab", "/api/version") == 200
+        except OSError:
+            return False
+
+    give(house, {"traefik/all.yaml": connections("192.0.2.0/24")(port)})
+    house.until(lambda: not comes_in(), "connections from certain addresses only")
+    for wider in (connections("192.0.2.0/24", "127.0.0.0/8"), connections()):
+        house.push({"traefik/all.yaml": wider(port)})
+        (refusal,) = held(house, "authentication")
+        assert refusal["address"] == "traefik/tcp.middlewares/lan"
+        assert not comes_in()
+    assert consent(house) == "applied"
+    house.until(comes_in, "what the guard foresaw")
+
+
+def test_another_open_way_to_what_asks_who_is_there_is_held(house):
+    port = house.traefik.ports["traefik"]
+    app = {"http": {"services": {"app": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{port}"}]}}}}}
+    kept = {"traefik/door.yaml": door(), "traefik/app.yaml": app, "traefik/r1.yaml": routers(r1=asked(service="app"))}
+    give(house, kept)
+    house.push({"traefik/r2.yaml": routers(r2={"rule": "Host(`r2.lab`)", "service": "app", "entryPoints": ["web"]})})
+    (refusal,) = held(house, "authentication")
+    assert "this route would serve them for r2.lab without that" in refusal["lost"]
+    assert house.status("r2.lab") == NOBODY

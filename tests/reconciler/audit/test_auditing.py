@@ -472,3 +472,30 @@ def test_whatever_an_api_answers_the_audit_ends_and_says_the_same_twice(
     live = runtime(routers=routers, middlewares=middlewares, services=services)
     doors = (EntryPoint(name="web", http=http),)
     assert audited(live, doors=doors, static={}) == audited(live, doors=doors, static={})
+
+
+def test_what_stands_before_authentication_and_gets_round_it_is_named() -> None:
+    answering = {"errors": {"status": ["401"], "service": "noop@internal", "query": "/"}, "status": "enabled"}
+    speaking = {"headers": {"customRequestHeaders": {"Authorization": "Basic YTpi"}}, "status": "enabled"}
+    routers = {
+        "a@file": {**OPEN, "rule": "Host(`a.test`)", "middlewares": ["e@file", "auth@file"]},
+        "b@file": {**OPEN, "rule": "Host(`b.test`)", "middlewares": ["auth@file", "e@file"]},
+        "c@file": {**OPEN, "rule": "Host(`c.test`)", "middlewares": ["h@file", "auth@file"]},
+    }
+    live = runtime(routers=routers, middlewares={"auth@file": BASIC, "e@file": answering, "h@file": speaking})
+    assert about(audited(live), "way-round") == {
+        "http.routers a@file": "`e` has `noop@internal` answer whoever is turned away",
+        "http.routers c@file": "`h` says who somebody is before anybody asks",
+    }
+
+
+def test_a_tie_of_tcp_routers_is_told_of_tcp_routers() -> None:
+    tcp = {
+        "rule": "HostSNI(`db.test`)",
+        "service": "t",
+        "entryPoints": ["websecure"],
+        "using": ["websecure"],
+        "tls": {},
+    }
+    routers = {f"{name}@file": {**tcp, "status": "enabled"} for name in ("one", "two")}
+    assert list(about(audited(runtime(tcp_routers=routers)), "tie")) == ["tcp.routers one"]

@@ -213,15 +213,19 @@ def serving(
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     release: Release | None = None,
+    providers: Mapping[str, Any] | None = None,
 ) -> Iterator[RealTraefik]:
-    """A Traefik that serves a dynamic configuration; `options` are those of its entry points, by name."""
+    """A Traefik that serves a dynamic configuration; `options` are those of its entry points, by name.
+
+    `providers` are options of providers, beside the file.
+    """
     names = dict.fromkeys(["web", "all", *(options or {}), "traefik"])
     with tempfile.TemporaryDirectory(prefix="differential-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)
         (home / "dynamic.yml").write_text(json.dumps(dynamic).replace("{{", "{\\u007b"))
         for _ in range(5):  # a free port may be taken by somebody else before Traefik binds it
             ports = dict(zip(names, free_ports(len(names)), strict=True))
-            (home / "static.yml").write_text(json.dumps(_static(home, ports, options or {})))
+            (home / "static.yml").write_text(json.dumps(_static(home, ports, options or {}, providers or {})))
             traefik = RealTraefik(binary, home, release or release_of(binary), ports)
             traefik.process = subprocess.Popen(
                 [binary, f"--configFile={home / 'static.yml'}"],
@@ -254,14 +258,16 @@ def _loaded(traefik: RealTraefik) -> bool:
     raise AssertionError(f"Traefik did not load the rules: {log}")
 
 
-def _static(home: Path, ports: Mapping[str, int], options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _static(
+    home: Path, ports: Mapping[str, int], options: Mapping[str, Mapping[str, Any]], providers: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "entryPoints": {
             name: {"address": f"127.0.0.1:{port}", **options.get(name, {})} for name, port in ports.items()
         },
         "api": {"insecure": True},
-        "providers": {"file": {"filename": str(home / "dynamic.yml"), "watch": False}},
+        "providers": {"file": {"filename": str(home / "dynamic.yml"), "watch": False}, **providers},
         "log": {"level": "ERROR", "filePath": str(home / "traefik.log")},
     }
 
@@ -272,12 +278,18 @@ def gated(
     winners: Sequence[tuple[str, int]] = (),
     checked: Sequence[str] = (),
     doors: Sequence[str] = ("web",),
+    elsewhere: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """What to serve: `rules` one by one at `doors`, `winners` (rule, priority) all at once, `checked` never."""
+    """What to serve: `rules` one by one at `doors`, `winners` (rule, priority) all at once, `checked` never.
+
+    `elsewhere` are rules and the entry point of each, one by one too: number 3 is asked as "e3".
+    """
     routers: dict[str, Any] = {}
     middlewares: dict[str, Any] = {"loaded": {"headers": {"customResponseHeaders": {"X-Loaded": "yes"}}}}
     for number, rule in enumerate(rules):
         routers[f"g{number}"] = _router(f"Header(`X-T`, `{number}`) && ({rule})", *doors)
+    for number, (rule, door) in enumerate(elsewhere):
+        routers[f"e{number}"] = _router(f"Header(`X-T`, `e{number}`) && ({rule})", door)
     for number, (rule, priority) in enumerate(winners):
         name = f"w{number}"
         middlewares[name] = {"headers": {"customResponseHeaders": {"X-Router": name}}}

@@ -260,7 +260,7 @@ def test_only_what_changes_is_judged() -> None:
 
 def test_a_router_with_tls_where_clients_come_without_is_named() -> None:
     found = of_kind(check(table(router("a", "Host(`a.lab`)", tls=True))), "tls")
-    assert "get 404" in found[0].message
+    assert found[0].shown == "`GET http://a.lab/` at `web` is answered 404."
     plain = router("b", "Host(`b.lab`)", entry_points=("websecure",))
     assert of_kind(check(table(plain)), "tls")[0].subject == "b"
     fits = router("c", "Host(`c.lab`)", entry_points=("web", "websecure"), tls=True)

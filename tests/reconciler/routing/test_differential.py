@@ -8,36 +8,17 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from reconciler.routing.request import Door
 from tests.reconciler.routing.differential import Report, compare, compare_doors
+from tests.reconciler.routing.entrances import DOORS, doors_of
 from tests.reconciler.routing.real_traefik import binary_of, release_of
 
 VERSIONS = ("3.3.6", "3.4.3", "3.5.3", "3.6.15", "3.7.15")
 """The newest of each minor release in the package index."""
 ROUNDS = 9
 """Rounds for each version in the soak: with VERSIONS more than a million pairs."""
-
-DOORS: dict[str, tuple[Door, dict[str, Any]]] = {
-    "raw": (Door(sanitize_path=False), {"http": {"sanitizePath": False}}),
-    "trusting": (
-        Door(trusted=("127.0.0.2/31",), encode_semicolons=True),
-        {"forwardedHeaders": {"trustedIPs": ["127.0.0.2/31"]}, "http": {"encodeQuerySemicolons": True}},
-    ),
-    "gullible": (
-        Door(trust_all=True, connection_headers=("x-a",)),
-        {"forwardedHeaders": {"insecure": True, "connection": ["x-a"]}},
-    ),
-}
-NEWER_DOORS: dict[str, tuple[Door, dict[str, Any]]] = {
-    "deleting": (Door(odd_headers="delete"), {"http": {"aliasHeadersStrategy": "delete"}}),
-    "rejecting": (Door(odd_headers="reject"), {"http": {"aliasHeadersStrategy": "reject"}}),
-    "once-deleting": (Door(underscored_headers="delete"), {"http": {"underscoreHeadersStrategy": "delete"}}),
-    "once-rejecting": (Door(underscored_headers="reject"), {"http": {"underscoreHeadersStrategy": "reject"}}),
-}
 
 
 def seed(number: int) -> int:
@@ -55,7 +36,7 @@ def test_twenty_thousand_pairs_are_judged_as_the_real_traefik_judges_them(traefi
 
 
 def test_the_options_of_an_entry_point_change_what_rules_see_as_in_the_real_traefik(traefik_binary: Path) -> None:
-    doors = DOORS if release_of(traefik_binary) < (3, 7, 12) else {**DOORS, **NEWER_DOORS}
+    doors = doors_of(release_of(traefik_binary))
     report = compare_doors(traefik_binary, seed(2), doors, rules=40, requests=40)
     assert not report.differences, report
     assert report.pairs > 35 * 30 * len(doors)

@@ -1,268 +1,193 @@
 """A mistake in the evaluator does not go unseen: each known trap, put in on purpose, is caught.
 
-What the real Traefik answers to the traps is what the evaluator answers: test_traps asks it every one. So a mutant
-need not ask it again: it only has to answer otherwise somewhere. Random pairs alone would miss some.
+It is caught by what a real Traefik answered: the very questions that test_traps, test_choices, test_tcp_traefik and
+test_differential_tcp ask it in every run. Random pairs alone would miss some. Which mistake stands for which trap is
+told in test_known_traps.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from reconciler.routing import evaluate, headers, patterns, request, rules, urls
+from reconciler.routing import grammar, headers, patterns, request
 from reconciler.routing.evaluate import compile_rule, http_test
-from reconciler.routing.grammar import parse
-from reconciler.routing.request import NEWEST, Refused, Request, look
-from tests.reconciler.routing.traps import CHANGED, INVALID, MATCHES, STATUSES, VALID
+from reconciler.routing.grammar import TooLarge, parse
+from reconciler.routing.request import NEWEST, Connection, Refused, look
+from reconciler.routing.rules import ParseError
+from reconciler.routing.table import Table
+from tests.reconciler.routing.choices import MARKED, USUAL, Place, wrong
+from tests.reconciler.routing.entrances import doors_of
+from tests.reconciler.routing.mistakes_in_choice import CHOICE
+from tests.reconciler.routing.mistakes_in_connections import CONNECTIONS
+from tests.reconciler.routing.mistakes_in_grammar import GRAMMAR
+from tests.reconciler.routing.mistakes_in_matching import MATCHING
+from tests.reconciler.routing.mistakes_in_tcp import TCP
+from tests.reconciler.routing.scenarios import NAMES, SCENARIOS, TCP_RULES, asks, expected, table_of, tcp_asks
+from tests.reconciler.routing.traps import AT_DOORS, BEYOND, CHANGED, INVALID, MATCHES, STATUSES, VALID
+from tests.reconciler.routing.wiretaps import Heard
 
-Answers = list[object]
 BrokenExpression: type[Exception] = vars(patterns)["re2"].error
 
 
-@dataclass(frozen=True)
-class Questions:
-    """Rules with the requests that each is asked, requests of their own, and rules that may be invalid."""
-
-    asked: list[tuple[str, list[Request]]]
-    requests: list[Request]
-    doubtful: list[str]
-
-
-@pytest.fixture(scope="module")
-def traps() -> Questions:
-    asked = {trap.rule: [other.request for other in MATCHES if other.rule == trap.rule] for trap in MATCHES}
-    return Questions(list(asked.items()), [case for case, _, _ in STATUSES], [*VALID, *INVALID, *CHANGED])
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """What one belief made of a rule is not another's."""
+    forget()
+    yield
+    forget()
 
 
-@pytest.fixture(scope="module")
-def true_answers(traps: Questions) -> Answers:
-    return answers(traps)
+def forget() -> None:
+    for cached in (request._host_seen, headers._is_host, parse, grammar.parse_loosely, compile_rule):
+        cached.cache_clear()
 
 
-def answers(asked: Questions) -> Answers:
-    """Everything that the evaluator, as it is now, says to the questions."""
-    request._host_seen.cache_clear()
-    headers._is_host.cache_clear()
-    look_once: dict[Request, object] = {}
-
-    def seen(one: Request) -> Any:
-        if one not in look_once:
-            look_once[one] = look(one)
-        return look_once[one]
-
-    found: Answers = [seen(one).status if isinstance(seen(one), Refused) else None for one in asked.requests]
-    for rule, some in asked.asked:
-        test = http_test(parse(rule))
-        found += [test(seen(one)) for one in some if not isinstance(seen(one), Refused)]
-    return found + [validity(rule) for rule in asked.doubtful]
+# ── rules and requests ───────────────────────────────────────────────────────────────────────────
 
 
-def validity(rule: str) -> int | None:
-    """The priority of a rule, None where it is invalid; nothing remembered."""
+def recorded() -> list[object]:
+    """What the real Traefik answers to the traps."""
+    return [
+        *(status for _, status, _ in STATUSES),
+        *(trap.matches for trap in MATCHES),
+        *(trap.matches for _, trap in AT_DOORS),
+        *(len(rule.encode()) for rule in VALID),
+        *(None for _ in INVALID),
+        *(len(rule.encode()) if taken else None for rule, (taken, _) in CHANGED.items()),
+        *("unknown" for _ in BEYOND),
+    ]
+
+
+def answers() -> Iterator[object]:
+    """What the evaluator, as it is now, says to them."""
+    for asked, _, _ in STATUSES:
+        seen = look(asked)
+        yield seen.status if isinstance(seen, Refused) else None
+    for trap in MATCHES:
+        seen = look(trap.request)
+        yield matches(trap.rule, seen) if not isinstance(seen, Refused) else "refused"
+    doors = doors_of(NEWEST)
+    for door, trap in AT_DOORS:
+        seen = look(trap.request, doors[door][0])
+        yield matches(trap.rule, seen) if not isinstance(seen, Refused) else "refused"
+    for rule in (*VALID, *INVALID, *CHANGED, *BEYOND):
+        yield validity(rule)
+
+
+def matches(rule: str, seen: Any) -> object:
     try:
-        return compile_rule.__wrapped__(rule, "http", NEWEST).priority
+        return http_test(parse(rule))(seen)
+    except ParseError:
+        return "invalid"
+
+
+def validity(rule: str) -> object:
+    """The priority of a rule, None where it is invalid."""
+    try:
+        return compile_rule(rule).priority
+    except TooLarge:
+        return "unknown"
     except (ValueError, BrokenExpression):
         return None
 
 
-def python_pattern(pattern: str) -> re.Pattern[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return re.compile(pattern)
+def is_seen(found: Iterable[object]) -> bool:
+    """Whether anything is answered otherwise than a real Traefik does."""
+    return any(ours != theirs for ours, theirs in zip(found, recorded(), strict=True))
 
 
-def python_finder(pattern: str, release: object = None) -> Callable[[str], bool]:
-    try:
-        compiled = python_pattern(pattern)
-    except re.error:
-        return lambda text: False
-    return lambda text: bool(compiled.search(text))
+def put_in(mistake: Sequence[tuple[Any, str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, belief in mistake:
+        monkeypatch.setattr(owner, name, belief)
 
 
-def anchored(pattern: str, release: object = None) -> Callable[[str], bool]:
-    return real_finder(f"^(?:{pattern})" if not rules.pattern_fault(f"^(?:{pattern})") else pattern)
+@pytest.mark.parametrize("mistake", MATCHING)
+def test_a_known_mistake_about_requests_and_matchers_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in([MATCHING[mistake]], monkeypatch)
+    assert is_seen(answers())
 
 
-real_finder = patterns.finder
-real_parameters = urls.parameters
-real_query_of = request.query_of
-real_canonical_host = request.canonical_host
-real_address_range = evaluate.address_range
-real_read = urls.read
+@pytest.mark.parametrize("mistake", GRAMMAR)
+def test_a_known_mistake_about_how_rules_are_written_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in(GRAMMAR[mistake], monkeypatch)
+    assert is_seen(answers())
 
 
-def lenient(text: str) -> str:
-    return re.sub("%([0-9A-Fa-f]{2})", lambda match: chr(int(match[1], 16)), text)
+# ── the choice ───────────────────────────────────────────────────────────────────────────────────
 
 
-MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "Python's regular expressions": (evaluate, "finder", python_finder),
-    "expressions match from the beginning": (evaluate, "finder", anchored),
-    "bytes that are no text are left out": (
-        evaluate,
-        "finder",
-        lambda pattern, release=None: lambda text: real_finder(pattern)(re.sub("[\udc80-\udcff]", "", text)),
-    ),
-    "HostRegexp does not match the empty name": (evaluate, "_host_regexp", lambda find: lambda seen: find(seen.host)),
-    "paths are not cleaned": (urls, "clean", lambda text: text),
-    "paths are decoded before they are cleaned": (
-        urls,
-        "routing_path",
-        lambda target, release, sanitize=True: urls.clean(lenient(target.path)),
-    ),
-    "reserved characters are decoded too": (urls, "unescape_unreserved", lenient),
-    "escapes keep their case": (urls, "normalized", lambda raw_path: raw_path),
-    "nothing is escaped afresh": (urls, "escaped", lambda path, raw_path: raw_path or urls.escape(path)),
-    "PathPrefix ends with a segment": (
-        evaluate,
-        "_path_prefix",
-        lambda prefix: lambda seen: (seen.path + "/").startswith(prefix.rstrip("/") + "/"),
-    ),
-    "a wildcard spans labels": (
-        evaluate,
-        "_covers",
-        lambda expression, host: expression.startswith("*.") and host.endswith(expression[1:]),
-    ),
-    "a star in front of anything is a wildcard": (
-        evaluate,
-        "_covers",
-        lambda expression, host: host.partition(".")[0].endswith(expression[1:].partition(".")[0])
-        and host.partition(".")[2] == expression.partition(".")[2],
-    ),
-    "a lone star is one label": (
-        evaluate,
-        "_host",
-        lambda value, release: lambda seen: evaluate.wildcard_covers(value.lower(), seen.host)
-        if value.startswith("*")
-        else seen.host in evaluate.host_names(value),
-    ),
-    "hosts keep their case": (request, "canonical_host", lambda host: request.without_port(host)),
-    "hosts keep their port": (request, "canonical_host", lambda host: host.lower()),
-    "hosts keep their brackets": (
-        request,
-        "canonical_host",
-        lambda host: host.lower() if host.startswith("[") else real_canonical_host(host),
-    ),
-    "a host without a port loses no brackets": (
-        request,
-        "canonical_host",
-        lambda host: host.lower() if host.endswith("]") else real_canonical_host(host),
-    ),
-    "no dot at the end is forgiven": (evaluate, "host_names", lambda expression: frozenset({expression.lower()})),
-    "every dot at the end is forgiven": (request, "canonical_host", lambda host: real_canonical_host(host).rstrip(".")),
-    "the Host header beats an absolute target": (urls, "_authority", lambda text, scheme, release: ""),
-    "header names are compared as written": (evaluate, "canonical_name", lambda name: name),
-    "header values are split at commas": (
-        evaluate,
-        "_header",
-        lambda name, test: lambda seen: any(
-            test(part.strip()) for value in seen.headers.get(name, ()) for part in value.split(",")
-        ),
-    ),
-    "only the first header line counts": (
-        evaluate,
-        "_header",
-        lambda name, test: lambda seen: any(map(test, seen.headers.get(name, ())[:1])),
-    ),
-    "X-Forwarded headers of anybody count": (headers, "without_forwarded", lambda lines, release: dict(lines)),
-    "underscores make another header": (
-        headers,
-        "is_forwarded",
-        lambda name, release: name in headers._FORWARDED,
-    ),
-    "no X-Forwarded headers are set": (headers, "forward", lambda lines, **how: None),
-    "a WebSocket is plain HTTP": (headers, "is_websocket", lambda lines: False),
-    "hop headers stay": (headers, "take_hop_headers", lambda lines, release, kept=(): None),
-    "Connection goes, what it names stays": (
-        headers,
-        "take_hop_headers",
-        lambda lines, release, kept=(): lines.pop("Connection", None),
-    ),
-    "Pragma is only Pragma": (headers, "_translate_pragma", lambda lines: None),
-    "';' does not separate": (
-        request,
-        "query_of",
-        lambda query, door, release: real_query_of(query.replace(";", "%3B"), door, release),
-    ),
-    "blank parameters are dropped": (
-        urls,
-        "parameters",
-        lambda query: [(key, value) for key, value in real_parameters(query) if value],
-    ),
-    "'+' is no blank": (urls, "_component", urls.unescape),
-    "what cannot be decoded is kept": (urls, "_component", lambda text: lenient(text.replace("+", " "))),
-    "Query(k) asks for k with any value": (evaluate, "_lone_query", lambda key: lambda seen: key in seen.query),
-    "only the first value of a parameter counts": (
-        evaluate,
-        "_query",
-        lambda key, test: lambda seen: any(map(test, seen.query.get(key, ())[:1])),
-    ),
-    "methods have no case": (evaluate, "_method", lambda method: lambda seen: seen.method.upper() == method),
-    "a method in a rule keeps its case": (evaluate, "upper", lambda text: text),
-    "::/0 is everybody": (
-        evaluate,
-        "address_range",
-        lambda text: (4, 0, 2**32 - 1) if text == "::/0" else real_address_range(text),
-    ),
-    "host bits of a range count": (
-        evaluate,
-        "address_range",
-        lambda text: (*real_address_range(text.partition("/")[0])[:2], real_address_range(text)[2]),
-    ),
-    "ClientIP believes X-Forwarded-For": (
-        evaluate,
-        "_client_ip",
-        lambda value: lambda seen: any(
-            headers.is_within(address, [value])
-            for address in seen._received.get("X-Forwarded-For", [seen.client_ip])
-        ),
-    ),
-    "priorities count characters": (evaluate, "computed_priority", lambda text, node: len(text)),
-    "comments and blanks do not count": (
-        evaluate,
-        "computed_priority",
-        lambda text, node: len(re.sub(r"/\*.*?\*/|\s", "", text).encode()),
-    ),
-    "no argument is invalid": (evaluate, "matcher_faults", lambda matcher, release: iter(())),
-    "an expression is invalid where Python's is": (
-        rules,
-        "pattern_fault",
-        lambda pattern, release: _python_fault(pattern),
-    ),
-    "a '#' in a path goes on": (
-        urls,
-        "read",
-        lambda target, release, **how: real_read(target.replace("#", "x"), release, **how),
-    ),
-    "a target may say anything": (request, "NO_TUNNELS", (99, 0, 0)),
-    "a rootless target goes on": (request, "ROOTED", (99, 0, 0)),
-    "a Host header may hold anything": (headers, "_HOST", re.compile("")),
-    "a header name may be anything": (headers, "_is_name", lambda text: True),
-    "any brackets hold a host": (urls, "STRICT_HOSTS", (99, 0, 0)),
-    "a host may have many colons": (urls, "ONE_COLON", (99, 0, 0)),
-}  # fmt: skip
-
-
-def _python_fault(pattern: str) -> str:
-    try:
-        python_pattern(pattern)
-    except re.error as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_known_mistake_is_caught(
-    mutant: str, traps: Questions, true_answers: Answers, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mistake", CHOICE)
+def test_a_known_mistake_about_the_choice_of_a_router_is_caught(
+    mistake: str, choices_of: Callable[[Place], Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(*MUTANTS[mutant])
-    assert answers(traps) != true_answers
+    put_in(CHOICE[mistake], monkeypatch)
+    assert any(True for place in (USUAL, MARKED) for _ in wrong(place, choices_of(place)))
 
 
-def test_without_a_mistake_nothing_is_caught(traps: Questions, true_answers: Answers) -> None:
-    assert answers(traps) == true_answers
+# ── connections ──────────────────────────────────────────────────────────────────────────────────
+
+PORTS = dict.fromkeys(NAMES, 1)
+
+
+def heard() -> Iterator[set[Heard]]:
+    """What we expect to hear in every scenario, whatever chance decides; nothing where we say that we cannot tell."""
+    for http, tcp in SCENARIOS.values():
+        table = table_of(http, tcp, PORTS)
+        for asked in asks():
+            answer = table.answer(asked.request, asked.server_name)
+            yield set() if answer.unknown else expected(answer)
+
+
+@pytest.fixture(scope="module")
+def truly_heard() -> list[set[Heard]]:
+    """The same without a mistake: test_tcp_traefik hears the real Traefik answer so in every run."""
+    forget()
+    return list(heard())
+
+
+@pytest.mark.parametrize("mistake", CONNECTIONS)
+def test_a_known_mistake_about_who_takes_a_connection_is_caught(
+    mistake: str, truly_heard: list[set[Heard]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in(CONNECTIONS[mistake], monkeypatch)
+    assert any(ours.isdisjoint(theirs) for ours, theirs in zip(heard(), truly_heard, strict=True))
+
+
+def tcp_answers() -> list[object]:
+    """Priority and matches of single TCP rules; None for one that is none."""
+    found: list[object] = []
+    for text in TCP_RULES:
+        try:
+            rule = compile_rule(text, "tcp")
+        except (ValueError, BrokenExpression):
+            found.append(None)
+            continue
+        found.append(rule.priority)
+        found += [rule.matches(Connection(name or "", "127.0.0.1", offers)) for name, offers in tcp_asks()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def true_tcp_answers() -> list[object]:
+    """The same without a mistake: test_differential_tcp hears the real Traefik answer so in every run."""
+    forget()
+    return tcp_answers()
+
+
+@pytest.mark.parametrize("mistake", TCP)
+def test_a_known_mistake_about_tcp_rules_is_caught(
+    mistake: str, true_tcp_answers: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in(TCP[mistake], monkeypatch)
+    assert tcp_answers() != true_tcp_answers
+
+
+# ── none ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_mistake_nothing_is_caught(choices_of: Callable[[Place], Table]) -> None:
+    assert not is_seen(answers())
+    assert [words for place in (USUAL, MARKED) for words in wrong(place, choices_of(place))] == []

@@ -19,22 +19,7 @@ from reconciler.routing.evaluate import Rule, compile_rule
 from reconciler.routing.grammar import ParseError
 from reconciler.routing.request import Connection, Release
 from tests.reconciler.routing.real_traefik import RealTraefik, binary_of, gated, release_of, serving
-
-RULES = (
-    "HostSNI(`a.test`)", "HostSNI(`A.test`)", "HostSNI(`a.test.`)", "HostSNI(`a.test..`)", "HostSNI(`*.a.test`)",
-    "HostSNI(`*.A.test`)", "HostSNI(`*.a.test.`)", "HostSNI(`*`)", "!HostSNI(`*`)", "!!HostSNI(`*`)",
-    "HostSNI(`*a.test`)", "HostSNI(`**.a.test`)", "HostSNI(`.a.test`)", "HostSNI(`a.*.test`)", "HostSNI(`*.`)",
-    "HostSNI(`a b`)", "HostSNI(`é.test`)", "HostSNI(`xn--bcher-kva.test`)", "HostSNI(`a_b.test`)", "HostSNI(`1.2.3.4`)",
-    "HostSNI(`::1`)", "HostSNI(`[::1]`)", "HostSNI(`a.test:443`)", "HostSNI(`a/b`)", "HostSNI(``)", "HostSNI(`-`)",
-    "HostSNIRegexp(`^a\\.test$`)", "HostSNIRegexp(`^A`)", "HostSNIRegexp(`^$`)", "HostSNIRegexp(`.`)",
-    "HostSNIRegexp(`é`)", "HostSNIRegexp(`(`)", "ClientIP(`127.0.0.0/8`)", "ClientIP(`10.0.0.1`)", "ClientIP(`x`)",
-    "ALPN(`h2`)", "ALPN(`H2`)", "ALPN(`http/1.1`)", "ALPN(`foo`)", "ALPN(`acme-tls/1`)", "ALPN(`*`)", "ALPN(``)",
-    "!HostSNI(`a.test`)", "HostSNI(`a.test`) || HostSNI(`b.test`)", "HostSNI(`a.test`) && !ALPN(`h2`)",
-    "hostsni(`a.test`)", "HOSTSNI(`a.test`)", "Hostsni(`a.test`)", "HostSni(`a.test`)", "Alpn(`h2`)",
-    "HostSNI(`a`, `b`)", "Host(`a.test`)", "HostSNI(`*`) || ALPN(`h2`)", "HostSNI(`*.test`)",
-)  # fmt: skip
-NAMES = ("a.test", "A.TEST", "b.test", "x.a.test", "y.x.a.test", "xn--bcher-kva.test", "a_b.test", "test", None)
-PROTOCOLS: tuple[tuple[str, ...], ...] = ((), ("h2",), ("foo", "http/1.1"))
+from tests.reconciler.routing.scenarios import TCP_RULES, tcp_asks
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +47,7 @@ def _address(number: int) -> str:
 
 def _configuration(port: int) -> dict[str, Any]:
     routers: dict[str, Any] = {}
-    for number, rule in enumerate(RULES):
+    for number, rule in enumerate(TCP_RULES):
         own = f"ClientIP(`{_address(number)}`) && ({rule})"
         routers[f"g{number}"] = {"rule": own, "service": "ok", "entryPoints": ["web"], "tls": {}}
         routers[f"c{number}"] = {"rule": rule, "service": "ok", "entryPoints": ["all"], "tls": {}}
@@ -99,18 +84,17 @@ def differences(binary: Path, port: int) -> list[str]:
     found: list[str] = []
     with serving(binary, _configuration(port), release=release) as traefik:
         verdicts = traefik.verdicts("tcp")
-        rules = [_ours(rule, release) for rule in RULES]
-        for number, (text, rule) in enumerate(zip(RULES, rules, strict=True)):
+        rules = [_ours(rule, release) for rule in TCP_RULES]
+        for number, (text, rule) in enumerate(zip(TCP_RULES, rules, strict=True)):
             verdict = verdicts[f"c{number}"]
             if (rule is not None) != verdict.enabled or (rule and rule.priority != verdict.priority):
                 found.append(f"{text}: ours {rule}, Traefik's {verdict}")
         for number, rule in enumerate(rules):
-            for name in NAMES if rule else ():
-                for protocols in PROTOCOLS if name in ("a.test", None) else PROTOCOLS[:1]:
-                    asked = Connection(name or "", _address(number), protocols)
-                    taken = _is_taken(traefik, number, name, protocols)
-                    if rule and rule.matches(asked) != taken:
-                        found.append(f"{rule.text} and {asked}: Traefik's {taken}")
+            for name, protocols in tcp_asks() if rule else ():
+                asked = Connection(name or "", _address(number), protocols)
+                taken = _is_taken(traefik, number, name, protocols)
+                if rule and rule.matches(asked) != taken:
+                    found.append(f"{rule.text} and {asked}: Traefik's {taken}")
     return found
 
 

@@ -249,3 +249,46 @@ def test_an_entry_point_is_read_with_what_changes_what_rules_see() -> None:
     assert found.door.trusted == ("10.0.0.0/8",)
     assert entry_point({"name": "u", "address": "xxxx/udp"}).udp
     assert entry_point({"name": "o", "address": ":1", "observability": {"accessLogs": False}}).special
+
+
+def test_rules_that_name_no_syntax_have_the_one_by_default() -> None:
+    routers = {"old": {"rule": "Host(`a`, `b`)", "service": "s"}, "new": {"rule": "Host(`a`)", "ruleSyntax": "v3"}}
+    read = from_files({"http.routers": routers, "http.services": SERVICES}, syntax="v2")
+    assert [router.syntax for router in read] == ["v2", "v3"]
+    assert [router.syntax for router in from_files({"http.routers": routers})] == ["", "v3"]
+
+
+def test_a_name_with_an_at_sign_makes_another_provider_of_what_it_names() -> None:
+    specs = {
+        "http.routers": {"r@lan": {"rule": "Host(`a`)", "service": "s", "middlewares": ["m", "n@file"]}},
+        "http.services": SERVICES,
+    }
+    read = from_files(specs)[0]
+    assert (read.name, read.service, read.middlewares) == ("r@lan@file", "s@lan", ("m@lan", "n@file"))
+    listed = {
+        "http.routers": {"r@lan@file": {"rule": "Host(`a`)", "service": "s", "status": "enabled", "using": ["w"]}}
+    }
+    assert from_api(listed)[0].service == "s@lan"
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_a_rule_that_is_too_deep_to_be_read_leaves_it_open_who_serves(protocol: str) -> None:
+    matcher = "HostSNI(`*`)" if protocol == "tcp" else "Host(`a.test`)"
+    deep = "(" * 150 + matcher + ")" * 150
+    specs = {
+        f"{protocol}.routers": {"r": {"rule": deep, "service": "s"}},
+        f"{protocol}.services": {"s": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}},
+    }
+    answer = Table(from_files(specs), [EntryPoint(name="web", port=80)]).answer(Request(host="a.test"))
+    assert "nested deeper than 100 levels" in answer.unknown
+
+
+def test_https_routers_whose_rules_are_too_deep_leave_it_open_which_names_they_claim() -> None:
+    routers = {"r": {"rule": "!" * 150 + "Host(`a.test`)", "service": "s", "tls": {}}}
+    tcp = {"t": {"rule": "HostSNI(`a.test`)", "service": "s", "tls": {}}}
+    specs = {
+        "http.routers": routers, "http.services": SERVICES, "tcp.routers": tcp,
+        "tcp.services": {"s": {"loadBalancer": {"servers": [{"address": "127.0.0.1:1"}]}}},
+    }  # fmt: skip
+    answer = Table(from_files(specs), [EntryPoint(name="web", port=80)]).answer(Request(host="a.test", tls=True))
+    assert "which names r claims is not known" in answer.unknown

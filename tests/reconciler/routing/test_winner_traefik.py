@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ from reconciler.routing.request import Request
 from reconciler.routing.table import Answer, Table
 from reconciler.traefik import insides
 from tests.reconciler.routing.random_tables import DOORS, ENTRY_POINTS, TableMaker
-from tests.reconciler.routing.real_traefik import RealTraefik, serving, wire
+from tests.reconciler.routing.real_traefik import RealTraefik, serving
+from tests.reconciler.routing.secure import Secure
 
 TABLES, REQUESTS = 6, 500
 
@@ -57,32 +56,6 @@ def outcomes(answer: Answer) -> set[tuple[int, str]]:
     if answer.tied:
         return set()
     return {(answer.status, "")} if answer.router is None else {(418, answer.router)}
-
-
-class Secure:
-    """One TLS connection a request."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
-
-    def ask(self, request: Request, server_name: str) -> tuple[int, str]:
-        with (
-            closing(socket.create_connection(("127.0.0.1", self._port), timeout=10)) as plain,
-            self._context.wrap_socket(plain, server_hostname=server_name or None) as secure,
-        ):
-            secure.sendall(wire(request))
-            data = b""
-            while b"\r\n\r\n" not in data:
-                more = secure.recv(65536)
-                if not more:
-                    return 0, ""
-                data += more
-        head = data.split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-        names = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in head[1:]}
-        return int(head[0].split()[1]), names.get("x-router", "")
 
 
 @contextmanager

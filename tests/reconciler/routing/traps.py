@@ -218,7 +218,51 @@ MATCHES: list[Trap] = [
     Trap("!!Host(`a.test`)", ask(), True),
     Trap("Host(`b.test`) || Host(`a.test`) && Path(`/`)", ask(), True),
     Trap("(Host(`b.test`) || Host(`a.test`)) && Path(`/x`)", ask(), False),
+    Trap("(Host(`a.test`) || Host(`b.test`)) && Path(`/x`)", ask(), False),
+    Trap("Host(`a.test`) || Host(`b.test`) && Path(`/x`)", ask(), True),
+    Trap("Path(`/x`) && Host(`b.test`) || Host(`a.test`)", ask(), True),
+    Trap("!Host(`b.test`) && Path(`/x`)", ask(), False),
+    Trap("!Host(`b.test`) || Path(`/`)", ask("/", "b.test"), True),
+    Trap("!(!Host(`a.test`) && Path(`/`))", ask(), True),
+    # ── how it is written
+    *_targets("Path(`/a\\tb`)", ["/a%5Ctb"], ["/a%09b"]),
+    *_targets('Path("/a\\tb")', ["/a%09b"], ["/a%5Ctb"]),
+    *_targets('Path("/\\x61\\141\\u0061\\U00000061\\\\")', ["/aaaa%5C"], []),
+    *_targets('Path("/\\303\\251")', ["/%C3%A9"], ["/%E9"]),
+    *_targets("Path(`/\r`)", ["/"], ["/%0D"]),
+    *_targets("Path(`/a/*b*/c`)", ["/a/*b*/c"], ["/a/c"]),
+    *_targets("Path(`/\"a\"`)", ["/%22a%22"], ["/a"]),
+    *_targets("Path(`/\n`)", ["/%0A"], ["/"]),
+    *_targets("/* Path(`/b`) || */ Path(`/a`) && // Path(`/b`) ||\nPathPrefix(`/`)", ["/a"], ["/b"]),
+    *_targets("PATHPREFIX(`/a`)", ["/a"], ["/"]),
 ]  # fmt: skip
+
+_FORWARDED = ("X-Forwarded-For", "1.2.3.4")
+AT_DOORS: list[tuple[str, Trap]] = [
+    ("raw", Trap("Path(`//a`)", ask("//a"), True)),
+    ("raw", Trap("Path(`/a`)", ask("//a"), False)),
+    ("raw", Trap("Path(`/a/../b`)", ask("/a/%2e%2E/b"), True)),
+    ("raw", Trap("PathRegexp(`^$`)", ask("http:"), True)),
+    (
+        "trusting",
+        Trap("Header(`X-Forwarded-For`, `1.2.3.4`)", ask("/", "a.test", _FORWARDED, client_ip="127.0.0.2"), True),
+    ),
+    ("trusting", Trap("Header(`X-Forwarded-For`, `1.2.3.4`)", ask("/", "a.test", _FORWARDED), False)),
+    (
+        "trusting",
+        Trap(
+            "Header(`X-Forwarded-Proto`, `https`)",
+            ask("/", "a.test", ("X-Forwarded-Proto", "https"), client_ip="127.0.0.3"),
+            True,
+        ),
+    ),
+    ("trusting", Trap("Query(`k`, `v;w`)", ask("/?k=v;w"), True)),
+    ("gullible", Trap("Header(`X-Forwarded-For`, `1.2.3.4`)", ask("/", "a.test", _FORWARDED), True)),
+    ("gullible", Trap("Header(`X-A`, `v`)", ask("/", "a.test", ("Connection", "x-a"), ("X-A", "v")), True)),
+    ("deleting", Trap("HeaderRegexp(`X_A`, `.`)", ask("/", "a.test", ("X_A", "v")), False)),
+    ("once-deleting", Trap("HeaderRegexp(`X_A`, `.`)", ask("/", "a.test", ("X_A", "v")), False)),
+]
+"""Traps at entry points with options of their own, by name."""
 
 STATUSES: list[tuple[Request, int, tuple[int, int, int]]] = [
     (ask("*", method="OPTIONS"), 200, (0, 0, 0)),
@@ -272,7 +316,8 @@ VALID = [
     "!\nHost(`a`)", "\ufeffHost(`a`)", "Host(`a`)/*\n*/", "Host(`a`) /* x */ && Path(`/`)", "Host(`a`) // x", "Host(`a`) &&\nPath(`/`)", "((((Host(`a`)))))", "!!!!Host(`a`)", 'Host("\\u0061")',
     "/* comment */Host(`a`)", "Path(`/é`)", "PathRegexp(`a{2}`)", "PathRegexp(`(?<n>a)`)", "PathRegexp(`(?P<n>a)(?P<n>b)`)", "PathRegexp(`(a{10}){100}`)", "PathRegexp(`\\pL{200}`)", "PathRegexp(`[]a]`)", "PathRegexp(`^*`)",
     "PathRegexp(`\\Q\\C`)", "PathRegexp(`(?U)a`)", "PathRegexp(`\\07`)", "PathRegexp(`\\_`)", "PathRegexp(`\\p{Greek}`)", "PathRegexp(`\\p{^Greek}`)", "HostRegexp(`\\x{e9}`)", "PathRegexp(`{`)", "PathRegexp(`a{,2}`)",
-    "HostRegexp(`{id:[0-9]+}`)",
+    "HostRegexp(`{id:[0-9]+}`)", "Host(`a`) && // x\nPath(`/`)", "Host(`a`)/**/", "Host(`a`) ||/* x\n*/Path(`/`)", "(\nHost(`a`) &&\n\nPath(`/`))", "(" * 99 + "Host(`a`)" + ")" * 99, "!" * 99 + "Host(`a`)",
+    "Pathprefix(`/`)", "PATHPREFIX(`/`)", "pathprefix(`/`)", "Queryregexp(`a`)", "Header(`a`, `b`,)", "Path(`/a//b`)", "\tHost(`a`)\r",
 ]  # fmt: skip
 INVALID = [
     "", " ", "Host", "Host()", "Host(``)", "Host(`a`, `b`)", "Host(`é`)", 'Host("\\u00e9")', "HostRegexp(`é`)", "HostRegexp(``)", "HostRegexp(`(`)", "Path(`a`)", "Path(``)", "PathPrefix(`a`)", "PathRegexp(``)",
@@ -282,8 +327,11 @@ INVALID = [
     "-Host(`a`)", "Host(`a`) ||", "|| Host(`a`)", "Host(`a`) Path(`/`)", "Host(`a`);", "Host(`a`)\n&& Path(`/`)", "Host\n(`a`)", "Host(`a`\n)", "(Host(`a`)\n)", "Host(`a`) /*\n*/ && Path(`/`)", "Host(`a`) /* x", "(Host(`a`)", "Host(`a`))", "Host(`a`)\u00a0", "Host(`a`)#",
     'Path("/\\ud800")', 'Path("/\\400")', 'Path("/\\q")', "Path(\"/\\'\")", "Host(`a`...,`b`)", "Path(`/\x00`)", "PathRegexp(`\\C`)", "PathRegexp(`[\\C]`)", "PathRegexp(`\\Z`)", "PathRegexp(`(?=a)`)", "PathRegexp(`(a)\\1`)", "PathRegexp(`a**`)", "PathRegexp(`x{2}{3}`)", "PathRegexp(`a{1001}`)",
     "PathRegexp(`(a{100}){100}`)", "PathRegexp(`(?P<é>a)`)", "PathRegexp(`(?x)a`)", "PathRegexp(`[[:foo:]]`)", "PathRegexp(`[z-a]`)", "PathRegexp(`\\é`)", 'PathRegexp("\\xff")', "PathRegexp(`\\p{Nope}`)", "PathRegexp(`*`)", "PathRegexp(`\\8`)",
-    "Host(`a`) && Path(`b`)", "Host(`a`) || !Path(`b`)",
+    "Host(`a`) && Path(`b`)", "Host(`a`) || !Path(`b`)", "not Host(`a`)", "Host(`a`) or Path(`/`)", "Host(`a`) | Path(`/`)", "Host(`a`)!Path(`/`)", "!", "()", "Host(`a`,,)", "Host(,)", "Host(, `a`)", "Host(...)", "Host `a`", "Path(`/` `/`)",
+    "Header('a', 'b')", "Host(`a')", "pathRegexp(`a`)", "PATHprefix(`/`)", "hostRegexp(`a`)", "Host(\"a\n\")", 'Path("/\\x4")', 'Path("/\\u12")', 'Path("/\\U00110000")', "Host(`a`)\ufeff", "Host(nil)", "Query()", "Header()", "Host(`a`) &&", "&& Host(`a`)", "Host(`a`) // x\n&& Path(`/`)",
 ]  # fmt: skip
+BEYOND = ["(" * 101 + "Host(`a`)" + ")" * 101, "!" * 20_000 + "Host(`a`)"]
+"""Rules that Traefik takes and that are not read here, for their depth: they are unknown, not invalid."""
 CHANGED = {
     "PathRegexp(`\\p{Letter}`)": (True, (3, 6, 0)),
     "PathRegexp(`\\p{greek}`)": (True, (3, 6, 0)),

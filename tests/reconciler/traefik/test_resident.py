@@ -88,3 +88,15 @@ def test_a_plan_after_others_says_what_it_would_say_alone(start: list[Any], plan
         if applied:
             live, others = after, others_come
             seen = _observed(live, others)
+
+
+def test_tls_options_of_an_entry_point_count_for_the_first_router_that_comes_to_it():
+    demanding = {"name": "websecure", "address": ":443", "http": {"tls": {"options": "strict@file"}}}
+    live = {Address("traefik", "tls.options", "strict"): {"minVersion": "VersionTLS13"}}
+    spec = {"rule": "Host(`a.lab`)", "service": "noop@internal", "entryPoints": ["websecure"]}
+    after = {**live, Address("traefik", "http.routers", "a"): spec}
+    seen = Observation(live=live, served={}, doors=(DOORS[0], demanding), version="3.7.15")
+    resident = Resident()
+    for wanted in (live, after):  # the second plan is made from what stood at the first
+        done = consequences("traefik", Before(live, {}), wanted, seen, (), (), resident)
+    assert [one.data["after"]["tls_options"] for one in done.all] == ["strict@file"]
