@@ -20,6 +20,7 @@ from reconciler.traefik import exposure
 from reconciler.traefik.consequences import Before, consequences
 from reconciler.world import World
 from state import views
+from state.events import ToolCalled
 from state.grants import Grants
 from state.model import Address, Problem, Snapshot
 
@@ -50,11 +51,17 @@ class _Case:
 def plan_main(world: World, commit: str) -> Planned:
     """The plan that a pass would carry out for this commit of main; the last one while all it was made from stands."""
     seq, known = world.log.head().seq, world.recall.quiet
-    if known and (known.commit, known.seq) == (commit, seq) and _unmoved(world, known.planned):
+    if known and known.commit == commit and _only_calls(world, known.seq) and _unmoved(world, known.planned):
+        world.recall.quiet = replace(known, seq=seq)
         return known.planned
     planned = _planned(world, commit)
     world.recall.quiet = Quiet(commit=commit, seq=seq, planned=planned) if _is_quiet(planned) else None
     return planned
+
+
+def _only_calls(world: World, since: int) -> bool:
+    """Whether nothing but calls of tools was recorded since: those are many, and no plan is made from them."""
+    return all(type(recorded.event) is ToolCalled for recorded in world.log.read(after=since))
 
 
 def _is_quiet(planned: Planned) -> bool:

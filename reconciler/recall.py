@@ -20,7 +20,7 @@ class Quiet:
 
 @dataclass
 class Recall:
-    """`quiet` holds for as long as main, the log and every target stand as they stood then."""
+    """`quiet` holds for as long as main, the log (but for calls of tools) and every target stand as they stood then."""
 
     quiet: Quiet | None = None
     settled: Settled = field(default_factory=Settled)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from reconciler import alerts, loop, metrics, reviewing, schedule, telling
+from reconciler import alerts, garbage, loop, metrics, reviewing, schedule, telling
 from reconciler.app import sender
 from reconciler.core import account
 from reconciler.core.target import Target, TargetError
@@ -58,10 +58,16 @@ class Reconciler:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Passes happen, on time and on notice, for as long as this lasts."""
+        with garbage.seldom_looked_for(), self._at_work():
+            yield
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
         worker = threading.Thread(target=self._work, name="passes")
         watching = schedule.watched(self._watched_places(), self._interesting, self.wake)
         worker.start()
         self._announcer.start()
+        self._follow_policy()  # passes may fail for long: backups do not wait for the first good one
         self._housekeeper.start()
         self.wake()
         try:

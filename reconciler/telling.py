@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -274,10 +274,22 @@ def live(observed: Observation) -> dict[str, Any]:
     return {
         "ours": {str(address): redact(spec) for address, spec in sorted(observed.live.items())},
         "foreign": {str(address): origin for address, origin in sorted(observed.foreign.items())},
+        "services": dict(_services(observed)),
         "witness": observed.witness,
         "version": observed.version,
         "problems": [problem_json(problem) for problem in observed.problems],
     }
+
+
+def _services(observed: Observation) -> Iterator[tuple[str, Any]]:
+    """Services that the target itself lists, with their servers and what its own health check says of each."""
+    for name, item in observed.served.get("http.services", {}).items():
+        balancer = item.spec.get("loadBalancer")
+        status = item.spec.get("serverStatus") or {}
+        servers = balancer.get("servers") if isinstance(balancer, dict) else None
+        urls = [str(server.get("url", "")) for server in servers or () if isinstance(server, dict)]
+        if plain := {url: str(status.get(url, "")) for url in urls if url and "@" not in url}:
+            yield name, {"servers": plain}
 
 
 def anchors(world: World) -> list[Anchor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +30,18 @@ class _Folded(Generic[V]):
     saved: int = 0
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """States grow and hold no circles: Python need not look through all of them, again and again, for garbage."""
+    looking = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looking:
+            gc.enable()
+
+
 class Folding:
     """The views of one log."""
 
@@ -52,8 +65,20 @@ class Folding:
         states = [view.empty() for view in views]
         types = {event.__name__ for view in views for event in view.handlers}
         wanted = Slice(until=self._storage.head().seq, types=tuple(sorted(types)))
-        fold_together(states, tables.happened(self._storage.page, wanted))
+        with _undisturbed():
+            fold_together(states, tables.happened(self._storage.page, wanted))
         return dict(zip(views, states, strict=True))
+
+    def misremembered(self, views: Sequence[type[View]]) -> list[type[View]]:
+        """Those that were put away otherwise than their events add up to; of all others the state is known now."""
+        with self._storage.lock:
+            last, wrong = self._storage.head().seq, list[type[View]]()
+            for view, state in self.replayed(views).items():
+                if not self._taken_up(view).seq:  # nothing of it was kept that could be wrong
+                    self._folded[view] = _Folded(state, last)
+                elif self.view(view).encode() != state.encode():
+                    wrong.append(view)
+            return wrong
 
     def renew(self, views: Sequence[type[View]]) -> None:
         """Fold these views again from the first event on, and put them away."""

@@ -55,6 +55,9 @@ class Lately(View):
         }
         return {address: was for address, was in first.items() if was is not None}
 
+    def copy(self) -> Lately:
+        return Lately(dict(self.routers), dict(self.steps), dict(self.proposals), dict(self.seen))
+
     @on(PlanShown)
     def _show(self, event: PlanShown, at: Occasion) -> None:
         if event.to_person and _tells(event.losses):
@@ -120,7 +123,7 @@ class Lately(View):
 
 
 def _routers(changes: Json) -> list[tuple[Address, Spec]]:
-    named = ((address_or_none(text), spec) for text, spec in changes.items())
+    named = [(address_or_none(text), spec) for text, spec in changes.items() if ".routers/" in text]
     return [(address, spec) for address, spec in named if address and address.kind.endswith(".routers")]
 
 

@@ -242,7 +242,7 @@ class EventLog:
             (recorded,) = self._commit([entry], None, self._blanking(found[0]))
             self._folding.forget()
             self._sweep()
-            self._start_over()  # the old payload also stands in the write-ahead log
+            self._storage.start_over()  # the old payload also stands in the write-ahead log
         return recorded
 
     def _blanking(self, recorded: Recorded) -> Callable[[], None]:
@@ -253,7 +253,7 @@ class EventLog:
         if segment is None:
             return partial(tables.blank, self._database, recorded)
         copy = segments.write_without(self._storage.path, segment, recorded.seq, edition=edition)
-        return partial(segments.replace, self._database, segment, copy)
+        return partial(segments.replace, self._database, self._storage.path, segment, copy)
 
     def forget_reads(self, before: datetime, reason: str) -> int:
         """Blank what models had only looked at before that moment; how many calls that were.
@@ -277,20 +277,23 @@ class EventLog:
     def seal(self, through: int, reason: str) -> Segment:
         """Put the live events up to that one into a sealed segment; what models had only looked at is forgotten.
 
-        The last event always stays live. Raises LogError where there is nothing to seal up to there.
+        The last event stays live, and no call is parted from what came of it. LogError: there is nothing to seal.
         """
         self._storage.require_writable()
         with self._tidying:
             if not self.sealed() < through < self.head().seq:
                 raise LogError(f"there is nothing to seal up to event {through}")
+            with self._storage.reading:
+                through = segments.unparted(self._database, through)
             self._forget_reads(through, "what was only looked at is not kept for ever")
             self._storage.index(least=1)
             segment = segments.write(self._storage.path, through)
             sealed = SegmentSealed(
                 first=segment.first, last=segment.last, file=segment.file, hash=segment.hash.hex(), reason=reason
             )
-            self._commit([Entry(stream=STREAM, event=sealed)], None, partial(segments.let_go, self._database, segment))
-            self._start_over()
+            letting_go = partial(segments.let_go, self._database, self._storage.path, segment)
+            self._commit([Entry(stream=STREAM, event=sealed)], None, letting_go)
+            self._storage.start_over()
             return segment
 
     def shrink(self) -> None:
@@ -307,11 +310,6 @@ class EventLog:
             tables.note_shapes(self._database, known)
             self._folding.forget()
         self._folding.renew(ALL)
-
-    def _start_over(self) -> None:
-        """Move what stands in the write-ahead log to the file, and let it begin anew, empty."""
-        with self._storage.reading:
-            self._database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _sweep(self) -> None:
         with self._storage.writing:
@@ -380,7 +378,7 @@ class EventLog:
         return chain.verify(self._storage.rows(), anchors=anchors, last=last)
 
     def require_own_shape(self) -> None:
-        """Raises DamagedFile where the file holds tables or triggers that no log of ours has: they would act on us."""
+        """Raises DamagedFile where the file has other tables or triggers than a log of ours: they would act on us."""
         self._storage.require_own_shape()
 
     def require_sound(self) -> None:
@@ -396,3 +394,7 @@ class EventLog:
     def replayed(self, views: Sequence[type[View]] = ALL) -> dict[type[View], View]:
         """Views folded from the first event on, whatever was kept of them."""
         return self._folding.replayed(views)
+
+    def misremembered(self) -> list[type[View]]:
+        """Views that were put away otherwise than their events add up to; of all others the state is known now."""
+        return self._folding.misremembered(ALL)

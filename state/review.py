@@ -49,6 +49,9 @@ class ProposalRecord(NamedTuple):
     settled_at: datetime | None = None
 
 
+_PLACES = {name: place for place, name in enumerate(ProposalRecord._fields)}
+
+
 @dataclass
 class Proposals(View):
     """Every proposal that was ever made, by its id."""
@@ -118,4 +121,7 @@ class Proposals(View):
     def _change(self, proposal: str, **changes: Any) -> None:
         found = self.items.get(proposal)
         if found:
-            self.items[proposal] = found._replace(**changes)
+            values = list(found)  # `_replace` looks at every field: of a million events, a tenth of the time
+            for name, value in changes.items():
+                values[_PLACES[name]] = value
+            self.items[proposal] = ProposalRecord._make(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from types import MethodType
 from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
@@ -87,7 +87,7 @@ def fold_together(states: Iterable[View], happened: Iterable[tuple[Event, Occasi
     takers: dict[type[Event], list[Callable[[Any, Occasion], None]]] = {}
     for state in states:
         for kind, handler in state.handlers.items():
-            takers.setdefault(kind, []).append(partial(handler, state))
+            takers.setdefault(kind, []).append(MethodType(handler, state))
     for event, occasion in happened:
         for take in takers.get(type(event), ()):
             take(event, occasion)

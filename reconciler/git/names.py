@@ -12,6 +12,7 @@ class Names:
     def __init__(self, repository: Path) -> None:
         self._repository = repository
         self._safe: set[Path] = set()
+        self._objects: set[str] = set()  # of these directories for objects the names are safe
 
     def settle(self, reference: str) -> None:
         """Before a reference is pointed to something: make sure of the way to it, and to every object."""
@@ -21,13 +22,14 @@ class Names:
     def forget(self) -> None:
         """References were removed, and libgit2 removes directories that become empty."""
         self._safe.clear()
+        self._objects.clear()
 
     def _settle_objects(self) -> None:
-        objects = self._repository / "objects"
-        below = {objects / name for name in os.listdir(objects) if len(name) == 2}  # noqa: PTH208 - names, no look at each
-        if below - self._safe:
-            flush(objects)
-            self._safe |= below
+        place = self._repository / "objects"
+        listed = {name for name in os.listdir(place) if len(name) == 2}  # noqa: PTH208 - names, no look at each
+        if listed - self._objects:
+            flush(place)
+            self._objects = listed
 
     def _settle_way(self, directory: Path) -> None:
         if directory in self._safe or directory == self._repository:

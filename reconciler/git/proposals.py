@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reconciler.git import message, trees
 from reconciler.git.bounds import BRANCHES, POLICY, ROOTS, id_fault, path_fault, size_fault
+from reconciler.git.draft import Draft
 from reconciler.git.errors import GitError, plain_words
 from reconciler.git.remote import Remote
 from reconciler.git.store import REVISIONS, WAYPOST, Identity, Store
@@ -44,11 +45,12 @@ def propose(
     tree = store.commit(parent).tree
     if faults := faults or _misplaced(store, tree, edits):
         raise ProposalRefused(faults)
-    with plain_words(f"cannot write proposal {id} to {store.path}"):
-        changes = {path: _leaf(store, content) for path, content in edits.items()}
-        grown = trees.rooted(store.repository, tree, changes)
     text = message.compose(title, body, trailers)
-    return commit_proposal(store, id=id, parent=parent, tree=grown, text=text, author=author, at=at)
+    with plain_words(f"cannot write proposal {id} to {store.path}"):
+        draft = Draft(store.repository)
+        changes = {path: _leaf(draft, content) for path, content in edits.items()}
+        grown = trees.rooted(store.repository, tree, changes, draft.tree)
+    return commit_proposal(store, id=id, parent=parent, tree=grown, text=text, author=author, at=at, draft=draft)
 
 
 def revert_to(
@@ -117,19 +119,30 @@ def _without(store: Store, tree: str, commit: str) -> str:
     return merged
 
 
-def commit_proposal(store: Store, *, id: str, parent: str, tree: str, text: str, author: str, at: datetime) -> str:
-    """Commit a finished tree as the proposal `id`. Raises ProposalRefused where it equals its parent's."""
+def commit_proposal(
+    store: Store,
+    *,
+    id: str,
+    parent: str,
+    tree: str,
+    text: str,
+    author: str,
+    at: datetime,
+    draft: Draft | None = None,
+) -> str:
+    """Commit a finished tree as the proposal `id`. Raises ProposalRefused where it equals its parent's.
+
+    `draft` holds what of the tree is not written yet.
+    """
     if fault := id_fault(id):
         raise ProposalRefused([fault])
     if tree == store.commit(parent).tree:
         raise ProposalRefused(["it changes nothing: the desired state already is so"])
-    commit = store.write_commit(
-        tree=tree,
-        parents=(parent,),
-        author=Identity.parse(author).signed(at),
-        committer=WAYPOST.signed(at),
-        text=text,
-    )
+    with plain_words(f"cannot write proposal {id} to {store.path}"):
+        draft = draft or Draft(store.repository)
+        author_then, committer = Identity.parse(author).signed(at), WAYPOST.signed(at)
+        commit = draft.commit(tree=tree, parents=(parent,), author=author_then, committer=committer, text=text)
+        draft.write()
     point_to(store, id, commit)
     return commit
 
@@ -177,18 +190,17 @@ def _misplaced(store: Store, tree: str, edits: Mapping[str, bytes | None]) -> li
     faults = []
     with plain_words(f"cannot read tree {tree} in {store.path}"):
         for path in edits:
-            standing = trees.at(store.repository, tree, path)
+            *above, standing = trees.along(store.repository, tree, path)
             if standing and standing.mode != trees.BLOB:
                 faults.append(f"'{path}' is no plain file (mode {standing.mode:o}), so only a person can change it")
-            faults += [f"'{place}' is a file, so '{path}' cannot be" for place in _files_above(store, tree, path)]
+            faults += [f"'{place}' is a file, so '{path}' cannot be" for place in _files(path, above)]
     return faults
 
 
-def _files_above(store: Store, tree: str, path: str) -> list[str]:
+def _files(path: str, above: Sequence[Leaf | None]) -> list[str]:
+    """The places above a path where something else than a directory stands."""
     names = path.split("/")
-    above = ["/".join(names[:depth]) for depth in range(1, len(names))]
-    found = {place: trees.at(store.repository, tree, place) for place in above}
-    return [place for place, leaf in found.items() if leaf and leaf.mode != trees.TREE]
+    return ["/".join(names[: depth + 1]) for depth, leaf in enumerate(above) if leaf and leaf.mode != trees.TREE]
 
 
 def _with_paths_of(store: Store, tree: str, other: str, paths: Sequence[str]) -> str:
@@ -197,5 +209,5 @@ def _with_paths_of(store: Store, tree: str, other: str, paths: Sequence[str]) ->
     return trees.rooted(store.repository, tree, taken)
 
 
-def _leaf(store: Store, content: bytes | None) -> Leaf | None:
-    return None if content is None else Leaf(str(store.repository.create_blob(content)), trees.BLOB)
+def _leaf(draft: Draft, content: bytes | None) -> Leaf | None:
+    return None if content is None else Leaf(draft.blob(content), trees.BLOB)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +18,13 @@ FILE_LIMIT = 100_000
 
 BLOB = int(FileMode.BLOB)
 TREE = int(FileMode.TREE)
+_TREE_MODE = b"%o" % TREE  # Git orders a directory as if its name ended with a slash
+
+_ENTRY = re.compile(rb"([^ \0]*) ([^\0]*)\0(.{20})", re.DOTALL)
+"""A tree is, for each entry: mode in octal, a space, the name, a zero byte, the id in twenty bytes."""
+
+Write = Callable[[bytes], str]
+"""Takes the bytes of a tree, answers its id."""
 
 
 class Leaf(NamedTuple):
@@ -81,24 +89,26 @@ def listing(repository: pygit2.Repository, tree: str) -> dict[str, Leaf]:
 
     Takes the tree's own bytes apart, which is many times faster than an object of the library for each entry.
     """
-    if not tree:
-        return {}
-    kind, raw = repository.odb.read(tree)
-    entries = list(_parsed(raw)) if kind == ObjectType.TREE else []
-    names = dict(entries)
-    if kind != ObjectType.TREE or len(names) != len(entries) or any("/" in name or not name for name in names):
-        raise GitError(f"object {tree} in {repository.path} is no proper directory; run `git fsck` there")
+    entries = _entries(repository, tree)
+    names = {name.decode("utf-8", "backslashreplace"): Leaf(id.hex(), _mode(mode)) for mode, name, id in entries}
+    if len(names) != len(entries) or any("/" in name or not name for name in names):
+        raise _improper(repository, tree)
     return names
 
 
-def _parsed(raw: bytes) -> Iterator[tuple[str, Leaf]]:
-    """A tree is, for each entry: mode in octal, a space, the name, a zero byte, the id in twenty bytes."""
-    start = 0
-    while start < len(raw):
-        end = raw.index(0, start)
-        mode, _, name = raw[start:end].partition(b" ")
-        start = end + 21
-        yield name.decode("utf-8", "backslashreplace"), Leaf(raw[end + 1 : start].hex(), _mode(mode))
+def _entries(repository: pygit2.Repository, tree: str) -> list[tuple[bytes, bytes, bytes]]:
+    """Mode, name and id of each entry, as they are stored; "" has none."""
+    if not tree:
+        return []
+    kind, raw = repository.odb.read(tree)
+    entries = _ENTRY.findall(raw)
+    if kind != ObjectType.TREE or sum(len(mode) + len(name) + 22 for mode, name, _ in entries) != len(raw):
+        raise _improper(repository, tree)
+    return entries
+
+
+def _improper(repository: pygit2.Repository, tree: str) -> GitError:
+    return GitError(f"object {tree} in {repository.path} is no proper directory; run `git fsck` there")
 
 
 @lru_cache(64)
@@ -110,16 +120,26 @@ def _mode(octal: bytes) -> int:
 
 def at(repository: pygit2.Repository, tree: str, path: str) -> Leaf | None:
     """What stands at a path, or None."""
+    return along(repository, tree, path)[-1] if path else Leaf(tree, TREE)
+
+
+def along(repository: pygit2.Repository, tree: str, path: str) -> list[Leaf | None]:
+    """What stands at each step of a path, None where nothing does."""
     leaf: Leaf | None = Leaf(tree, TREE)
-    for name in path.split("/") if path else ():
+    found: list[Leaf | None] = []
+    for name in path.split("/"):
         leaf = listing(repository, leaf.id).get(name) if leaf and leaf.mode == TREE else None
-    return leaf
+        found.append(leaf)
+    return found
 
 
-def grafted(repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None]) -> str:
+def grafted(
+    repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None], write: Write | None = None
+) -> str:
     """The id of a tree that differs from this one in exactly these paths; None takes a path away.
 
-    Directories on the way are made, emptied ones vanish. A file in the place of a directory gives way.
+    Directories on the way are made, emptied ones vanish. A file in the place of a directory gives way. `write`
+    takes the bytes of a new tree and answers its id; without it they go to the repository at once.
     """
     here: dict[str, Leaf | None] = {}
     below: dict[str, dict[str, Leaf | None]] = {}
@@ -132,15 +152,17 @@ def grafted(repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf
     present = listing(repository, tree) if below else {}
     for name, inner in below.items():
         under = here.get(name, present.get(name))
-        grown = grafted(repository, directory(under), inner)
+        grown = grafted(repository, directory(under), inner, write)
         if grown or directory(under):
             here[name] = Leaf(grown, TREE) if grown else None
-    return _written(repository, tree, here)
+    return _written(repository, tree, here, write or _writer(repository))
 
 
-def rooted(repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None]) -> str:
+def rooted(
+    repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None], write: Write | None = None
+) -> str:
     """As `grafted`, for the tree of a commit, which is there even when it is empty."""
-    return grafted(repository, tree, changes) or str(repository.TreeBuilder().write())
+    return grafted(repository, tree, changes, write) or (write or _writer(repository))(b"")
 
 
 def directory(leaf: Leaf | None) -> str:
@@ -153,14 +175,20 @@ def join(prefix: str, name: str) -> str:
     return f"{prefix}/{name}" if prefix else name
 
 
-def _written(repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None]) -> str:
-    builder = repository.TreeBuilder(tree) if tree else repository.TreeBuilder()
+def _written(repository: pygit2.Repository, tree: str, changes: Mapping[str, Leaf | None], write: Write) -> str:
+    """The tree with other entries; those that stay keep their very bytes, whatever a person's Git wrote there."""
+    entries = {name: (mode, id) for mode, name, id in _entries(repository, tree)}
     for name, leaf in changes.items():
-        if leaf is not None:
-            builder.insert(name, leaf.id, leaf.mode)
-        elif builder.get(name) is not None:
-            builder.remove(name)
-    return str(builder.write()) if len(builder) else ""
+        if leaf is None:
+            entries.pop(name.encode(), None)
+        else:
+            entries[name.encode()] = b"%o" % leaf.mode, bytes.fromhex(leaf.id)
+    ordered = sorted(entries.items(), key=lambda entry: entry[0] + b"/" * (entry[1][0].lstrip(b"0") == _TREE_MODE))
+    return write(b"".join(b"%s %s\0%s" % (mode, name, id) for name, (mode, id) in ordered)) if entries else ""
+
+
+def _writer(repository: pygit2.Repository) -> Write:
+    return lambda raw: str(repository.write(ObjectType.TREE, raw))
 
 
 def _file(leaf: Leaf | None) -> Leaf | None:

@@ -1,12 +1,14 @@
-"""The everyday alternative: Ansible templates the same 1,000 routes, one of them new, until Traefik serves that one.
+"""The everyday alternative: Ansible templates 1,000 routes, one of them new, until Traefik serves that one.
 
-Run as a script. Over the same bare rename as in `bench_serve.py`, so that the two can be compared. Ansible is
-installed from the package index into an environment of its own below `.venv/`, once.
+Run as a script: `python tests/bench/bench_ansible.py [routes]`. Waypost takes turns with it: the same routes in a
+Traefik of its own, from the merge of one more until that is proven. Ansible is installed from the package index into
+an environment of its own below `.venv/`, once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -14,14 +16,19 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.bench import stand
-from tests.bench.figures import Figure, ratio, told
+from reconciler import app
+from reconciler.world import World
+from tests.bench import bench_serve, stand
+from tests.bench.figures import Figure, missing, ratio, told
 from tests.bench.stand import Traefik
 
 ROUTES = 1_000
@@ -47,7 +54,7 @@ http:
 """
 
 
-class Missing(Exception):
+class NoAnsible(Exception):
     """Ansible cannot be had here."""
 
 
@@ -60,7 +67,7 @@ def installed() -> Path:
         command = [_ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "ansible-core"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         if done.returncode:
-            raise Missing(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "pip says nothing")
+            raise NoAnsible(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "pip says nothing")
     return playbook
 
 
@@ -82,9 +89,9 @@ class Playbook:
         play["vars"] = {"ansible_python_interpreter": str(program.parent / "python")}  # or it goes looking for one
         (place / "playbook.json.yml").write_text(json.dumps([play]))
 
-    def run(self, extra: int) -> None:
-        """Template all routes and the one of that number."""
-        routes = [*map(_route, range(ROUTES)), {**_route(extra), "name": f"new{extra}"}]
+    def run(self, count: int, extra: int) -> None:
+        """Template that many routes and the one of that number."""
+        routes = [*map(_route, range(count)), {**_route(extra), "name": f"new{extra}"}]
         (self._place / "routes.json").write_text(json.dumps({"routes": routes}))
         home = {
             "HOME": str(self._place),
@@ -94,18 +101,18 @@ class Playbook:
         command = [self._program, "-i", "localhost,", self._place / "playbook.json.yml"]
         done = subprocess.run(command, env={**os.environ, **home}, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Missing(f"the playbook failed: {done.stdout[-400:]} {done.stderr[-400:]}")
+            raise NoAnsible(f"the playbook failed: {done.stdout[-400:]} {done.stderr[-400:]}")
 
 
 def _route(number: int) -> dict[str, Any]:
     return {"name": f"app{number}", "url": f"http://127.0.0.1:9/{number}"}
 
 
-def by_ansible(playbook: Playbook, traefik: Traefik, number: int) -> float:
+def by_ansible(playbook: Playbook, traefik: Traefik, count: int, number: int) -> float:
     """Seconds from the call until the new route is served."""
     time.sleep(_QUIET)
     started = time.perf_counter()
-    playbook.run(number)
+    playbook.run(count, number)
     traefik.until(f"new{number}.example.org")
     return time.perf_counter() - started
 
@@ -123,29 +130,49 @@ def by_rename(traefik: Traefik, number: int) -> float:
     return time.perf_counter() - started
 
 
-def measure(place: Path) -> Iterator[Figure]:
+def measure(place: Path, count: int, rounds: int) -> Iterator[Figure]:
     program = installed()
-    with stand.running_traefik(place) as traefik:
-        playbook = Playbook(program, place, traefik)
-        by_ansible(playbook, traefik, 0)
-        pairs = [(by_ansible(playbook, traefik, one), by_rename(traefik, one)) for one in range(1, ROUNDS + 1)]
-    theirs, bare = (1e3 * statistics.median(side) for side in zip(*pairs, strict=True))
-    print(f"  Ansible until served {theirs:,.0f} ms, bare {bare:.0f} ms")
+    with ExitStack() as stack:
+        theirs, ours = (stack.enter_context(stand.running_traefik(place / name)) for name in ("ansible", "waypost"))
+        playbook = Playbook(program, place, theirs)
+        by_ansible(playbook, theirs, count, 0)
+        waypost = stack.enter_context(serving(place, ours, count))
+        taken = [
+            (by_ansible(playbook, theirs, count, one), by_rename(theirs, one), waypost(one))
+            for one in range(1, rounds + 1)
+        ]
+    ansible, bare, proven = (1e3 * statistics.median(side) for side in zip(*taken, strict=True))
     yield Figure(
-        name=f"for comparison: Ansible until served over bare rename, {ROUTES:,} routes",
-        value=ratio(pairs),
-        note=f"{theirs:,.0f} ms; nothing validated, nothing proven",
+        name=f"Ansible until served over bare rename, {count:,} routes",
+        value=ratio([(one, rename) for one, rename, _ in taken]),
+        note=f"{ansible:,.0f} over {bare:,.0f} ms; nothing validated, nothing proven",
+    )
+    yield Figure(
+        name=f"Ansible until served over Waypost until proven, {count:,} routes",
+        value=ratio([(one, merge) for one, _, merge in taken]),
+        note=f"{ansible:,.0f} over {proven:,.0f} ms",
     )
 
 
-def main() -> int:
+@contextmanager
+def serving(place: Path, traefik: Traefik, count: int) -> Iterator[Callable[[int], float]]:
+    """A home that serves so many routes; what it gives merges one more, and answers the seconds until it is proven."""
+    home, marks = stand.made_home(place / "home", traefik, count), bench_serve.Marks()
+    with app.locked(home) as opened:
+        assert isinstance(opened, World)
+        world = bench_serve.timed(opened, marks)
+        bench_serve.merged(home, world, marks, 0)  # the first pass applies it all
+        yield lambda number: sum(bench_serve.merged(home, world, marks, number).values())
+
+
+def main(count: int, rounds: int) -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
         with tempfile.TemporaryDirectory(prefix="waypost-bench-") as place:
-            return told(measure(Path(place)))
-    except (stand.NoTraefik, Missing, OSError, subprocess.TimeoutExpired) as missing:
-        print(f"NOT MEASURED, AND SKIPPED: {missing}")
-        return 0
+            return told(measure(Path(place), count, rounds))
+    except (stand.NoTraefik, NoAnsible, OSError, subprocess.TimeoutExpired) as why:
+        return missing("Ansible, the everyday alternative", why)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUTES, ROUNDS))

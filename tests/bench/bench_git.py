@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from reconciler.git import proposals
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
 from tests.bench import stand
-from tests.bench.figures import Figure, ratio, told
+from tests.bench.figures import Figure, missing, ratio, told
 
 FILES = 10_000
 ROUNDS = 15
@@ -74,32 +75,34 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure(place: Path) -> Iterator[Figure]:
+def measure(place: Path, count: int, rounds: int) -> Iterator[Figure]:
     store = Store.create(place / "desired.git")
-    head = plant(store, stand.routes(FILES), branch="main", subject=f"{FILES} routes", at=datetime.now(UTC))
+    head = plant(store, stand.routes(count), branch="main", subject=f"{count} routes", at=datetime.now(UTC))
     _git("clone", "--quiet", str(place / "desired.git"), str(place / "clone"))
-    rounds = []
-    for number in range(ROUNDS + 2):
+    taken = []
+    for number in range(rounds + 2):
         ours = _seconds(lambda one=number: proposed(store, head, one * 3))
         plain = _seconds(lambda one=number: by_command_line(place / "clone", one * 3 + 1))
         flushed = _seconds(lambda one=number: by_command_line(place / "clone", one * 3 + 2, *_FLUSH_ALL))
-        rounds.append((ours, plain, flushed))
-    rounds = rounds[2:]  # the first ones warm up
+        taken.append((ours, plain, flushed))
+    taken = taken[2:]  # the first ones warm up
+    medians = [1e3 * statistics.median(side) for side in zip(*taken, strict=True)]
     for side, (name, bar) in enumerate((("as it is set up by default", 5.0), ("with core.fsync=all", 0.0)), 1):
         yield Figure(
-            name=f"proposals at {FILES:,} files over git {name}",
-            value=ratio([(one[side], one[0]) for one in rounds]),
+            name=f"proposals a second at {count:,} files, flushed, over git {name}",
+            value=ratio([(one[side], one[0]) for one in taken]),
             bar=bar,
             at_least=True,
+            note=f"{medians[0]:.1f} ms a commit, git {medians[side]:.1f} ms",
         )
-    medians = [1e3 * statistics.median(side) for side in zip(*rounds, strict=True)]
-    print("  ours {:.1f} ms, git {:.1f} ms, git flushing all {:.1f} ms a commit".format(*medians))
 
 
-def main() -> int:
+def main(count: int, rounds: int = ROUNDS) -> int:
+    if shutil.which("git") is None:
+        return missing("proposals over git", "there is no git program")
     with tempfile.TemporaryDirectory(prefix="waypost-bench-") as place:
-        return told(measure(Path(place)))
+        return told(measure(Path(place), count, rounds))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(int(sys.argv[1]) if len(sys.argv) > 1 else FILES))

@@ -147,20 +147,21 @@ class Raw:
         self._connection.execute("INSERT INTO events (at, stream, type, data) VALUES (?, ?, ?, ?)", values)
 
 
-def appending(directory: Path) -> list[Figure]:
+def appending(directory: Path, pairs: int) -> list[Figure]:
     log = EventLog.open(directory / "log.db", now=lambda: datetime.now(UTC), create=True)
     assert pragma(log._database, "synchronous") == 3  # the same as theirs
     whole, least = Raw(directory / "whole.db", whole=True), Raw(directory / "least.db", whole=False)
     entries = list(itertools.islice(life(), APPENDS))
     rounds = []
-    for number in range(PAIRS + 1):
+    for number in range(pairs + 1):
         takers = [log.append, whole.append, least.append]
         turn = number % len(takers)
         rates = {taker: rate(taker, entries) for taker in takers[turn:] + takers[:turn]}
         rounds.append([rates[taker] for taker in takers])
     log.close()
     del rounds[0]  # the first one makes the files
-    note = f"{statistics.median(ours for ours, *_ in rounds):,.0f} a second here"
+    ours, raw, _ = (statistics.median(side) for side in zip(*rounds, strict=True))
+    note = f"{ours:,.0f} over {raw:,.0f} a second, both flushed each time (WAL, synchronous=EXTRA)"
     return [
         Figure(
             name="durable append with chain, over a raw insert of such a row",
@@ -185,36 +186,42 @@ def rate(append: Callable[[Entry], object], entries: list[Entry]) -> float:
 
 
 def replaying(directory: Path, events: int) -> list[Figure]:
-    """Every view, folded from the first event on, from a log on disk; beside decoding the same payloads in memory."""
+    """Every view, folded from the first event on, from a log on disk; beside decoding the same payloads in memory.
+
+    In processor time. Tool calls, which no view is about, are passed over by the query: a replay need not decode them.
+    """
     log, entries = EventLog.open(directory / "long.db", now=clock(), create=True), life()
     while log.head().seq < events:
         log.append(list(itertools.islice(entries, BATCH)))
     payloads = [(one.type, one.schema, encode(one.event)[2]) for one in log.read()]
     pairs = [(replayed(log), decoded(payloads)) for _ in range(REPLAYS)]
     log.close()
-    note = f"{events:,} events, {statistics.median(ours for ours, _ in pairs):,.0f} a second here"
+    ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
+    passed = sum(name == ToolCalled.__name__ for name, *_ in payloads) / len(payloads)
+    note = f"{events:,} events, {ours:,.0f} over {bare:,.0f} a second; {passed:.0%} are tool calls, not decoded"
     name = f"replay into all {len(ALL)} views, over bare decoding"
     return [Figure(name=name, value=ratio(pairs), bar=0.4, at_least=True, note=note)]
 
 
 def replayed(log: EventLog) -> float:
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     log.replayed(ALL)
-    return log.head().seq / (time.perf_counter() - start)
+    return log.head().seq / (time.process_time() - start)
 
 
 def decoded(payloads: list[tuple[str, int, bytes]]) -> float:
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     for type_name, schema, data in payloads:
         decode(type_name, schema, data)
-    return len(payloads) / (time.perf_counter() - start)
+    return len(payloads) / (time.process_time() - start)
 
 
-def main(events: int) -> int:
+def main(events: int, pairs: int = PAIRS) -> int:
     with tempfile.TemporaryDirectory() as directory:
-        return told([*appending(Path(directory)), *replaying(Path(directory), events)])
+        missed = told(appending(Path(directory), pairs))  # at once: the other takes minutes
+        return told(replaying(Path(directory), events)) or missed
 
 
 if __name__ == "__main__":

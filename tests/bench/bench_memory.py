@@ -20,7 +20,7 @@ from reconciler import app, loop
 from reconciler.home import Home
 from reconciler.world import World
 from tests.bench import stand
-from tests.bench.figures import Figure, ratio, told
+from tests.bench.figures import Figure, missing, ratio, told
 from tests.bench.stand import until
 
 ROUTES = 10
@@ -70,10 +70,10 @@ def family(pid: int) -> Iterator[int]:
         yield from family(int(child))
 
 
-def proportional(pid: int) -> float:
-    """MiB: its own pages whole, shared pages by its share."""
+def memory_of(pid: int, kind: str) -> float:
+    """MiB. "Pss": its own pages whole, shared pages by its share. "Rss": all whole."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1]) / 1024
     raise ValueError(f"process {pid} tells nothing of its memory")
 
@@ -81,14 +81,16 @@ def proportional(pid: int) -> float:
 def memory(home: Home) -> Iterator[Figure]:
     with running(home) as pid:
         time.sleep(_IDLE)
-        taken = {_named(one): proportional(one) for one in family(pid)}
-    print("  " + ", ".join(f"{name} {mebibytes:.0f} MiB" for name, mebibytes in taken.items()))
+        members = list(family(pid))
+        taken = {_named(one): memory_of(one, "Pss") for one in members}
+        whole = sum(memory_of(one, "Rss") for one in members)
     yield Figure(
         name="memory of `waypost up`, idle, every process of ours",
         value=sum(taken.values()),
         bar=MOST_MEMORY,
         unit="MiB",
-        note="proportional set size, without Traefik",
+        note=", ".join(f"{name} {mebibytes:.0f}" for name, mebibytes in taken.items())
+        + f"; proportional, without Traefik; {whole:.0f} if nothing were shared",
     )
 
 
@@ -99,18 +101,18 @@ def _named(pid: int) -> str:
     )
 
 
-def answers(home: Home) -> Iterator[Figure]:
+def answers(home: Home, rounds: int) -> Iterator[Figure]:
     """`waypost plan` over a bare start of Python that imports the same modules, in turns."""
     arguments = ["--home", str(home.path), "plan"]
     watched = subprocess.run([sys.executable, "-c", _WATCHED, *arguments], cwd=_ROOT, capture_output=True, text=True)
     imports = "import " + ", ".join(name for name in watched.stderr.split() if _importable(name))
     pairs = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ours = _seconds("-m", "reconciler", *arguments)
         pairs.append((ours, _seconds("-c", imports)))
     ours, alone = (1e3 * statistics.median(side) for side in zip(*pairs, strict=True))
-    print(f"  waypost plan {ours:.0f} ms, the imports alone {alone:.0f} ms")
-    yield Figure(name="`waypost plan` on a warm home over the same imports", value=ratio(pairs), bar=3.0)
+    note = f"{ours:.0f} over {alone:.0f} ms"
+    yield Figure(name="`waypost plan` on a warm home over the same imports", value=ratio(pairs), bar=3.0, note=note)
 
 
 def _importable(name: str) -> bool:
@@ -126,23 +128,22 @@ def _seconds(*arguments: str) -> float:
     return seconds
 
 
-def measure(place: Path) -> Iterator[Figure]:
+def measure(place: Path, rounds: int) -> Iterator[Figure]:
     with stand.running_traefik(place) as traefik:
         home = stand.made_home(place / "home", traefik, ROUTES)
         with app.locked(home) as world:
             assert isinstance(world, World)
             loop.run_pass(world)
-        yield from answers(home)
+        yield from answers(home, rounds)
         yield from memory(home)
 
 
-def main() -> int:
+def main(rounds: int = ROUNDS) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="waypost-bench-") as place:
-            return told(measure(Path(place)))
-    except stand.NoTraefik as missing:
-        print(f"NOT MEASURED: {missing}")
-        return 1
+            return told(measure(Path(place), rounds))
+    except stand.NoTraefik as why:
+        return missing("memory and first answer", why)
 
 
 if __name__ == "__main__":

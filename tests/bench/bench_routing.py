@@ -1,11 +1,14 @@
-"""What routing costs: one change among many routers, the check of all of them, and explanations. Run as a script."""
+"""What routing costs: one change among many routers, the check of all of them, and explanations.
+
+Run as a script: `python tests/bench/bench_routing.py [small middle large]`. Processor time of one process.
+"""
 
 from __future__ import annotations
 
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -17,6 +20,7 @@ from reconciler.routing.revising import revised
 from reconciler.routing.routers import EntryPoint, Router
 from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving
+from tests.bench.figures import Figure, told
 
 SIZES = (100, 1_000, 10_000)
 DOORS = (EntryPoint(name="web", port=80), EntryPoint(name="websecure", port=443, tls=True))
@@ -110,25 +114,44 @@ def explanations(size: int) -> float:
     return size / timed(lambda: [table.answer(request) for request in requests], 5)
 
 
-def main() -> None:
-    rows: dict[str, list[float]] = {"the full check, cold": [cold_check(size) for size in SIZES]}
-    rows["a table, cold"] = [table_of(size) for size in SIZES]
-    for size in SIZES:
+def measure(sizes: tuple[int, ...]) -> Iterator[Figure]:
+    """Of the smallest, a middle and the largest size."""
+    small, middle, large = sizes
+    yield _grown("routing: the full check, cold", [cold_check(size) for size in sizes], sizes, since=1, bar=20)
+    yield _grown("routing: a table and its first answer, cold", [table_of(size) for size in sizes], sizes, since=1)
+    rows: dict[str, list[float]] = {}
+    for size in sizes:
         before = Serving(Table(mix(size), DOORS))
         for name, router in CHANGES.items():
             work = change(before, router)
             work()
             rounds = _ROUNDS if "broad" not in name or size < 10_000 else 3
             rows.setdefault(name, []).append(timed(work, rounds))
-    sys.stdout.write(f"{'':28}" + "".join(f"{size:>12,}" for size in SIZES) + "   ratio" + "\n")
     for name, spans in rows.items():
-        cold = "cold" in name
-        ratio = spans[2] / spans[1 if cold else 0]
-        bar = 20 if name == "the full check, cold" else 5 if name == "one Host && PathPrefix" else None
-        told = f"{ratio:6.1f}" + (f"  (at most {bar} {'from 1,000' if cold else 'from 100'} on)" if bar else "")
-        sys.stdout.write(f"{name:28}" + "".join(f"{1000 * span:>9.1f} ms" for span in spans) + "  " + told + "\n")
-    sys.stdout.write(f"explanations a second at 1,000 routers: {explanations(1_000):,.0f}  (at least 10,000)" + "\n")
+        yield _grown(f"routing: {name} changed, warm", spans, sizes, since=0, bar=0 if "broad" in name else 5)
+    yield Figure(
+        name=f"routing: explanations a second and core, {middle:,} routers with rare rules",
+        value=explanations(middle),
+        bar=10_000,
+        at_least=True,
+        unit="/s",
+    )
+
+
+def _grown(name: str, spans: Sequence[float], sizes: Sequence[int], *, since: int, bar: float = 0.0) -> Figure:
+    """How much more it costs at the largest size than at another one."""
+    told = ", ".join(f"{1e3 * span:,.1f}" for span in spans)
+    return Figure(
+        name=f"{name}: {sizes[-1]:,} routers over {sizes[since]:,}",
+        value=spans[-1] / spans[since],
+        bar=bar,
+        note=f"{told} ms at {', '.join(f'{size:,}' for size in sizes)}",
+    )
+
+
+def main(sizes: tuple[int, ...]) -> int:
+    return told(measure(sizes))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(tuple(map(int, sys.argv[1:])) or SIZES))

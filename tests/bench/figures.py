@@ -1,4 +1,4 @@
-"""What a benchmark found: a name, a figure, and the bar that it has to hold. `run.py` makes one table of them all."""
+"""What a benchmark found: a name, a figure, the bar that it has to hold. `together.py` makes one table of them all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-KEPT = "WAYPOST_BENCH_FIGURES"
-"""Names the file that takes a line of JSON for each figure, where somebody wants them."""
+KEPT = "BENCH_FIGURES"
+"""Names the file that takes a line of JSON for each figure, where somebody wants them. No name of a setting of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,17 @@ def told(figures: Iterable[Figure]) -> int:
     found = list(figures)
     for figure in found:
         name, value, bar, verdict, note = figure.cells
-        print(f"  {name:<58} {value:>12}  {bar:<12} {verdict:<4} {note}".rstrip(), flush=True)
+        print(f"  {name:<72} {value:>12}  {bar:<12} {verdict:<4} {note}".rstrip(), flush=True)
     if place := os.environ.get(KEPT):
         with Path(place).open("a") as file:
             file.writelines(json.dumps(asdict(figure)) + "\n" for figure in found)
     return 0 if all(figure.holds for figure in found) else 1
+
+
+def missing(name: str, why: object) -> int:
+    """Say what could not be measured here, and why; the exit code. Nobody knows whether a bar holds then."""
+    print(f"NOT MEASURED: {why}")
+    return told([Figure(name=f"{name} (not measured)", value=0, bar=1, at_least=True, unit="", note=str(why))])
 
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> float:
