@@ -10,8 +10,9 @@ from pydantic import Field
 
 from reconciler.desired import Resource
 from reconciler.query_client import Away
-from shards import answers, routes
+from shards import answers, backends, routes
 from shards.answers import Live, MiddlewareList, Preset, PresetList, RouteDetail, RouteList, Verdict
+from shards.backends import BackendStatus
 from shards.drafting import Draft, Ground
 from shards.fields import (
     AnyName,
@@ -181,6 +182,22 @@ class Traefik(Shard):
             draft.put(standing.file if standing else f"{directory}/{_file_name(name)}.yaml", address, spec)
 
         return self._desk.propose(call, Intent(slug=name, title=f"Set {kind} {name}", reason=reason), edit)
+
+    @tool(Traits(title="Are the backends there?", seconds=45.0))
+    def get_backend_status(
+        self,
+        call: Call,
+        name: Annotated[str, Field(max_length=200, description="A route or a service. Empty: all of them.")] = "",
+        instance: InstanceName = "traefik",
+    ) -> BackendStatus:
+        """Ask the backends of a route, a service, or of everything whether they answer (HEAD /), all at once. Only
+        backends that are desired or that Traefik serves; no other address can be given. Those that do not answer
+        come first."""
+        ground = self._desk.ground()
+        ground.instance(instance)
+        live = self._desk.query.live(instance)
+        found = backends.known(ground, instance, live, name)
+        return backends.asked(found, live.reason if isinstance(live, Away) else "")
 
     @tool(Traits(title="List middlewares"))
     def list_middlewares(self, call: Call, instance: InstanceName = "traefik") -> MiddlewareList:

@@ -42,6 +42,7 @@ def backend():
             pass
 
     started, go_on = threading.Event(), threading.Event()
+
     class Patient(ThreadingHTTPServer):
         request_queue_size = 64  # many come at once
 
