@@ -146,7 +146,7 @@ def read(path: Path) -> Mapping[str, Declared]:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as fault:
         raise ConfigError(f"{path} cannot be read: {fault.strerror}") from fault
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise ConfigError(f"{path} is not TOML: {fault}") from fault
     entries = content.pop("shards", {})
     faults = [f"{path}: '{name}' means nothing here; a shard is written as [shards.NAME]" for name in content]

@@ -188,7 +188,12 @@ def _row(seq: int, kept: tuple[Any, ...], previous: bytes) -> Row:
     *columns, data, salt, gone = kept
     envelope: Any = (seq, *columns)
     raw = None if salt is None else bytes.fromhex(salt)
-    digest = bytes.fromhex(gone) if raw is None else payload_hash(raw, data.encode())
+    if raw is None:
+        digest = bytes.fromhex(gone)
+    elif isinstance(data, str):
+        digest = payload_hash(raw, data.encode())
+    else:
+        raise TypeError("a payload is no text")
     return Row._make((*envelope, data, raw, digest, previous, event_hash(envelope, digest, previous)))
 
 

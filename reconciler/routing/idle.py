@@ -68,10 +68,18 @@ def idle(serving: Serving, one: Unreached) -> Finding:
         found = shown(serving, _claimed(serving, one.router), "no client can be named that asks for this alone")
     else:
         message = f"No request reaches `{name}`: all that it matches goes to {_first(one.thieves)} before"
-        suggestion = f"Give `{name}` a higher priority, or take it out"
+        suggestion = _way_out(one, name)
         found = shown(serving, one.missed, "no single request can be written that it matches")
     others = tuple(thief.shown for thief in one.thieves)
     return _finding("unreachable", name, message, suggestion, found, others)
+
+
+def _way_out(one: Unreached, name: str) -> str:
+    """TCP routers are asked before all of HTTP: against them no priority of an HTTP router helps."""
+    tcp = [thief for thief in one.thieves if thief.router.protocol == "tcp"]
+    if tcp and one.router.protocol == "http":
+        return f"Narrow {_first(tcp)}, or put `{name}` on another entry point: TCP routers come before those of HTTP"
+    return f"Give `{name}` a higher priority, or take it out"
 
 
 def _first(some: Sequence[Ranked]) -> str:

@@ -63,6 +63,26 @@ def needed(kind: str, spec: Any) -> Iterator[Named]:
             yield services, str(name)
 
 
+def watched(kind: str, spec: Any) -> Iterator[str]:
+    """The services, as written, that an HTTP service must hear of when they go down or come back."""
+    if kind != "http.services":
+        return
+    failover = value_at(spec, "failover")
+    if failover and value_at(failover, "errors") is None:
+        yield str(value_at(failover, "service"))
+        if value_at(failover, "healthCheck") is not None:
+            yield str(value_at(failover, "fallback"))
+    for holder in ("weighted", "highestRandomWeight"):
+        if value_at(value_at(spec, holder), "healthCheck") is not None:
+            members = value_at(value_at(spec, holder), "services")
+            yield from (str(value_at(one, "name")) for one in (members if isinstance(members, list) else ()))
+
+
+def _tells_its_health(spec: Any) -> bool:
+    holders = ("loadBalancer", "weighted", "highestRandomWeight", "mirroring", "failover")
+    return any(value_at(value_at(spec, holder), "healthCheck") is not None for holder in holders)
+
+
 class State(NamedTuple):
     """Of a service or middleware: why whatever uses it is disabled, or why nobody here can tell whether it is."""
 
@@ -137,8 +157,20 @@ class Needs:
                 fault := self._transport_fault(other, with_provider(name, user))
             ):
                 return State(fault=fault)
-        members = ((other, with_provider(name, user)) for other, name in wanted if not other.endswith("Transports"))
-        return self.of_all(members)
+        members = [(other, with_provider(name, user)) for other, name in wanted if not other.endswith("Transports")]
+        states = (self.of_all(members), *(self._unheard(kind, with_provider(one, user)) for one in watched(kind, spec)))
+        return max(states, key=lambda state: (bool(state.fault), bool(state.doubt)))
+
+    def _unheard(self, kind: str, name: str) -> State:
+        """Of a service whose health another one must hear of: Traefik disables that one where there is none to hear."""
+        plain, _, provider = name.rpartition("@")
+        silent = State(fault=f"service '{plain}' has no healthCheck, so nobody can tell when to turn to another")
+        if provider == "internal":
+            return silent
+        if provider != self.provider:
+            return State(doubt=f"whether service {name} has a healthCheck is not known here")
+        spec = self.specs.get(kind, {}).get(plain)
+        return SOUND if spec is None or _tells_its_health(spec) else silent
 
     def _transport_fault(self, kind: str, name: str) -> str:
         plain, _, provider = name.rpartition("@")

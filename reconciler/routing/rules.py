@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 
 from reconciler.routing import matchers
-from reconciler.routing.grammar import ParseError, parse
+from reconciler.routing.grammar import ParseError, TooLarge, parse
 from reconciler.routing.matchers import And, Host, HostSNI, Matcher, Node, Not, Or, PathPrefix
 from reconciler.routing.patterns import NEWEST, may_find, pattern_fault
 from reconciler.routing.urls import Release
 
 __all__ = [
-    "And", "Host", "HostSNI", "Matcher", "Node", "Not", "Or", "ParseError", "PathPrefix", "build", "build_route_rule",
+    "And", "Host", "HostSNI", "Matcher", "Node", "Not", "Or", "ParseError",
+    "TooLarge", "PathPrefix", "build", "build_route_rule",
     "conditions", "faults", "hosts", "is_range", "looks_at", "matcher_faults", "may_find", "parse", "pattern_fault",
 ]  # fmt: skip
 

@@ -29,6 +29,7 @@ from reconciler.routing.table import Table
 from reconciler.routing.treatments import Serving, Treatment
 from reconciler.routing.wording import as_json, few, told
 from reconciler.traefik.admission import let_in
+from reconciler.traefik.covered import let_in_later
 from reconciler.traefik.exposure import exposed
 from reconciler.traefik.laid_open import LaidOpen
 from reconciler.traefik.resident import Resident, routes_of
@@ -74,6 +75,7 @@ def consequences(
         let_in=(
             *let_in(instance, sorts.classes, was, will_be, stakes),
             *LaidOpen(instance, was, will_be, stakes).among(sorts.classes),
+            *let_in_later(scene, before.ours, after),
         ),
         taken=tuple(Takeovers(instance, before.ours.keys(), after.keys(), will_be, stakes).among(sorts.classes)),
         reached=tuple(_reached(instance, was, will_be, stakes)) if public else (),
@@ -237,7 +239,7 @@ def _protocol(finding: Finding, was: Serving, will_be: Serving) -> str:
     """Of the router that a finding is about: routers of HTTP and of TCP may have one name."""
     name = finding.subject if "@" in finding.subject else f"{finding.subject}@file"
     protocols = {router.protocol for serving in (was, will_be) for router in named(serving.table, [name])}
-    if len(protocols) > 1 and finding.witness is not None:
+    if len(protocols) > 1 and finding.witness is not None and not finding.outcome:
         return "tcp" if will_be.treatment(finding.witness).by_tcp else "http"
     return next(iter(protocols), "http")
 

@@ -278,6 +278,9 @@ class _Checks:
             return
         try:
             node = rules.parse(str(rule), self._kind.split(".")[0])
+        except rules.TooLarge as error:
+            yield _note(("rule",), f"this rule is not read here: {error}")
+            return
         except rules.ParseError as error:
             yield _error(("rule",), f"Traefik would not take this rule and disable the router: {error}")
             return

@@ -98,16 +98,16 @@ class Process:
     def declared(self, **chosen: object) -> Declared:
         from reconciler.setting import Secret
 
-        os.environ["WAYPOST_TEST_SHARD"] = TOKEN
-        wanted = {"tools": TOOLS, "patience": QUICK, "token": Secret("env:WAYPOST_TEST_SHARD"), **chosen}
+        os.environ["TEST_SHARD_TOKEN"] = TOKEN
+        wanted = {"tools": TOOLS, "patience": QUICK, "token": Secret("env:TEST_SHARD_TOKEN"), **chosen}
         return Declared(name="weather", url=f"http://127.0.0.1:{self.port}/mcp", **wanted)  # type: ignore[arg-type]
 
     def start(self) -> Process:
         environment = {
             **os.environ,
             "WAYPOST_SHARD_LISTEN": f"127.0.0.1:{self.port}",
-            "WAYPOST_SHARD_TOKEN": "env:WAYPOST_TEST_SHARD",
-            "WAYPOST_TEST_SHARD": TOKEN,
+            "WAYPOST_SHARD_TOKEN": "env:TEST_SHARD_TOKEN",
+            "TEST_SHARD_TOKEN": TOKEN,
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.shards.elsewhere"],

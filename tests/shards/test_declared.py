@@ -58,7 +58,8 @@ every = 5
 
 
 @pytest.mark.parametrize(
-    "content", ["[shards", "shards = 3", "\x00", "[shards.weather]\nurl = 3", "[shards]\nweather = 1"]
+    "content",
+    ["[shards", "a = " + "[" * 50_000, "shards = 3", "\x00", "[shards.weather]\nurl = 3", "[shards]\nweather = 1"],
 )
 def test_whatever_stands_there_is_a_clear_fault(file: Path, content: str) -> None:
     file.write_text(content)

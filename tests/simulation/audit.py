@@ -306,7 +306,7 @@ class Audit:
         missing = {host for host in gone if host not in agreed}
         require(few or not missing, "a loss that nobody agreed to is not applied", sorted(missing))
         traefik = self._home.traefiks[event.instance]
-        for address in {*traefik.served.load.broken, *traefik.taken()}:  # a neighbour answers for them
+        for address in traefik.served.load.broken:
             before.pop("/".join(address), None)
         opened = {
             host for host in _hosts(before, guarded=True) & _hosts(after, guarded=False) if host not in agreed

@@ -168,11 +168,13 @@ def test_a_refused_commit_takes_those_with_it_that_touch_the_same_resource(two):
 
 
 def test_what_was_agreed_to_for_another_commit_holds_on(two):
-    asked = routes("app", middlewares=["auth"])
+    asked, opened = routes("app", middlewares=["auth"]), routes("app")
+    for one in (asked, opened):  # a server of its own: what leads to another one's is a way round
+        one["http"]["services"]["app"] = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:8"}]}}
     asked["http"]["middlewares"] = {"auth": {"basicAuth": {"users": ["a:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]}}}
     two.push({"traefik/app.yaml": asked})
     assert two.run().state == "applied"
-    two.push({"traefik/app.yaml": routes("app")}, "nobody is asked any more")
+    two.push({"traefik/app.yaml": opened}, "nobody is asked any more")
     with two.session() as person:
         person.consent(person.plan().plan)
     push_bad(two)

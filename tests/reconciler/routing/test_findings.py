@@ -178,3 +178,12 @@ def test_a_certificate_that_is_missing_is_shown_by_a_request_for_the_name() -> N
 def test_findings_for_programs_say_what_becomes_of_their_witness() -> None:
     found = one_of("tls", router("a", "Host(`a.lab`)", tls=True)).as_json()
     assert (found["witness"]["entrypoint"], found["outcome"], found["unshown"]) == ("web", "is answered 404", "")
+
+
+def test_against_a_tcp_router_no_priority_of_an_http_router_is_suggested() -> None:
+    plain = router("plain", "Host(`git.lab`)", entry_points=("websecure",))
+    caught = router("all", "HostSNI(`*`)", protocol="tcp", entry_points=("websecure",))
+    found = one_of("unreachable", plain, caught, subject="plain")
+    assert found.suggestion == (
+        "Narrow `all`, or put `plain` on another entry point: TCP routers come before those of HTTP"
+    )

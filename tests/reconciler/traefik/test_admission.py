@@ -282,3 +282,43 @@ def test_a_way_for_anybody_to_what_only_certain_addresses_reached_is_one_too():
 )
 def test_another_way_that_lets_in_nobody_new_is_none(before, after):
     assert of_authentication(way(**before), way(**after)) == []
+
+
+# ── below a neighbour's file ─────────────────────────────────────────────────────────────────────
+
+
+def covered(before, after, *taken, file="aa-rival.yml"):
+    """What is told where a neighbour's file, read before ours, has these names."""
+    theirs = http("Host(`x.lab`)", service="page")
+    served = {}
+    for address, spec in before.items():
+        served.setdefault(address.kind, {})[f"{address.name}@file"] = item({**spec, "status": "enabled"})
+    names = {Address("traefik", "http.routers", name): file for name in taken}
+    for address in names:
+        served["http.routers"][f"{address.name}@file"] = item({**theirs, "status": "enabled"})
+    beside = {("http.routers", name): (theirs,) for name in taken}
+    seen = Observation(live=before, served=served, doors=DOORS, version="3.7.15", taken_over=names, beside=beside)
+    found = guard.losses("traefik", consequences("traefik", Before(before, {}), after, seen, ("*auth*",)), (), Policy())
+    return [(loss.address.rpartition("/")[2], loss.lost) for loss in found if "auth" in loss.guard]
+
+
+def test_authentication_that_goes_below_a_neighbours_file_is_lost_the_day_that_file_goes():
+    ((name, told),) = covered(route("door"), route(), "a")
+    assert (name, told) == ("a", "nobody is asked any more who they are for x.lab, once aa-rival.yml is gone")
+
+
+def test_a_wider_gate_below_a_neighbours_file_is_told_too():
+    wider = {"ipAllowList": {"sourceRange": ["0.0.0.0/0"]}}
+    ((name, told),) = covered(route("lan"), route("lan", lan=wider), "a")
+    assert "who may come in changes for x.lab" in told
+
+
+@pytest.mark.parametrize("after", [route("door", "strip", strip=STRIP), route("door")], ids=["another part", "nothing"])
+def test_what_lets_in_nobody_below_a_neighbours_file_is_no_loss(after):
+    assert covered(route("door"), after, "a") == []
+
+
+def test_a_route_that_goes_altogether_lets_in_nobody_later():
+    before, after = route("door"), route("door")
+    gone = {address: spec for address, spec in after.items() if address.kind != "http.routers"}
+    assert covered(before, gone, "a") == []
