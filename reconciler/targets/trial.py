@@ -168,6 +168,7 @@ def _live_names(witness: Witness, observed: Observation, neighbours: Neighbours)
         entry_points=frozenset(door.name for door in witness.doors),
         copying=frozenset(door.name for door in witness.doors if door.renames),
         by_default=tuple(_by_default(witness.doors)),
+        rule_syntax=witness.rule_syntax,
         # What files define is told by the files themselves, ours and the neighbours'.
         names=frozenset(
             (kind, name)

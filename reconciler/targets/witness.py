@@ -43,6 +43,11 @@ class Witness:
         return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
     @property
+    def rule_syntax(self) -> str:
+        """Something where it was told how to read rules that do not say; its dump hides what."""
+        return str(self._section("core").get("defaultRuleSyntax") or "")
+
+    @property
     def setup(self) -> str:
         """What in Traefik's own settings explains that it does not notice our directory, "" where nothing does."""
         if self.static is None:

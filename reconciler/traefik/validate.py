@@ -31,7 +31,8 @@ class LiveNames:
     reached, and what only it can tell is not judged. `cert_resolvers` is None where Traefik does not tell.
     `foreign_files`: (kind, name) of what other files of the directory define -> that file. `foreign_specs`:
     what they write there, each file that has the name; unknown counts as different from ours. Of the entry
-    points, `copying` have options of their own, and `by_default` serve a router that names none.
+    points, `copying` have options of their own, and `by_default` serve a router that names none. `rule_syntax` is set
+    where Traefik was told how to read a rule that does not say; its API tells that, and hides what ("xxxx").
     """
 
     entry_points: Collection[str] = frozenset()
@@ -41,6 +42,7 @@ class LiveNames:
     foreign_specs: Mapping[Named, Sequence[Spec]] = field(default_factory=dict)
     copying: Collection[str] = frozenset()
     by_default: Sequence[str] = ()
+    rule_syntax: str = ""
 
 
 Places = Mapping[Address, tuple[str, int]]
@@ -272,6 +274,13 @@ class _Checks:
         rule = self._spec.get("rule")
         if rule in (None, ""):
             yield _error((), "has no rule, and Traefik would disable it")
+            return
+        if not self._spec.get("ruleSyntax") and self._live.rule_syntax not in ("", "v3"):
+            yield _error(
+                ("rule",),
+                "does not say in which syntax it is written, and this Traefik's own settings choose one "
+                "(core.defaultRuleSyntax): write `ruleSyntax: v3`, or take that option out where it says v3",
+            )
             return
         if self._spec.get("ruleSyntax") == "v2":
             yield _note(("ruleSyntax",), "rules of version 2 are not checked")

@@ -212,3 +212,11 @@ def test_a_copy_that_collides_with_a_neighbours_file_is_an_error_whoever_is_copi
     theirs = replace(COPYING, foreign_files={named: "a.yml"}, foreign_specs={named: (PLAIN,)})
     (problem,) = found(routers(websecure_both=["web"]), theirs)
     assert "a copy of router 'both'" in problem.message
+
+
+def test_where_traefik_was_told_how_to_read_rules_a_router_has_to_say_which_it_means() -> None:
+    old = LiveNames(rule_syntax="xxxx")  # as its dump has it
+    (problem,) = found(router(), old)
+    assert "does not say in which syntax it is written" in problem.message and "ruleSyntax" in problem.message
+    assert found(router(ruleSyntax="v3"), old) == []
+    assert found(router(), LiveNames(rule_syntax="v3")) == []
