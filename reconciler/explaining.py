@@ -237,6 +237,8 @@ def _moment(world: World, at: str) -> tuple[int, str]:
             raise CommandError(f"there is no revision {at}; {there}")
         return made.seq, f"at revision {made.number} ({made.at:%Y-%m-%d %H:%M} UTC)"
     moment = _time(at)
+    if moment > world.clock.now():
+        raise CommandError(f"{moment:%Y-%m-%d %H:%M} UTC is still to come; without --at the answer is about now")
     seq = 0
     for recorded in _until(world.log.read(), moment):
         seq = recorded.seq

@@ -36,8 +36,10 @@ def test_a_request_is_explained_as_it_is_and_as_it_was(house: House) -> None:
     assert _asked(house, "http://pages.lab/")["router"] == "wiki"
     assert _asked(house, "http://wiki.lab/", "--at", "2")["router"] == "wiki"
     assert _asked(house, "http://pages.lab/", "--at", "2")["status"] == 404
-    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    assert _asked(house, "http://pages.lab/", "--at", later)["router"] == "wiki"
+    assert _asked(house, "http://pages.lab/", "--at", datetime.now(UTC).isoformat())["router"] == "wiki"
+    later = ["explain", "GET", "http://pages.lab/", "--at", (datetime.now(UTC) + timedelta(days=1)).isoformat()]
+    refused = CliRunner().invoke(waypost, ["--home", str(house.home.path), *later])
+    assert refused.exit_code == 1 and "is still to come" in refused.output
 
 
 def test_an_answer_about_the_past_says_what_it_rests_on_and_claims_no_more(house: House) -> None:
