@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test soak mutants simulate bench lint types contracts constraints clean
+.PHONY: help demo test soak mutants simulate fuzz bench lint types contracts constraints clean
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -29,6 +29,9 @@ mutants: $(STAMP) ## every safeguard taken out, one at a time: a harness has to 
 
 simulate: $(STAMP) ## seeded schedules of faults on a virtual clock; SEEDS=1000 FROM=0
 	@$(BIN)/python tests/simulation/run.py --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) --jobs 2
+
+fuzz: $(STAMP) ## hostile input at every edge; INPUTS=20000 SEED=1
+	@$(BIN)/python -m tests.fuzz.campaign --inputs $(or $(INPUTS),20000) --seed $(or $(SEED),1)
 
 bench: $(STAMP) ## what it costs, as ratios within one run, in one table; WRITE=1 keeps it as BENCHMARKS.md
 	@$(BIN)/python tests/bench/together.py $(if $(WRITE),--write)
