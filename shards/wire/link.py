@@ -84,6 +84,7 @@ class Link:
     health: Health = field(init=False)
     breaker: Breaker = field(default_factory=Breaker)
     _budget: Budget = field(default_factory=Budget)
+    _offered: tuple[tuple[protocol.Tool, ...], Mapping[str, Offer]] = ((), {})
     _client: Client | None = None
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -97,10 +98,13 @@ class Link:
         """Tools that a person declared and the shard does not offer."""
         return sorted(self.shard.tools - {tool.name for tool in self.tools})
 
-    def offers(self) -> dict[str, Offer]:
+    def offers(self) -> Mapping[str, Offer]:
         """Its tools by the names that clients call; also while it is down."""
-        prefix = self.shard.public_prefix
-        return {prefix + tool.name: Elsewhere(self, tool.name, _listing(prefix, tool)) for tool in self.tools}
+        if self._offered[0] is not self.tools:  # asked with every call, and changed hardly ever
+            prefix = self.shard.public_prefix
+            named = {prefix + tool.name: Elsewhere(self, tool.name, _listing(prefix, tool)) for tool in self.tools}
+            self._offered = self.tools, named
+        return self._offered[1]
 
     def standing(self) -> Standing:
         health = self.health
