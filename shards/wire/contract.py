@@ -128,6 +128,7 @@ def _run(tool: Tool, arguments: Mapping[str, Any]) -> outcome.Outcome:
 @contextlib.contextmanager
 def _served(shard: Shard) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     application = alone.application(shard, _TOKEN)
     server = uvicorn.Server(uvicorn.Config(application, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -111,9 +111,9 @@ def main(arguments: list[str]) -> int:
             "remote": (beside, f"elsewhere_{TOOL}"),
         }
         found: dict[str, list[list[float]]] = {way: [] for way in ways}
-        clients = {way: client(port, tool, raw) for way, (port, tool) in ways.items()}
         for _ in range(ROUNDS):
-            for way, call in clients.items():
+            for way, (port, tool) in ways.items():
+                call = client(port, tool, raw)  # one that waited for long was hung up on
                 found[way].append([call() for _ in range(number // ROUNDS + 10)][10:])
         medians = {way: statistics.median(map(p50, rounds)) for way, rounds in found.items()}
         print("  p50 ms: " + ", ".join(f"{way} {value:.2f}" for way, value in medians.items()))

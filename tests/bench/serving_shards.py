@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> None:
         chosen = replace(chosen, discovery=Listed((remote,)))
     application = alone.application(Sums(), "") if way == "alone" else gateway.build(chosen, more=[Sums()])
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the gateway does
     print(listening.getsockname()[1], flush=True)
     uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False)).run(sockets=[listening])
 
