@@ -56,10 +56,14 @@ def application(shard: Shard, token: str) -> Starlette:
 
 
 def _server(shard: Shard, tools: Mapping[str, Tool]) -> Server[dict[str, Any]]:
-    clock = SystemClock()
+    clock, listed = SystemClock(), {name: described(name, tool) for name, tool in tools.items()}
+
+    def schema(name: str) -> Mapping[str, Any] | None:
+        # Without this the SDK asks for the whole list with every call.
+        return listed[name].input_schema if name in listed else None
 
     async def list_tools(context: Context, _: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
-        return protocol.ListToolsResult(tools=[described(name, tool) for name, tool in tools.items()])
+        return protocol.ListToolsResult(tools=list(listed.values()))
 
     async def call_tool(context: Context, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
         if params.name not in tools:
@@ -72,7 +76,13 @@ def _server(shard: Shard, tools: Mapping[str, Tool]) -> Server[dict[str, Any]]:
         tool, arguments = tools[params.name], params.arguments or {}
         return answered(call, await in_thread(functools.partial(outcome.run, tool, call, arguments, clock)))
 
-    return Server(shard.name, title=shard.title, on_list_tools=list_tools, on_call_tool=call_tool)
+    return Server(
+        shard.name,
+        title=shard.title,
+        get_tool_input_schema=schema,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
 
 
 def _admit(token: str) -> Admit:

@@ -87,12 +87,18 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
             bench.limits.proposed(caller.name)
         return answered(call, outcome)
 
+    def schema(name: str) -> Mapping[str, Any] | None:
+        # Without this the SDK asks for the whole list with every call.
+        offer = bench.registry.offers().get(name)
+        return offer.listing.input_schema if offer else None
+
     return Server(
         "waypost",
         version=version("waypost"),
         title="Waypost",
         instructions=INSTRUCTIONS,
         cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
+        get_tool_input_schema=schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
