@@ -72,11 +72,19 @@ class Local:
         attempt = Attempt(audit, self.clock, self.tool, call, arguments)
         try:
             async with asyncio.timeout(None if self.writes else self.tool.traits.seconds):
-                await self.room.acquire()
-                release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self.room.release)
-                return await in_thread(functools.partial(attempt.run, release))
+                return await self._ran(attempt)
         except TimeoutError:
             return await in_thread(attempt.give_up)
+
+    async def _ran(self, attempt: Attempt) -> Outcome:
+        """The thread gives its room back, whenever it ends; one that never began cannot."""
+        await self.room.acquire()
+        release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self.room.release)
+        try:
+            return await in_thread(functools.partial(attempt.run, release))
+        finally:
+            if attempt.call_off():
+                self.room.release()
 
 
 class Attempt:
@@ -90,8 +98,19 @@ class Attempt:
         self._arguments = arguments
         self._lock = threading.Lock()
         self._outcome: Outcome | None = None
+        self._begun = self._called_off = False
+
+    def call_off(self) -> bool:
+        """See to it that it never begins; whether that is so, and not before."""
+        with self._lock:
+            was, self._called_off = self._called_off, not self._begun
+            return self._called_off and not was
 
     def run(self, release: Callable[[], object]) -> Outcome:
+        with self._lock:
+            if self._called_off:
+                return _CALLED_OFF  # nobody waits for it, and its room was given back
+            self._begun = True
         try:
             came = outcome.run(self._tool, self._call, self._arguments, self._clock)
             with self._lock:
@@ -115,6 +134,9 @@ class Attempt:
         self._audit.note(self._call, self._tool.shard, self._arguments, came)
         self._outcome = came
         return came
+
+
+_CALLED_OFF: Final = Outcome(refusal=Refused("cancelled", "the client gave the call up before it began"))
 
 
 async def in_thread(work: Callable[[], _Answer]) -> _Answer:

@@ -65,9 +65,10 @@ class Registry:
     """Hears which shards run elsewhere when these are others than before; quick."""
     before: tuple[str, ...] = ()
     """Those that ran elsewhere when the gateway ended."""
+    trouble: str = field(default="", init=False)
+    """Why it cannot be told which shards there should be, "" where it can."""
     _local: dict[str, Mapping[str, Offer]] = field(init=False)
     _remote: dict[str, tuple[Remote, asyncio.Task[None]]] = field(default_factory=dict)
-    _complaint: str = ""
 
     def __post_init__(self) -> None:
         self._local = {shard.name: offers.of(shard, self.clock) for shard in self.residents}
@@ -91,11 +92,6 @@ class Registry:
         local = {name: Standing(state="up", tools=len(of_one)) for name, of_one in self._local.items()}
         return local | {name: remote.standing() for name, (remote, _) in self._remote.items()}
 
-    @property
-    def trouble(self) -> str:
-        """Why it cannot be told which shards there should be, "" where it can."""
-        return self._complaint
-
     # ── keeping it so ────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
@@ -109,16 +105,14 @@ class Registry:
 
     def _declared(self) -> Mapping[str, Declared]:
         """What should be; while that cannot be read, what was."""
-        complaint = ""
         try:
-            return self.discovery.declared()
+            declared, trouble = self.discovery.declared(), ""
         except ConfigError as fault:
-            complaint = str(fault)
-            return {name: remote.shard for name, (remote, _) in self._remote.items()}
-        finally:
-            if complaint and complaint != self._complaint:
-                _logger.error("the list of shards cannot be used, so what was known stays: %s", complaint)
-            self._complaint = complaint
+            declared, trouble = {name: remote.shard for name, (remote, _) in self._remote.items()}, str(fault)
+        if trouble and trouble != self.trouble:
+            _logger.error("the list of shards cannot be used, so what was known stays: %s", trouble)
+        self.trouble = trouble
+        return declared
 
     def _follow(self, declared: Mapping[str, Declared]) -> None:
         if self.connect is None:

@@ -52,7 +52,9 @@ def test_nothing_of_the_parrot_is_left_and_what_must_fit_fits(tea: Path) -> None
     assert "COPY tea_time.py" in (tea / "Dockerfile").read_text()
 
 
-def test_it_registers_and_is_called(tea: Path, make_waypost: Callable[..., Waypost]) -> None:
+def test_it_registers_and_is_called(
+    tea: Path, make_waypost: Callable[..., Waypost], monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     environment = {
         **os.environ,
@@ -63,7 +65,7 @@ def test_it_registers_and_is_called(tea: Path, make_waypost: Callable[..., Waypo
     }
     process = subprocess.Popen([sys.executable, "tea_time.py"], cwd=tea, env=environment, stderr=subprocess.DEVNULL)
     try:
-        os.environ["TEA"] = "leaves"
+        monkeypatch.setenv("TEA", "leaves")
         shard = Declared(
             name="tea-time", url=f"http://127.0.0.1:{port}/mcp", tools=frozenset({"say_again"}), patience=QUICK,
             token=Secret("env:TEA"),

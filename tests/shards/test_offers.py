@@ -1,0 +1,97 @@
+"""Room for calls of one shard: given back by every call, whether it ran, took too long, or never began."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+from pydantic import BaseModel
+
+from reconciler.ports import SystemClock
+from shards import offers
+from shards.audit import Audit
+from shards.kit import Call, Shard, Traits, tool
+from shards.offers import AT_ONCE, Local
+from state.events import ToolCalled
+from state.outbox import Outbox
+from tests.shards.serving import now
+
+CALL = Call(request_id="1", client="a test", tool="x_hang")
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Hanging(Shard):
+    name = "x"
+    title = "X"
+    prefix = "x_"
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.ran = 0
+
+    @tool(Traits(title="Hang", seconds=0.2))
+    def hang(self, call: Call) -> Nothing:
+        """Wait until somebody says to go on."""
+        self.ran += 1
+        self.go_on.wait(30)
+        return Nothing()
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    opened = Outbox.open(tmp_path / "outbox.db", now, create=True)
+    yield opened
+    opened.close()
+
+
+def room_left(offer: Local) -> int:
+    return offer.room._value
+
+
+def codes(outbox: Outbox) -> list[str]:
+    return [row.event.outcome for row in outbox.read() if isinstance(row.event, ToolCalled)]
+
+
+def test_one_that_takes_too_long_is_answered_and_gives_its_room_back_when_it_ends(outbox: Outbox) -> None:
+    shard = Hanging()
+    offer = offers.of(shard, SystemClock())["x_hang"]
+    assert isinstance(offer, Local)
+
+    async def story() -> None:
+        assert (await offer.carry_out(Audit(outbox), CALL, {}, None)).code == "too-slow"
+        assert room_left(offer) == AT_ONCE - 1
+        shard.go_on.set()
+        while room_left(offer) < AT_ONCE:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+    assert (shard.ran, codes(outbox)) == (1, ["too-slow"])
+
+
+def test_one_that_never_began_never_begins_and_takes_no_room(outbox: Outbox) -> None:
+    shard, free = Hanging(), threading.Event()
+    offer = offers.of(shard, SystemClock())["x_hang"]
+    assert isinstance(offer, Local)
+
+    async def story() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        busy = asyncio.create_task(anyio.to_thread.run_sync(free.wait, 30))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(offer.carry_out(Audit(outbox), CALL, {}, None))
+        while room_left(offer) == AT_ONCE:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert room_left(offer) == AT_ONCE
+        free.set()
+        await busy
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+    assert (shard.ran, codes(outbox)) == (0, [])
