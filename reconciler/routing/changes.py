@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from reconciler.routing.choosing import Layer
 from reconciler.routing.connecting import differ
 from reconciler.routing.decide import Nothing, find
 from reconciler.routing.index import bounds_meet
@@ -18,7 +17,7 @@ from reconciler.routing.marks import Marker
 from reconciler.routing.matchers import Node
 from reconciler.routing.moves import Moves, Pair, always_first, redefined
 from reconciler.routing.naming import Namer, mentioned
-from reconciler.routing.planes import Claimant, Place, Plane, planes
+from reconciler.routing.planes import Claimant, Place, plane_of, planes
 from reconciler.routing.regions import Doubt, Met, requests_of
 from reconciler.routing.request import PLAIN, Door, Request
 from reconciler.routing.revising import RevisedTable
@@ -55,8 +54,7 @@ def diff(
     for place in sorted({*here, *there, *_doors_that_change(before, after), *cut_off}):
         one, other = here.get(place), there.get(place)
         if one is not other or one is None or altered:
-            nobody = Plane(place, Layer(()))
-            moves = Moves(before, after, one or nobody, other or nobody, names, altered)
+            moves = Moves(before, after, plane_of(before.table, place), plane_of(after.table, place), names, altered)
             found += _PlaceDiff(before, after, moves, progress).changes()
     return Changes(tuple(sorted(map(Marker(before, after).marked, found), key=sorting)))
 

@@ -51,9 +51,7 @@ def layer(table: Table, place: tuple[str, bool]) -> Layer:
 
 def options(table: Table, place: tuple[str, bool]) -> list[Node]:
     """The hosts for which it counts with which TLS options a connection is made."""
-    door, tls = place
-    claims = table.connections[door].claims
-    return [claim(host) for host in _claimed(claims)] if tls and claims.differ else []
+    return [claim(host) for host in _claimed(table.connections[place[0]].claims)] if differ(table, place) else []
 
 
 def differ(table: Table, place: tuple[str, bool]) -> bool:

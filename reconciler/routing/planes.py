@@ -290,6 +290,14 @@ def planes(table: Table) -> dict[Place, Plane]:
     return found
 
 
+def plane_of(table: Table, place: Place) -> Plane:
+    """One place. Where no router serves anything, connections for some hosts may be cut off all the same."""
+    found = planes(table).get(place)
+    if found is not None:
+        return found
+    return Plane(place, Layer(()), _splitting(table, place) if place[0] in table.entry_points else ())
+
+
 def _planes(table: Table) -> Iterator[tuple[Place, Plane]]:
     if isinstance(table, RevisedTable):
         yield from _revised(table)

@@ -420,3 +420,12 @@ def test_a_request_for_anything_but_a_path_comes_last() -> None:
     assert change.witness.target == "*"
     assert not change.newly_public
     assert change.covers(Request(host="a.lab", target="*", entry_point="web"), change.before, change.after)
+
+
+def test_a_route_that_ends_where_connections_are_cut_off_from_then_on_is_told_to_end_so() -> None:
+    # Nothing else is served there, and the new router asks for TLS options that do not exist.
+    tls = {"tls": True, "entry_points": ("websecure",)}
+    broken = router("new", "Host(`a.lab`)", tls_options="gone@file", broken_tls=True, disabled="no options", **tls)
+    before, after = serving(router("old", "PathPrefix(`/`)", **tls), doors=BOTH), serving(broken, doors=BOTH)
+    found = {(one.before.kind, one.after.kind, one.witness.host) for one in diff(before, after).classes}
+    assert {("served", "not found", "example.org"), ("served", "closed", "a.lab")} <= found
