@@ -40,6 +40,9 @@ class Row(NamedTuple):
     hash: bytes
 
 
+_plain = tuple.__new__  # a named tuple's own way to be made counts the values first
+
+
 def payload_hash(salt: bytes, data: bytes) -> bytes:
     """Digest of a payload. The salt keeps a redacted payload from being guessed from its digest."""
     return hashlib.sha256(salt + data).digest()
@@ -48,7 +51,8 @@ def payload_hash(salt: bytes, data: bytes) -> bytes:
 def seal(envelope: Envelope, data: bytes, salt: bytes, previous: bytes) -> Row:
     """The row of an event that follows the one with the hash `previous`."""
     payload = payload_hash(salt, data)
-    return Row(*envelope, data.decode(), salt, payload, previous, event_hash(envelope, payload, previous))
+    hash = event_hash(envelope, payload, previous)
+    return _plain(Row, (*envelope, data.decode(), salt, payload, previous, hash))
 
 
 def event_hash(envelope: Envelope, payload: bytes, previous: bytes) -> bytes:

@@ -33,6 +33,7 @@ class _Shape:
 
     event: type[Event]
     names: list[str]
+    hints: Mapping[str, Any]  # worked out from text, which costs more than to keep an event
     tuples: tuple[str, ...]
     defaults: Mapping[str, Callable[[], Any]]
 
@@ -42,6 +43,7 @@ class _Shape:
         return cls(
             event=event,
             names=[each.name for each in own],
+            hints=hints,
             tuples=tuple(each.name for each in own if get_origin(hints[each.name]) is tuple),
             defaults={each.name: make for each in own if (make := _default(each))},
         )
@@ -96,9 +98,10 @@ class Vocabulary:
 
     def misfit(self, event: Event) -> str:
         """Which field does not hold what its annotation says, in words; "" where all do."""
-        hints = get_type_hints(type(event))
-        wrong = [each.name for each in fields(event) if not _fits(getattr(event, each.name), hints[each.name])]
-        return f"the {', '.join(wrong)} of this {type(event).__name__} is of a wrong type" if wrong else ""
+        name = type(event).__name__
+        shape = self._shapes.get((name, event.schema)) or self._shape(name, event.schema)
+        wrong = [each for each in shape.names if not _fits(getattr(event, each), shape.hints[each])]
+        return f"the {', '.join(wrong)} of this {name} is of a wrong type" if wrong else ""
 
     def decode(self, type_name: str, schema: int, data: bytes | str) -> Event:
         """The event, lifted to its present shape; tuples come back as tuples.

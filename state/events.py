@@ -655,6 +655,16 @@ class TokenRevoked(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenEndsSoon(Event):
+    """A token comes to its end, and nobody has made another in its place."""
+
+    token: str
+    name: str
+    expires: str  # ISO 8601, UTC
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PayloadRedacted(Event):
     """The payload of an earlier event was blanked; the chain still holds."""
 
@@ -728,6 +738,88 @@ class HomeRestored(Event):
     hash: str
     digest: str  # of the backup's file
     waypost: str  # the version that made it
+    reason: str
+
+
+# ── what others write about their systems ────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationListed(Event):
+    """The pages of documentation to watch are others than before; what is wrong with the list stands beside."""
+
+    commit: str  # of the desired repo, "" where main has none
+    pages: tuple[str, ...]
+    problems: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationSeen(Event):
+    """A watched page was read for the first time, or holds nothing that is news: this is how it stands."""
+
+    page: str  # its address, as the list has it
+    at: str  # where it was found in the end
+    title: str
+    sections: Json  # anchor -> hash
+    reader: int  # which way of reading made them: another one makes others of the same page
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationChanged(Event):
+    """Sections of a watched page say something else than before."""
+
+    page: str
+    at: str
+    title: str
+    sections: Json
+    reader: int
+    changed: tuple[Json, ...]  # {kind, anchor, heading, before, after} with hashes
+    difference: str  # the lines that went and came, bounded
+    resources: tuple[str, ...]  # addresses of desired resources that it may be about
+    concerns: tuple[str, ...]  # the same with files and settings, in words
+    releases: str  # where the release notes are
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationGone(Event):
+    """A watched page is gone, or stands elsewhere now."""
+
+    page: str
+    moved_to: str  # "" where it is gone
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationUnreachable(Event):
+    """Watched pages could not be read; nobody knows whether they changed."""
+
+    pages: Json  # address -> why
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationReached(Event):
+    """Pages that could not be read can be read again."""
+
+    pages: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationRead(Event):
+    """A person read what changed in these pages."""
+
+    pages: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentationLookRequested(Event):
+    """A person wants all watched pages looked at now."""
+
     reason: str
 
 

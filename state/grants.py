@@ -147,8 +147,11 @@ class Grants(View):
         refuted = isinstance(event, ResourcesQuarantined)
         blamed = event.commits if isinstance(event, ResourcesQuarantined) else ()
         for commit in self._up_to(event.commit):
+            grant = self.line[commit]
+            if not (refuted or grant.shown or grant.consented):
+                continue  # nothing to use up, nearly always
             if not blamed or commit in blamed:
-                grant = self.line[commit].without(event.instance)
+                grant = grant.without(event.instance)
                 self.line[commit] = replace(grant, seen=False) if refuted else grant
 
     @on(RevisionMade)
@@ -159,8 +162,10 @@ class Grants(View):
 
     def _up_to(self, commit: str) -> list[str]:
         """This commit of main and those before it that wait with it; nothing where it does not wait."""
+        if commit not in self.line:
+            return []
         line = list(self.line)
-        return line[: line.index(commit) + 1] if commit in line else []
+        return line if line[-1] == commit else line[: line.index(commit) + 1]
 
 
 def _keys(losses: Iterable[Json]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 from state.events import (
@@ -83,10 +82,12 @@ class Lately(View):
             self._forget(event.instance, self.steps)
             self._put(_routers(event.changes))
             return
-        routers, outdated = _routers(event.changes), at.at - WINDOW
+        routers, now = _routers(event.changes), at.at
+        outdated = now - WINDOW
         for address, _ in routers:
-            recent = [step for step in self.steps.pop(address, ()) if step.at > outdated]
-            self.steps[address] = (*recent, Step(at.at, self.routers.get(address)))
+            step = Step(now, self.routers.get(address))
+            before = self.steps.pop(address, None)
+            self.steps[address] = (*(each for each in before if each.at > outdated), step) if before else (step,)
         self._forget_until(outdated)
         self._put(routers)
 
@@ -105,8 +106,12 @@ class Lately(View):
 
     def _forget_until(self, moment: datetime) -> None:
         """Forget routers whose last step no longer counts. They stand in the order of that step."""
-        outdated = takewhile(lambda address: self.steps[address][-1].at <= moment, self.steps)
-        for address in list(outdated):
+        outdated = []
+        for address, steps in self.steps.items():
+            if steps[-1].at > moment:
+                break
+            outdated.append(address)
+        for address in outdated:
             del self.steps[address]
 
     def _put(self, routers: Iterable[tuple[Address, Spec]]) -> None:
@@ -123,8 +128,11 @@ class Lately(View):
 
 
 def _routers(changes: Json) -> list[tuple[Address, Spec]]:
-    named = [(address_or_none(text), spec) for text, spec in changes.items() if ".routers/" in text]
-    return [(address, spec) for address, spec in named if address and address.kind.endswith(".routers")]
+    return [
+        (address, spec)
+        for text, spec in changes.items()
+        if ".routers/" in text and (address := address_or_none(text)) and address.kind.endswith(".routers")
+    ]
 
 
 def _tells(losses: Iterable[Json]) -> bool:

@@ -50,10 +50,11 @@ _STREAMS_KEPT = 10_000
 
 @dataclass(slots=True)
 class _Tail:
-    """Where the log ends, as the last append left it, and the versions of streams as far as they were asked for."""
+    """Where the log ends, as the last append left it: the versions of streams as far as they were asked for too."""
 
     seq: int
     hash: bytes
+    shapes: set[tuple[str, int]]
     versions: dict[str, int] = field(default_factory=dict)
 
 
@@ -71,7 +72,6 @@ class EventLog:
         self._chance = chance
         self._folding = Folding(storage)
         self._tail: _Tail | None = None
-        self._shapes: set[tuple[str, int]] = set()
         self._tidying = threading.Lock()  # sealing, blanking: one at a time
 
     @classmethod
@@ -90,7 +90,7 @@ class EventLog:
         """
         log = cls(Storage(path, create=create, readonly=readonly), now=now, chance=chance)
         try:
-            log._learn_shapes()
+            log._require_known_shapes()
             if not readonly:
                 log._sweep()
         except BaseException:
@@ -146,7 +146,6 @@ class EventLog:
                 if also:
                     also()
             self._tail = tail
-            self._shapes.update((recorded.type, recorded.schema) for recorded in answer)
             return answer
 
     def _record(
@@ -168,40 +167,46 @@ class EventLog:
                     known[entry.key] = recorded
             answer.append(recorded)
         if rows:
-            self._note_shapes(rows)
             tables.insert(self._database, rows)
         return answer, tail
 
     def _sealed(self, entry: Entry, at: datetime, tail: _Tail) -> Row:
         """The row of a new event, behind which the log ends then."""
         type_name, schema, data = WAYPOST.encode(entry.event)
-        tail.seq += 1
+        if (type_name, schema) not in tail.shapes:
+            self._note_shape((type_name, schema), tail)
+        version = tail.versions.get(entry.stream)
+        if version is None:
+            version = self._look_for_version(entry.stream, tail)
+        drawn = self._chance(16 if entry.key else 32)
         envelope = (
-            tail.seq,
-            entry.key or self._chance(16).hex(),
+            tail.seq + 1,
+            entry.key or drawn[16:].hex(),
             at.isoformat(timespec="microseconds"),
             entry.stream,
-            self._next(entry.stream, tail.versions),
+            version + 1,
             type_name,
             schema,
             entry.actor,
             entry.request_id,
         )
-        row = chain.seal(envelope, data, self._chance(16), tail.hash)
-        tail.hash = row.hash
+        row = chain.seal(envelope, data, drawn[:16], tail.hash)
+        tail.seq, tail.versions[entry.stream], tail.hash = row.seq, row.version, row.hash
         return row
-
-    def _next(self, stream: str, versions: dict[str, int]) -> int:
-        if stream not in versions:
-            if len(versions) >= _STREAMS_KEPT:
-                versions.clear()
-            versions[stream] = tables.version(self._database, stream)
-        versions[stream] += 1
-        return versions[stream]
 
     def _look_for_tail(self) -> _Tail:
         seq, hash = tables.head(self._database) or (0, GENESIS)
-        return _Tail(seq, hash)
+        return _Tail(seq, hash, tables.shapes(self._database))
+
+    def _look_for_version(self, stream: str, tail: _Tail) -> int:
+        if len(tail.versions) >= _STREAMS_KEPT:
+            tail.versions.clear()
+        return tables.version(self._database, stream)
+
+    def _note_shape(self, shape: tuple[str, int], tail: _Tail) -> None:
+        """Before the row: a shape that is noted in vain does no harm."""
+        tables.note_shapes(self._database, [shape])
+        tail.shapes.add(shape)
 
     def _require_versions(self, expected: Mapping[str, int], tail: _Tail) -> None:
         for stream, version in expected.items():
@@ -210,19 +215,13 @@ class EventLog:
                 if found != version:
                     raise WrongVersion(stream, expected=version, found=found)
 
-    def _note_shapes(self, rows: Sequence[Row]) -> None:
-        """Before the rows: a shape that is noted in vain does no harm."""
-        new = {(row.type, row.schema) for row in rows} - self._shapes
-        if new:
-            tables.note_shapes(self._database, new)
-
-    def _learn_shapes(self) -> None:
-        """Know which shapes of events the log holds; refuse it at once where one of them is from the future."""
+    def _require_known_shapes(self) -> None:
+        """Refuse at once a log that holds events of a shape from the future."""
         with self._storage.reading:
-            self._shapes = tables.shapes(self._database)
-        if not all(isinstance(type_name, str) and isinstance(schema, int) for type_name, schema in self._shapes):
+            shapes = tables.shapes(self._database)
+        if not all(isinstance(type_name, str) and isinstance(schema, int) for type_name, schema in shapes):
             raise DamagedFile(f"the event log {self._storage.path} names events of no type; the file is damaged")
-        for type_name, schema in sorted(self._shapes):
+        for type_name, schema in sorted(shapes):
             WAYPOST.require(type_name, schema)
 
     # ── tidying ──────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,8 @@ from state.errors import MalformedEvent
 from state.events import (
     BackupMade,
     ConsentGiven,
+    DocumentationLookRequested,
+    DocumentationRead,
     DriftAccepted,
     DriftHealRequested,
     Event,
@@ -48,12 +50,14 @@ PEOPLE_EVENTS: frozenset[type[Event]] = frozenset(
         TokenMade,
         TokenRevoked,
         BackupMade,
+        DocumentationRead,
+        DocumentationLookRequested,
     }
 )
 """All that a person may say."""
 
 _STREAMS: Mapping[type[Event], frozenset[str]] = {
-    **dict.fromkeys(PEOPLE_EVENTS, frozenset({"proposal", "main", "target", "tokens", "backups"})),
+    **dict.fromkeys(PEOPLE_EVENTS, frozenset({"proposal", "main", "target", "tokens", "backups", "documentation"})),
     **dict.fromkeys(GATEWAY_EVENTS, frozenset({"gateway", "proposal"})),
 }
 """Event -> the streams it may stand in, by their first part."""

@@ -47,7 +47,8 @@ class Storage:
             raise LogError(f"the event log {self.path} {self.unusable}")
 
     def require_writable(self) -> None:
-        self.require_usable()
+        if self.unusable:
+            self.require_usable()
         if self.readonly:
             raise LogError(f"the event log {self.path} was opened for reading only")
 
@@ -206,6 +207,8 @@ class _Stating(_Reading):
         self._storage.require_writable()
 
     def _end(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         try:
             super()._end(kind, error, trace)
         except DiskFault:

@@ -330,7 +330,7 @@ def rows(database: Database, after: int) -> list[Row]:
 def recorded(row: Row, at: datetime, event: Event) -> Recorded:
     """What comes of a row that was just sealed."""
     seq, id, _, stream, version, type, schema, actor, request_id, *_, hash = row
-    return Recorded(seq, id, at, stream, version, type, schema, actor, request_id, event, hash.hex())
+    return _plain(Recorded, (seq, id, at, stream, version, type, schema, actor, request_id, event, hash.hex()))
 
 
 def to_recorded(stored: Stored) -> Recorded:
