@@ -109,26 +109,30 @@ class OwnedFile:
         self._lock.release()
 
     def place(self, content: bytes) -> str:
-        """Make this the content, whole and durable, and wake Traefik. Returns its digest."""
-        self._placed = ""
+        """Make this the content, whole, and wake Traefik. Returns its digest; `settle` before anybody relies on it."""
+        self._placed, digest = "", digest_bytes(content)
         try:
             self._files.write(self._stage, content, 0o644)
             self._files.replace(self._stage, self.path)
+            self._placed = digest
         except OSError as error:
-            with contextlib.suppress(TargetError):
-                # It may stand there all the same, not flushed: then Traefik has to serve it. Anything else that
-                # stands there in place of our file is nothing to wake Traefik for.
-                if self.read() == content:
-                    self.wake()
-            raise _plainly("write", self.path, error) from None
-        self._placed = digest_bytes(content)
+            # Where only the flush of the folder failed, the file stands there and Traefik will load it, now or later.
+            if not self._stands(content):
+                raise _plainly("write", self.path, error) from None
         self.wake()
-        return self._placed
+        return digest
+
+    def _stands(self, content: bytes) -> bool:
+        with contextlib.suppress(TargetError):
+            return self.read() == content
+        return False
 
     def settle(self, digest: str) -> None:
-        """Have the disk keep content that a process renamed into its place and may have died before it flushed that.
+        """Have the disk keep content that stands in its place, renamed by somebody who could not or did not flush it.
 
-        Else it could be proven, and be gone after a loss of power.
+        Else it could be proven, and be gone after a loss of power. The content itself was flushed before it got its
+        name; a file system that fails to keep a name goes on failing, so a second try does not lie as it may for
+        what is in a file.
         """
         if digest != self._placed:
             try:

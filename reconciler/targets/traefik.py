@@ -152,8 +152,11 @@ class TraefikTarget:
 
     def prove(self, attempt: Attempt) -> Verdict:
         """Proven once Traefik lists our marker, all our routers enabled, and nothing that should be gone."""
-        self._owned.settle(attempt.after)
-        verdict = self._proved(attempt, self._clock.monotonic())
+        try:
+            verdict = self._proved(attempt, self._clock.monotonic())
+        except TargetError:
+            self._owned.release()
+            raise
         if verdict.outcome != "refuted":  # `undo` follows a refusal, under the same lock
             self._owned.release()
         return verdict
@@ -180,6 +183,7 @@ class TraefikTarget:
             refuted = self._verdict("refuted", named, started, faults=sight.faults, file=after)
             return replace(refuted, suspects=frozenset(mentions.used(sight.faults, attempt.live)))
         if sight.seen:
+            self._owned.settle(after)
             return self._verdict("proven", _evidence(attempt, sight), started, file=after)
         if sight.outage:
             evidence = f"nobody can say: {sight.outage}"
@@ -238,6 +242,7 @@ class TraefikTarget:
             return self._verdict("unknown", evidence, started, file=on_disk)
         if on_disk != wanted:
             self._owned.place(content)
+        self._owned.settle(wanted)
         if self._waiting.for_marker(marker).seen:
             evidence = "the last good state is back, and Traefik serves it"
             return self._verdict("proven", evidence, started, file=wanted)
@@ -278,7 +283,7 @@ class TraefikTarget:
         if before is None:
             self._owned.remove()
         else:
-            self._owned.place(before)
+            self._owned.settle(self._owned.place(before))
 
     def _rendered(self, attempt: Attempt, live: Snapshot, marker: str) -> bytes:
         provenance = {"instance": attempt.instance, "commit": attempt.commit, "attempt": attempt.id}

@@ -222,32 +222,57 @@ def test_whichever_flush_of_a_pass_fails_the_next_pass_makes_good(house):
 
 
 class Unflushed:
-    """The files of a target on a disk that once reports an error when all was done but the flush."""
+    """The files of a target on a disk that, so many times, does all but keep the names in the folder of our file."""
 
     def __init__(self, files, path):
-        self._files, self._path, self.failed = files, path, False
+        self._files, self._path, self.failures = files, path, 0
 
     def __getattr__(self, name):
         return getattr(self._files, name)
 
-    def replace(self, source, destination):
-        self._files.replace(source, destination)
-        if destination == self._path and not self.failed:
-            self.failed = True
+    def _flush(self):
+        if self.failures:
+            self.failures -= 1
             raise OSError(errno.EIO, "Input/output error")
 
+    def replace(self, source, destination):
+        self._files.replace(source, destination)
+        if destination == self._path:
+            self._flush()
 
-def test_a_write_that_stands_there_though_the_disk_reported_an_error_is_served_and_taken_for_what_it_is(house):
-    house.push({"traefik/r.yaml": routes("r1")})
+    def flush_directory(self, directory):
+        if directory == self._path.parent:
+            self._flush()
+        self._files.flush_directory(directory)
+
+
+def test_a_write_whose_name_the_disk_fails_to_keep_is_served_and_proven_only_once_it_is_kept(house):
+    house.push({"traefik/r1.yaml": routes("r1")})
     house.run()
-    house.push({"traefik/r2.yaml": routes("r2")})
     files, (place,) = Unflushed(Disk(), house.live_file), house.home.settings.places
     with house.world() as world, closing(app.api(house.home, place)) as api:
         target = TraefikTarget(
             "traefik", place.dynamic_dir, api, files=files, clock=world.clock, chance=world.chance
         )  # fmt: skip
         world = replace(world, targets={"traefik": target})
-        assert "Input/output error" in loop.run_pass(world).said
-        assert loop.run_pass(world).state in ("applied", "nothing")
-        assert wire(house, "r1", "r2") == [True, True]
+
+        files.failures = 1  # the proof tries once more
+        house.push({"traefik/r2.yaml": routes("r2")})
+        assert loop.run_pass(world).state == "applied"
+
+        before, files.failures = house.live_file.read_bytes(), 3
+        house.push({"traefik/r3.yaml": routes("r3")})
+        for _ in range(2):
+            outcome = loop.run_pass(world)
+            assert (outcome.state, "cannot flush" in outcome.said) == ("unknown", True), outcome
+            assert wire(house, "r1", "r2", "r3") == [True] * 3
+            (cause,) = told(world)
+            assert "nobody knows whether traefik serves the last write" in cause and "Input/output error" in cause
+        assert len(world.log.view(telling.views.Revisions).by_number) == 3
+
+        house.live_file.write_bytes(before)  # what a loss of power may leave
+        assert loop.run_pass(world).state == "applied"
+        assert wire(house, "r1", "r2", "r3") == [True] * 3
         assert told(world) == []
+        reasons = [recorded.event.reason for recorded in world.log.read() if recorded.type == "ApplyAbandoned"]
+        assert reasons == ["the write was never carried out"]
