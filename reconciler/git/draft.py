@@ -60,10 +60,13 @@ class Draft:
             staged = [stack.enter_context(_Staged(self._objects, content)) for content in self._new.values()]
             _at_once(pool, os.fsync, [one.descriptor for one in staged])
             for one, place in zip(staged, places, strict=True):
-                place.parent.mkdir(exist_ok=True)
-                one.put(place)
+                self._put(one, place)
             _at_once(pool, flush, sorted({place.parent for place in places}))
         self._new.clear()
+
+    def _put(self, staged: _Staged, place: Path) -> None:
+        place.parent.mkdir(exist_ok=True)
+        staged.put(place)
 
     def _add(self, kind: str, content: bytes) -> str:
         whole = b"%s %d\0%s" % (kind.encode(), len(content), content)

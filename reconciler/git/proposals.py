@@ -47,7 +47,7 @@ def propose(
         raise ProposalRefused(faults)
     text = message.compose(title, body, trailers)
     with plain_words(f"cannot write proposal {id} to {store.path}"):
-        draft = Draft(store.repository)
+        draft = store.draft()
         changes = {path: _leaf(draft, content) for path, content in edits.items()}
         grown = trees.rooted(store.repository, tree, changes, draft.tree)
     return commit_proposal(store, id=id, parent=parent, tree=grown, text=text, author=author, at=at, draft=draft)
@@ -139,7 +139,7 @@ def commit_proposal(
     if tree == store.commit(parent).tree:
         raise ProposalRefused(["it changes nothing: the desired state already is so"])
     with plain_words(f"cannot write proposal {id} to {store.path}"):
-        draft = draft or Draft(store.repository)
+        draft = draft or store.draft()
         author_then, committer = Identity.parse(author).signed(at), WAYPOST.signed(at)
         commit = draft.commit(tree=tree, parents=(parent,), author=author_then, committer=committer, text=text)
         draft.write()

@@ -18,6 +18,7 @@ from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
 
 from reconciler.git import trees
 from reconciler.git.commits import WAYPOST, Commit, Identity, read_commit
+from reconciler.git.draft import Draft
 from reconciler.git.errors import GitError, RefMoved, plain_words
 from reconciler.git.making import make, sweep
 from reconciler.git.names import Names
@@ -191,6 +192,10 @@ class Store:
         """Is commit `a` commit `b` or in its history? False where `a` is not in this repository at all."""
         with plain_words(f"cannot compare {a} with {b} in {self.path}"):
             return a == b or (self.has(a) and self.repository.descendant_of(b, a))
+
+    def draft(self) -> Draft:
+        """Objects to be added together."""
+        return Draft(self.repository)
 
     def write_commit(
         self,

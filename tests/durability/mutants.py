@@ -28,7 +28,7 @@ from reconciler.locks import Held, Lock, lock, lock_directory
 from reconciler.ports import Disk
 from reconciler.targets.owned import OwnedFile
 from state.chain import Row, seal
-from state.errors import LogError
+from state.errors import LogError, WrongVersion
 from state.events import PassFailed
 from state.log import EventLog
 from state.record import Anchor, Entry
@@ -145,6 +145,26 @@ def two_writers_of_one_log(trial: Trial) -> Finding:
     return Finding(1)
 
 
+def somebody_who_knows_less_than_the_log(trial: Trial) -> Finding:
+    """Two decide from the same events; only the first may say what follows, whichever process it is in."""
+    trial.place.mkdir(parents=True)
+    path = trial.place / "log.db"
+    with (
+        contextlib.closing(EventLog.open(path, now=now, create=True)) as first,
+        contextlib.closing(EventLog.open(path, now=now)) as second,
+        trial.mutated(),
+    ):
+        first.append(_said("known to both"), expected={"home": 0})
+        second.append(_said("what follows"), expected={"home": 1})
+        for log in (first, second):
+            try:
+                log.append(_said("what follows, to somebody else"), expected={"home": 1})
+            except WrongVersion:
+                continue
+            return Finding(1, "a decision from outdated knowledge was recorded")
+    return Finding(1)
+
+
 def a_second_process_in_a_home(trial: Trial) -> Finding:
     trial.place.mkdir(parents=True)
     with contextlib.closing(_ours(lock(trial.place / "reconciler.lock"))), trial.mutated():
@@ -241,6 +261,7 @@ TABLE = (
     Mutant("the directory of a rollback journal is flushed", ("journal_directory_not_flushed",), power_loss_of_the_log),
     Mutant("an outbox is durable before its answer", ("outbox_answers_before_it_is_durable",), power_loss_of_the_log),
     Mutant("a transaction takes the write lock at once", ("deferred_transactions",), two_writers_of_one_log),
+    Mutant("an append says what it knows of", ("versions_are_not_compared",), somebody_who_knows_less_than_the_log),
     Mutant("an event's hash covers the one before", ("links_are_not_checked",), a_log_that_was_rewritten),
     Mutant("the directory of segments is flushed", ("segment_directory_not_flushed",), power_loss_of_sealed_events),
     Mutant("a segment is flushed before rows go", ("segment_not_flushed",), power_loss_of_sealed_events),

@@ -59,6 +59,14 @@ def deferred_transactions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def versions_are_not_compared() -> Iterator[None]:
+    from state.log import EventLog
+
+    with mock.patch.object(EventLog, "_require_versions", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
 def outbox_answers_before_it_is_durable() -> Iterator[None]:
     """What is put into an outbox is written with the next thing that is."""
     from state.outbox import Outbox

@@ -12,6 +12,7 @@ from pygit2 import Signature
 from reconciler.alerts import Answers, Message, Receivers
 from reconciler.alerts import _Sending as Sending
 from reconciler.git.bounds import BRANCHES
+from reconciler.git.draft import Draft
 from reconciler.git.errors import GitError, RefMoved
 from reconciler.git.store import Store
 from state.errors import DiskFault, LogError
@@ -110,6 +111,11 @@ class SimulatedStore(Store):
         self.fate.change("anchor the log's head")
         super().anchor(commit, seq, hash, revision, at)
 
+    def draft(self) -> Draft:
+        draft = SimulatedDraft(self.repository)
+        draft.fate = self.fate
+        return draft
+
     def write_commit(
         self, *, tree: str, parents: tuple[str, ...], author: Signature, committer: Signature, text: str
     ) -> str:
@@ -124,6 +130,19 @@ class SimulatedStore(Store):
         lock.touch()
         self.fate.change("lock a reference")
         lock.unlink()
+
+
+class SimulatedDraft(Draft):
+    """Objects that appear one after the other. A death in between leaves some of them, and half of the next."""
+
+    fate: Fate
+
+    def _put(self, staged: Any, place: Path) -> None:
+        half = self._objects / "tmp_obj_half"
+        half.write_bytes(b"x\x01")
+        self.fate.change("write an object")
+        half.unlink()
+        super()._put(staged, place)
 
 
 class SimulatedRemote:

@@ -141,6 +141,22 @@ def a_neighbours_poison_comes(stage: Stage) -> None:
     require(known.keys() == {"zz-poison.yml"}, "a poison file is told of", known)
 
 
+def a_neighbours_poison_would_outlive_a_restart(stage: Stage) -> None:
+    stage.people.put_neighbour("/traefik/zz-poison.yml", b'{"http": {"routerz": {}}}')
+    stage.home.run()
+    lost = [one.routes for one in recorded(stage, events.RestartLossFound)]
+    require(lost and "app0@file" in lost[-1], "what a restart would lose is told of", lost)
+
+
+def an_alert_stands_for_days(stage: Stage) -> None:
+    stage.home.traefiks["traefik"].mood = "down"
+    for hour in range(50):
+        stage.home.run()
+        raised = len(recorded(stage, events.AlertRaised))
+        require(raised == 1 + hour // 24, "one message a cause, and one reminder a day", hour, raised)
+        stage.home.time.pass_by(3600)
+
+
 def traefik_watches_another_folder(stage: Stage) -> None:
     stage.home.traefiks["traefik"].watching = False
     stage.home.run()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from reconciler.git import proposals
 from state import events, views
 from state.model import Address
 from tests.simulation import plays
 from tests.simulation.deeds import Stage
-from tests.simulation.fate import CHANGE
+from tests.simulation.fate import CHANGE, Died
 from tests.simulation.home import Setting
 from tests.simulation.people import document, text
 from tests.simulation.schedule import theatre
@@ -245,3 +248,39 @@ def test_a_file_that_was_broken_by_hand_is_not_put_back_when_the_write_over_it_i
 
     assert told(stage, events.ApplyAbandoned)
     assert {"app0", "app1", "gitea"} == live(stage)["routers"].keys()
+
+
+def test_a_revert_whose_commit_was_only_half_written_is_proposed_whole(stage: Stage) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="refused"))})
+    stage.home.dies_at("write an object")
+    stage.home.time.pass_by(60)
+
+    stage.home.run()
+
+    (revert,) = told(stage, events.ProposedRevert)
+    assert "traefik/app2.yaml" not in stage.people.files(proposal(stage, revert.proposal))
+
+
+def proposal(stage: Stage, id: str) -> str:
+    return str(stage.home.store.repository.references[f"refs/heads/proposals/{id}"].target)
+
+
+def test_a_proposal_cut_off_at_any_of_its_objects_is_made_whole_by_the_same_call(stage: Stage) -> None:
+    for number in itertools.count(1):
+        call = functools.partial(
+            proposals.propose, parent=stage.people.main or "", edits={f"traefik/n{number}.yaml": b"# new"},
+            id=f"p{number}", title="a route", body="", trailers={}, author="a model <model@home>",
+            at=stage.home.time.wall,
+        )  # fmt: skip
+        process = stage.home.start()
+        process.fate.expect({(CHANGE, number): process.fate.die})
+        try:
+            call(process.world.store)
+        except Died:
+            stage.home.bury()
+        else:
+            break
+        commit = call(stage.home.start().world.store)
+        assert proposal(stage, f"p{number}") == commit
+        assert stage.people.files(commit)[f"traefik/n{number}.yaml"] == b"# new"
+    assert number > 5, "a file, two directories and a commit, then a branch"

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import FunctionType
 from typing import Any, Final
 
@@ -281,6 +282,18 @@ def a_revert_is_made_anew_after_a_death() -> AbstractContextManager[None]:
     return _in_place_of(reviewing, "_failed_at", lambda world, head: world.clock.now())
 
 
+def what_a_restart_would_lose_is_not_asked() -> AbstractContextManager[None]:
+    return _in_place_of(Survey, "_losses", lambda *_: ())
+
+
+def a_reminder_comes_with_every_pass() -> AbstractContextManager[None]:
+    return _in_place_of(alerts, "REMINDER", timedelta(0))
+
+
+def nobody_is_reminded() -> AbstractContextManager[None]:
+    return _in_place_of(alerts, "REMINDER", timedelta(days=10_000))
+
+
 _TWO: Final = Setting(instances=("edge", "traefik"))
 
 WEAKNESSES: Final = tuple(
@@ -313,6 +326,9 @@ WEAKNESSES: Final = tuple(
         (a_revert_is_made_anew_after_a_death, plays.death_between_the_branch_of_a_revert_and_its_record),
         (a_broken_file_counts_as_empty, plays.our_file_is_broken_by_hand_while_a_commit_removes_a_route),
         (a_poison_is_not_looked_for, plays.a_neighbours_poison_comes),
+        (what_a_restart_would_lose_is_not_asked, plays.a_neighbours_poison_would_outlive_a_restart),
+        (a_reminder_comes_with_every_pass, plays.an_alert_stands_for_days),
+        (nobody_is_reminded, plays.an_alert_stands_for_days),
         (nothing_is_probed, Play(plays.traefik_watches_another_folder, settled=False)),
         (the_policy_of_what_comes_is_in_force, plays.a_commit_loosens_the_guards_that_it_would_meet),
         (a_yes_is_a_yes_to_everything, plays.a_person_agrees_and_then_more_is_lost),
