@@ -9,6 +9,8 @@ from freezegun import freeze_time
 
 from reconciler import founding, home, telling
 from reconciler.causes import causes
+from reconciler.doctor import home as doctor
+from reconciler.ports import SystemClock
 from reconciler.serve import Reconciler
 from state import events
 from tests.stories.conftest import House
@@ -18,8 +20,10 @@ from tests.stories.test_hard_days import routes, wire
 def test_a_clock_that_jumps_back_and_forth_loses_no_event_and_holds_nothing_up(house):
     house.push({"traefik/r0.yaml": routes("r0")})
     house.run()
-    for number, days in enumerate((-400, +40, -3, 0), 1):
+    for number, (days, steps_back) in enumerate(((-400, True), (+40, False), (-3, True), (0, False)), 1):
         with freeze_time(datetime.now(UTC) + timedelta(days=days), tick=True):
+            said = doctor.log(house.home, SystemClock())  # what stands in the log already is later than now, or not
+            assert (said.level, "later than now" in said.found) == (("fail", True) if steps_back else ("ok", False))
             house.push({f"traefik/r{number}.yaml": routes(f"r{number}")})
             assert house.run().state == "applied", days
             house.edit_live(f"r{number}.lab", "edited.lab")

@@ -53,6 +53,12 @@ def test_whatever_answers_instead_of_traefik_what_was_applied_is_served_on_and_t
                 assert words in cause and "traefik does not answer" in cause and "WAYPOST_TRAEFIK_API_URL" in cause
                 assert house.live_file.read_bytes() == before, said
                 assert wire(house, "r1") == [True], said
+    with house.world() as world:  # and now nobody listens there at all
+        assert loop.run_pass(world).state == "waiting"
+        (cause,) = told(world)
+        assert "traefik does not answer" in cause and "refused" in cause
+        assert house.live_file.read_bytes() == before
+        assert wire(house, "r1") == [True]
     house.home = honest
     with house.world() as world:
         assert loop.run_pass(world).state == "applied"
@@ -74,8 +80,11 @@ def test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_second
     with mute() as url:
         house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": url})
         house.push({"traefik/r2.yaml": routes("r2")})
-        outcome = house.run()
+        with house.world() as world:
+            outcome = loop.run_pass(world)
+            (cause,) = told(world)
     assert (outcome.state, "no answer in time" in outcome.said) == ("waiting", True)
+    assert "traefik does not answer" in cause and "no answer in time" in cause
     assert wire(house, "r1") == [True]
     house.home = honest
     assert house.run().state == "applied"

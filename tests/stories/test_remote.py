@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler import founding, home
+from reconciler.causes import causes
 from state import events
 
 ROUTE = {
@@ -57,7 +58,11 @@ def test_a_repo_that_is_gone_leaves_everything_live_and_is_told_once_and_comes_b
     assert away.run().state == "lost"
     assert away.run().state == "lost"
     assert away.status("hello.lab") != 404
-    assert len(away.events(events.SourceLost)) == 1
+    (lost,) = away.events(events.SourceLost)
+    assert str(away.elsewhere) in lost.reason
+    with away.world() as world:
+        (cause,) = causes(world)
+    assert "the desired repo cannot be followed" in cause.title
     hidden.rename(away.elsewhere)
     assert away.run().state == "nothing"
     assert away.events(events.SourceFound)
