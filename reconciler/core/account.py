@@ -126,7 +126,8 @@ def _difference(one: Difference) -> dict[str, Any]:
 def _covered(field: FieldChange) -> tuple[Any, Any]:
     if telling(field.path):
         return COVERED, COVERED
-    return redact(field.old), redact(field.new)
+    at = tuple(field.path.split("."))
+    return redact(field.old, at), redact(field.new, at)
 
 
 def _side(side: Side) -> Any:
