@@ -11,6 +11,11 @@ from pathlib import Path
 from reconciler import alerts
 from reconciler.config import Place
 from reconciler.core.target import Target
+from reconciler.documentation.fetching import Fetcher, Reach
+from reconciler.documentation.ledger import Ledger
+from reconciler.documentation.library import Library
+from reconciler.documentation.shelf import Shelf
+from reconciler.documentation.watching import Watcher
 from reconciler.git.remote import Remote
 from reconciler.git.store import Store
 from reconciler.home import Held, Home
@@ -49,6 +54,13 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
             source=home.desired_source,
             read_only=home.settings.read_only,
         )
+
+
+def watcher(home: Home, world: World) -> Watcher:
+    """Who watches the documentation that main lists."""
+    place, clock = home.documentation_path, world.clock
+    library = Library(Shelf(place / "copies"), Fetcher(Reach(), clock, home.settings.ca_file), clock)
+    return Watcher(world, library, Ledger(place / "watched"))
 
 
 def sender(home: Home) -> alerts.Receivers:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
+from reconciler.tokens import EXPIRES_SOON
 from reconciler.watching import doubt
 from reconciler.world import World
 from state import events, views
@@ -40,6 +42,9 @@ _UNANSWERED = (
     "What was applied last stays served; nothing is written before it answers. See that Traefik runs, and that "
     "WAYPOST_TRAEFIK_API_URL is its address as seen from here."
 )
+_READ = "waypost docs --read {}"
+_AWAY_FOR_LONG = timedelta(hours=6)
+"""How long documentation must be out of reach before that is worth a message: nothing waits for it."""
 _TRIED_AGAIN = "What was applied last stays served; every pass tries again. `waypost doctor` looks for what hinders it."
 
 
@@ -53,6 +58,8 @@ def causes(world: World) -> list[Cause]:
         *_reviews(world),
         *_backups(world),
         *_shards(world),
+        *_tokens(world),
+        *_documentation(world),
     ]
 
 
@@ -235,6 +242,44 @@ def _shards(world: World) -> Iterator[Cause]:
     for name, missing in world.log.view(views.Shards).lost.items():
         body = f"{missing.reason}\nIts tools stay listed and say so; all other shards work."
         yield Cause(f"shard/{name}", f"the shard {name} is offline", body)
+
+
+def _tokens(world: World) -> Iterator[Cause]:
+    """Told once before its end and once after it, until a week later nobody seems to miss it."""
+    now = world.clock.now()
+    for id, token in world.log.view(views.Tokens).lasting.items():
+        if token.warned and now < token.expires + EXPIRES_SOON:
+            over = token.expires <= now
+            title = f"the token '{token.name}' {'has ended' if over else 'ends soon'}"
+            when = f"{'Since' if over else 'On'} {token.expires:%Y-%m-%d %H:%M} UTC its client is let in no more."
+            subjects = ("ends", "ended") if over else ("ends",)
+            make = f"waypost token create {token.name}" if over else f"waypost token rotate {token.name}"
+            yield Cause(f"token/{id}", title, f"{when}\nMake another: {make}", subjects, once=True)
+
+
+def _documentation(world: World) -> Iterator[Cause]:
+    """What others changed in what they write: news until somebody says that it was read."""
+    known, now = world.log.view(views.Documentation), world.clock.now()
+    for page, unread in known.unread.items():
+        title = f"documentation changed: {unread.change.title or page}"
+        yield Cause(f"documentation/{page}", title, _lines(_change(unread.change)), (str(unread.seq),), once=True)
+    for page, move in known.moved.items():
+        title = f"documentation {'moved' if move.moved_to else 'is gone'}: {page}"
+        body = _lines((move.reason, f"Correct docs/watch.yaml, or answer with: {_READ.format(page)}"))
+        yield Cause(f"documentation-moved/{page}", title, body, (str(move.seq),), once=True)
+    if known.problems:
+        yield Cause(
+            "documentation-list", "docs/watch.yaml has faults", _lines(known.problems), known.problems, once=True
+        )
+    if away := [one.reason for one in known.unreached.values() if now - one.since >= _AWAY_FOR_LONG]:
+        lines = dict.fromkeys(["Nobody knows whether it changed; it is tried again every hour.", *away])
+        yield Cause("documentation-away", "watched documentation cannot be read", _lines(lines), once=True)
+
+
+def _change(change: events.DocumentationChanged) -> list[str]:
+    concerns = [f"It may be about {one}" for one in change.concerns] or ["No desired resource uses what it names."]
+    answer = f"Answer with: {_READ.format(change.page)}"
+    return [change.at, *concerns, f"Release notes: {change.releases}", answer, *change.difference.split("\n")]
 
 
 def _lines(lines: Iterable[str]) -> str:

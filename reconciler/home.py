@@ -74,6 +74,11 @@ class Home:
         return self.gateway_path / "outbox.db"
 
     @property
+    def documentation_path(self) -> Path:
+        """What was fetched of watched documentation; worth nothing that cannot be fetched again."""
+        return self.path / "documentation"
+
+    @property
     def work_path(self) -> Path:
         """Scratch space of the reconciler, worthless after it stopped."""
         return self.path / "work"

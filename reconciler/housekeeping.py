@@ -15,10 +15,13 @@ from reconciler.backups import making, restoring
 from reconciler.backups.making import Check
 from reconciler.backups.manifest import BackupError
 from reconciler.core.policy import LogPolicy, Policy, interval
+from reconciler.documentation.watching import Watcher
 from reconciler.git.errors import GitError
+from reconciler.git.store import Store
 from reconciler.home import Home
 from reconciler.ports import Clock, SystemClock
 from reconciler.schedule import next_time
+from reconciler.tokens import EXPIRES_SOON
 from reconciler.world import World
 from state import events, views
 from state.database import flush
@@ -73,6 +76,7 @@ def tend(home: Home, world: World, policy: Policy, check: Check[None] = check_he
     tidy(world, policy.log)
     look_after_backups(home, world, policy, check)
     notice_overdue(home, world, policy)
+    notice_ending_tokens(world)
 
 
 # ── the log ──────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +208,20 @@ def _say(world: World, event: events.Event) -> None:
     world.log.append(Entry(stream=STREAM, event=event))
 
 
+# ── tokens ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def notice_ending_tokens(world: World) -> None:
+    """Say of each token, once, that it ends: a week before, or in the last quarter of a shorter life."""
+    now = world.clock.now()
+    for id, token in world.log.view(views.Tokens).lasting.items():
+        ahead = min(EXPIRES_SOON, (token.expires - token.made) / 4)
+        if not token.warned and token.expires - ahead <= now < token.expires + EXPIRES_SOON:
+            reason = f"it ends on {token.expires:%Y-%m-%d %H:%M} UTC"
+            said = events.TokenEndsSoon(token=id, name=token.name, expires=token.expires.isoformat(), reason=reason)
+            world.log.append(Entry(stream=f"token/{id}", event=said))
+
+
 # ── beside the passes ────────────────────────────────────────────────────────────────────────────
 
 
@@ -213,8 +231,9 @@ class Housekeeper:
     Each chore has a thread of its own, so that a backup on a disk that does not answer keeps nobody from being told.
     """
 
-    def __init__(self, home: Home, world: World, complain: Callable[[str], None]) -> None:
+    def __init__(self, home: Home, world: World, watcher: Watcher, complain: Callable[[str], None]) -> None:
         self._home = home
+        self._watcher = watcher
         self._world = world
         self._complain = complain
         self._policy: Policy | None = None
@@ -224,6 +243,7 @@ class Housekeeper:
             ("backups", _LOOK_AGAIN, self._back_up),
             ("overdue", _LOOK_AGAIN, self._notice),
             ("log", _TIDY_AGAIN, self._tidy),
+            ("documentation", _LOOK_AGAIN, self._watch),
         )
         # Daemons: what is half done when the process must end is swept by the next one.
         self._threads = [threading.Thread(target=self._work, name=one[0], args=one, daemon=True) for one in chores]
@@ -249,6 +269,10 @@ class Housekeeper:
     def _notice(self, policy: Policy) -> None:
         if self._for_backups():
             notice_overdue(self._home, self._world, policy)
+            notice_ending_tokens(self._world)
+
+    def _watch(self, policy: Policy) -> None:
+        self._watcher.look(Store.open(self._home.desired_store_path), policy.schedules.documentation)
 
     def _tidy(self, policy: Policy) -> None:
         tidy(self._world, policy.log, by_age=self._for_log())

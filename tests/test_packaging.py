@@ -21,6 +21,7 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 PACKAGES = ("state", "reconciler", "shards")
 
 IMPORTED_AS = {
+    "markdown-it-py": "markdown_it",
     "google-re2": "re2",
     "pyyaml": "yaml",
     "ruamel-yaml": "ruamel",

@@ -1,4 +1,4 @@
-"""Commands that look: plan, reconcile, check, history, why, and the log."""
+"""Commands that look: plan, reconcile, check, history, why, docs, and the log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from reconciler import telling
+from reconciler import documented, telling
 from reconciler.cli.group import as_json, session, the_home, waypost
-from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said
+from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said, print_told
 from reconciler.home import Home
 from reconciler.session import CommandError
 from state.model import Address
@@ -107,6 +107,22 @@ def why(context: click.Context, resource: str, as_json: bool) -> None:
     for line in telling.why_lines(found):
         click.echo(line)
     return None
+
+
+@waypost.command()
+@click.option("--now", is_flag=True, help="Look at all of them now.")
+@click.option("--read", "was_read", is_flag=True, help="You read what changed: the alerts about it end.")
+@click.argument("pages", nargs=-1)
+@as_json
+@click.pass_context
+def docs(context: click.Context, now: bool, was_read: bool, pages: tuple[str, ...], as_json: bool) -> None:
+    """Watched PAGES of upstream documentation (docs/watch.yaml): when they were read, what changed. 2: news."""
+    with session(context) as one:
+        watch = documented.Documented(one)
+        said = [*(watch.look() if now else ()), *(watch.mark_read(pages) if was_read else ())]
+        found = watch.pages(pages)
+    print_told({"pages": found, "said": said}, [*said, *documented.lines(found)], as_json)
+    raise SystemExit(2 if any(page["news"] for page in found) and not was_read else 0)
 
 
 @waypost.group()

@@ -53,6 +53,7 @@ class _Part(BaseModel):
 class Schedules(_Part):
     reconcile: Schedule = "1m"
     drift: Schedule = "5m"
+    documentation: Schedule = "1d"
 
 
 class TargetPolicy(_Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fuzz import (
     edges_of_agents,
+    edges_of_documentation,
     edges_of_files,
     edges_of_keeping,
     edges_of_log,
@@ -18,4 +19,5 @@ EDGES = (
     *edges_of_log.EDGES,
     *edges_of_keeping.EDGES,
     *edges_of_agents.EDGES,
+    *edges_of_documentation.EDGES,
 )

@@ -34,6 +34,9 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     },
     "traefik_update_route": {"name": "grafana", "reason": REASON, "host": "other.lab", "service_url": ["http://a:1"]},
     "traefik_delete_route": {"name": "grafana", "reason": REASON},
+    "traefik_adopt_route": {"router": "gitea@docker", "reason": REASON, "instead": {"auth@docker": "auth"}},
+    "traefik_check_ssl_status": {"host": "grafana.example.org"},
+    "traefik_diagnose": {"what": "https://grafana.example.org/dash?x=1", "status": 404, "method": "GET"},
     "traefik_add_dynamic_config": {
         "kind": "http.middlewares", "name": "limit", "spec": {"rateLimit": {"average": 10, "period": "1s"}},
         "reason": REASON,

@@ -25,6 +25,11 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "reconciler/config.py": ("settings", "backup"),
     "reconciler/core/policy.py": ("policy",),
     "reconciler/document.py": ("desired file", "policy", "neighbours' files", "our live file"),
+    "reconciler/documentation/fetching.py": ("answer of a documentation site",),
+    "reconciler/documentation/indexes.py": ("index of documentation",),
+    "reconciler/documentation/ledger.py": ("kept documentation",),
+    "reconciler/documentation/shelf.py": ("kept documentation",),
+    "reconciler/documentation/sources.py": ("list of watched pages", "answer of a documentation site"),
     "reconciler/edit.py": ("edit of a file",),
     "reconciler/git/ingest.py": ("gateway's clone",),
     "reconciler/git/store.py": ("anchors in Git", "desired commit"),
@@ -48,6 +53,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "state/segment_file.py": ("sealed segment", "backup"),
     "state/segments.py": ("damaged log", "backup"),
     "state/tables.py": ("damaged log", "backup"),
+    "state/tokens.py": ("views of events",),
     "state/view.py": ("damaged log", "backup"),
 }
 """Module -> the edges through which bytes from outside reach it."""
@@ -55,6 +61,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
 NO_EDGE: Mapping[str, str] = {
     "reconciler/explaining.py": "a moment that a person types; `fromisoformat` raises ValueError and nothing else",
     "reconciler/git/remote.py": "an address that a person sets; its own tests go through the forms",
+    "reconciler/serve.py": "the host of an address in the settings, which were read as one before",
     "reconciler/targets/shadow.py": "lines of a Traefik that we started ourselves",
 }
 """Modules that read, and why they have no edge."""
