@@ -49,6 +49,7 @@ class Place:
     dynamic_dir: Path
     delivery: str
     binary: Path | None
+    entry_points: tuple[setting.Reached, ...]
     api_auth: Secret | None
     deadline: float  # seconds
 
@@ -106,6 +107,11 @@ class Settings:
     traefik_api_auth: Secret | None = _setting(
         "WAYPOST_TRAEFIK_API_AUTH", setting.REFERENCE, "",
         "Reference to user:password where that API asks for them.",
+    )  # fmt: skip
+    traefik_entry_points: tuple[setting.Reached, ...] = _setting(
+        "WAYPOST_TRAEFIK_ENTRY_POINTS", setting.several(setting.REACHED), "",
+        "Where visitors reach Traefik's entry points, as seen from the gateway, for looking at the certificates shown "
+        "there. Of those not named: the machine of Traefik's API, with the port that the entry point listens on.",
     )  # fmt: skip
     traefik_delivery: str = _setting(
         "WAYPOST_TRAEFIK_DELIVERY",
@@ -306,7 +312,7 @@ def _refuse_missing_files(values: Mapping[str, Any], chosen: Mapping[str, tuple[
 
 _PLACE_KEYS = {
     name: _BY_NAME[f"WAYPOST_TRAEFIK_{name.upper()}"]
-    for name in ("api_url", "dynamic_dir", "delivery", "binary", "api_auth", "deadline")
+    for name in ("api_url", "dynamic_dir", "delivery", "binary", "entry_points", "api_auth", "deadline")
 }
 _INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

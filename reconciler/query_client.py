@@ -13,6 +13,9 @@ import orjson
 MOST_BYTES = 8 * 1024 * 1024
 """An answer larger than this is refused unread: a plan of ten thousand routes stays well below it."""
 
+_PASS = 100.0
+"""Seconds that a pass may take: it writes, and waits until the target has proven it."""
+
 
 @dataclass(frozen=True)
 class Away:
@@ -74,6 +77,14 @@ class QueryClient:
         """Which router serves a request, written like a line of `waypost explain --requests`."""
         return self._get("/query/explain", instance=instance, request=orjson.dumps(request).decode())
 
+    def encryption(self, instance: str) -> Answer:
+        """Where a target speaks TLS, for which hosts, and which certificates it holds."""
+        return self._get("/query/encryption", instance=instance)
+
+    def lent(self, instance: str, router: str) -> Answer:
+        """A foreign router (name@provider) and all that it needs, as its owner wrote it, secrets covered."""
+        return self._get("/query/foreign", instance=instance, router=router)
+
     def proposals(self) -> Answer:
         """Every proposal that is known, with its standing."""
         return self._get("/query/proposals")
@@ -88,15 +99,19 @@ class QueryClient:
 
     def nudge(self) -> Answer:
         """Ask for a pass and wait for what it came to: {state, said, exit_code, …}."""
-        return self._ask("POST", "/nudge")
+        return self._ask("POST", "/nudge", timeout=_PASS)
 
     def _get(self, path: str, **parameters: str) -> Answer:
         return self._ask("GET", path, {name: value for name, value in parameters.items() if value})
 
-    def _ask(self, method: str, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
+    def _ask(
+        self, method: str, path: str, parameters: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> Answer:
         headers = {"Content-Type": "application/json"} if method == "POST" else {}
+        patience = self._http.timeout if timeout is None else httpx2.Timeout(timeout)
+        url = self._base + path
         try:
-            with self._http.stream(method, self._base + path, params=parameters, headers=headers) as response:
+            with self._http.stream(method, url, params=parameters, headers=headers, timeout=patience) as response:
                 return _read(response)
         except httpx2.TimeoutException:
             return Away(f"the reconciler at {self._base} did not answer in time")

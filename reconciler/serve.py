@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
 from reconciler import alerts, garbage, loop, metrics, reviewing, schedule, telling
-from reconciler.app import sender
+from reconciler.app import api, sender, watcher
 from reconciler.core import account
+from reconciler.core.redact import covered
 from reconciler.core.target import Target, TargetError
 from reconciler.git.store import GitError, Store
 from reconciler.home import Home
@@ -23,6 +25,8 @@ from reconciler.planning import plan_main, policy_in_force
 from reconciler.recall import Recall
 from reconciler.routing.asking import asked
 from reconciler.traefik.consequences import explained
+from reconciler.traefik.encryption import encryption
+from reconciler.traefik.lent import lent
 from reconciler.web import Unknown
 from reconciler.world import World
 from state import events, views
@@ -45,7 +49,7 @@ class Reconciler:
         targets = {name: target.apart() for name, target in world.targets.items()}
         self._asked = replace(world, targets=targets, recall=Recall())
         self._announcer = alerts.Announcer(world, sender(home), logger.warning)
-        self._housekeeper = Housekeeper(home, world, logger.warning)
+        self._housekeeper = Housekeeper(home, world, watcher(home, world), logger.warning)
         self._pass = threading.Lock()
         self._due = threading.Event()
         self._stop = threading.Event()
@@ -200,7 +204,30 @@ class Reconciler:
 
     def explain(self, instance: str, request: str) -> dict[str, Any]:
         target = self._instance(instance)
-        return explained(target.instance, target.observe(), asked(request.encode()))
+        observed = target.observe()
+        answer = explained(target.instance, observed, asked(request.encode()))
+        # Why a router serves nothing is told in Traefik's words, and those may quote the secret of what it uses.
+        used = (observed.served.get(kind, {}) for kind in ("http.middlewares", "http.services"))
+        return dict(covered(answer, (item.spec for listed in used for item in listed.values())))
+
+    def encryption(self, instance: str) -> dict[str, Any]:
+        target = self._instance(instance)
+        place = next(place for place in self._home.settings.places if place.name == target.instance)
+        with contextlib.closing(api(self._home, place)) as traefik:
+            static, certificates = traefik.support_dump(), traefik.certificates()
+        host = urlsplit(place.api_url).hostname or ""
+        elsewhere = {one.name: (one.at.host, one.at.port) for one in place.entry_points}
+        return encryption(target.observe(), host, elsewhere=elsewhere, static=static, certificates=certificates)
+
+    def lent(self, instance: str, router: str) -> dict[str, Any]:
+        target = self._instance(instance)
+        observed = target.observe()
+        if observed.witness:
+            raise TargetError(f"Traefik cannot be asked now: {observed.witness}")
+        found = lent(observed, router)
+        if found is None:
+            raise Unknown(f"{target.instance} serves no HTTP router '{router}'")
+        return found
 
     def _instance(self, name: str) -> Target:
         target = self._asked.targets.get(name or "traefik")

@@ -205,6 +205,21 @@ def _listen(text: str) -> Listen:
     return Listen(bare, int(port))
 
 
+@dataclass(frozen=True)
+class Reached:
+    """Where an entry point of that name is reached from here."""
+
+    name: str
+    at: Listen
+
+
+def _reached(text: str) -> Reached:
+    name, equals, address = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+        raise ValueError
+    return Reached(name, _listen(address))
+
+
 def _web_address(text: str) -> str:
     address = urlsplit(text)
     if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
@@ -288,6 +303,7 @@ COUNT = Kind("a whole number from 1 to 999999", _count)
 BOOLEAN = Kind("true or false", _boolean)
 DURATION = Kind("a time above zero such as 500ms, 15s or 2m", _duration)
 LISTEN = Kind("host:port such as 127.0.0.1:9100 or [::1]:9100", _listen)
+REACHED = Kind("entry point=host:port such as websecure=192.168.1.2:443", _reached)
 WEB_ADDRESS = Kind("an address such as http://127.0.0.1:8080", _web_address)
 OPTIONAL_WEB_ADDRESS = Kind("an address such as http://127.0.0.1:9101, or nothing", _optional(_web_address))
 ORIGIN = Kind("an address without a path such as https://waypost.example.org", _origin)

@@ -288,7 +288,7 @@ def _services(observed: Observation) -> Iterator[tuple[str, Any]]:
         status = item.spec.get("serverStatus") or {}
         servers = balancer.get("servers") if isinstance(balancer, dict) else None
         urls = [str(server.get("url", "")) for server in servers or () if isinstance(server, dict)]
-        if plain := {url: str(status.get(url, "")) for url in urls if url and "@" not in url}:
+        if plain := {url: str(status.get(url, "")) for url in urls if url and redact(url) == url}:
             yield name, {"servers": plain}
 
 

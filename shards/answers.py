@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 from reconciler.core.redact import redact
 from reconciler.desired import Resource
 from reconciler.query_client import Answer, Away
-from shards.routes import MIDDLEWARES
+from shards.lent import Lent
+from shards.reading import texts
+from shards.routes import MIDDLEWARES, backends
 from state.model import Address
 
 
@@ -25,10 +27,11 @@ class Route(BaseModel):
     middlewares: list[str]
     entry_points: list[str]
     tls: bool
-    file: str
+    file: str = Field(description="in the desired repo; of a foreign route its provider")
     line: int
-    live: Literal["as desired", "differs", "missing", "unknown"] = Field(
-        description="how our file in Traefik's directory holds it; unknown while the reconciler is away"
+    live: Literal["as desired", "differs", "missing", "unknown", "foreign"] = Field(
+        description="how our file in Traefik's directory holds it; unknown while the reconciler is away; foreign: "
+        "somebody else's, never touched"
     )
 
 
@@ -128,6 +131,30 @@ def route(resource: Resource, live: Live | Away) -> Route:
         file=resource.file,
         line=resource.line,
         live=_standing(resource, live),
+    )
+
+
+def foreign_route(main: str, lent: Lent) -> RouteDetail:
+    """A route of somebody else's; it stands in no file of the desired repo."""
+    router, service = lent.spec, str(lent.spec.get("service", ""))
+    found = lent.parts.get(("http.services", service if "@" in service else f"{service}@{lent.provider}"))
+    return RouteDetail(
+        main=main,
+        route=Route(
+            name=lent.router,
+            kind="http.routers",
+            rule=str(router.get("rule", "")),
+            service=service,
+            middlewares=[*texts(router.get("middlewares"))],
+            entry_points=[*texts(router.get("entryPoints"))],
+            tls=router.get("tls") is not None,
+            file=lent.provider,
+            line=0,
+            live="foreign",
+        ),
+        router=router,
+        service=found.spec if found else None,
+        backends=(backends(found.spec) if found else None) or [],
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
+from reconciler.core.redact import redact
 from reconciler.query_client import Answer, Away
 from shards import routes, untrusted
 from shards.drafting import Ground
@@ -89,7 +90,7 @@ def _desired(ground: Ground, instance: str) -> Iterable[tuple[str, str]]:
     for address, resource in sorted(ground.desired.resources.items()):
         if address.instance == instance and address.kind == SERVICES:
             for url in routes.backends(resource.spec) or ():
-                if "@" not in url:  # who wrote a password there does not want it told
+                if redact(url) == url:  # who wrote a password there does not want it told
                     yield address.name, url
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -67,3 +67,66 @@ Reason = Annotated[
     Field(min_length=3, max_length=2000, description="Why, for the person who reviews: goes into the commit."),
 ]
 InstanceName = Annotated[str, Field(description="Which Traefik, where the desired repo declares several.")]
+Url = Annotated[str, Field(max_length=8000, description="As a client writes it: https://git.example.org/x?y=1.")]
+Method = Annotated[str, Field(max_length=40, description="GET, POST, …")]
+Headers = Annotated[dict[str, str] | None, Field(description="Request headers that a rule may look at.")]
+ClientIp = Annotated[str, Field(max_length=64, description="Whom it comes from.")]
+EntryPoint = Annotated[str, Field(max_length=200, description="Where it arrives. Empty: by scheme and port.")]
+RouteOrService = Annotated[str, Field(max_length=200, description="A route or a service. Empty: all of them.")]
+HostOrRoute = Annotated[
+    str, Field(max_length=300, description="A host that a router names, or a route. Empty: all that have TLS.")
+]
+Suspect = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=8000,
+        description="What fails: an address (https://git.example.org/x), a host (git.example.org) or a route (gitea).",
+    ),
+]
+SeenStatus = Annotated[
+    int | None, Field(ge=100, le=599, description="The HTTP status that somebody was answered, where it is known.")
+]
+ForeignRoute = Annotated[
+    str,
+    Field(
+        pattern=r"^.{1,180}@[a-z0-9]{1,40}$",
+        description="The foreign router as list_routes names it: gitea@docker.",
+    ),
+]
+NewName = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$",
+        description="Name of the route in the desired repo. Empty: the one it has.",
+    ),
+]
+OwnBackends = Annotated[
+    str | _Several,
+    Field(description="Backend address, or several, instead of those that it has. Empty: those."),
+]
+Instead = Annotated[
+    dict[str, str] | None,
+    Field(
+        max_length=50,
+        description="Middlewares to use instead of those that it has: {'auth@docker': 'auth'} names one of the desired "
+        "repo, {'auth@docker': 'auth@docker'} goes on using it where it is.",
+    ),
+]
+Spec = Annotated[dict[str, Any], Field(description="The resource as Traefik's documentation writes it.")]
+Content = Annotated[str, Field(max_length=200_000, description="A native dynamic file, as YAML or TOML.")]
+File = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,180}\.(yaml|yml|toml)$",
+        description="Its place below the target's directory; one that is there already is replaced by it.",
+    ),
+]
+Revision = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9]{1,9}|[0-9a-f]{7,40})$",
+        description="Number of a revision (see history), or the id of a commit of main.",
+    ),
+]
+ProposalId = Annotated[str, Field(description="Id of a proposal. Empty: the plan of main itself.")]

@@ -91,8 +91,8 @@ class Desk:
         self.query = query
         self._store = store
         self._audit = audit
-        self._clock = clock
-        self._chance = chance
+        self._clock = self.clock = clock
+        self._chance = self.chance = chance
         # A libgit2 handle is not to be used from two threads at once.
         self._lock = RLock()
         self._ground: Ground | None = None

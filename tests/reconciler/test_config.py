@@ -78,6 +78,8 @@ def test_the_file_cannot_say_where_the_home_is(tmp_path):
         ("WAYPOST_PUBLIC_URL", "waypost.example.org"),
         ("WAYPOST_PUBLIC_URL", "https://waypost.example.org/path"),
         ("WAYPOST_TRAEFIK_API_URL", "ftp://traefik"),
+        ("WAYPOST_TRAEFIK_ENTRY_POINTS", "192.168.1.2:443"),
+        ("WAYPOST_TRAEFIK_ENTRY_POINTS", "websecure=192.168.1.2"),
         ("WAYPOST_TRAEFIK_API_URL", "http://user@traefik"),
         ("WAYPOST_TRAEFIK_API_URL", "http://traefik:99999"),
         ("WAYPOST_TRAEFIK_DYNAMIC_DIR", "dynamic"),

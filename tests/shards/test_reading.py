@@ -88,9 +88,9 @@ def test_history_why_and_drift_come_from_the_reconciler(accompanied: Waypost, an
     answers.told["history traefik/http.routers/grafana 100"] = {"events": [{"seq": 1, "said": "made"}]}
     answers.told["why traefik/http.routers/grafana"] = {"resource": "traefik/http.routers/grafana", "live": True}
     answers.told["drift"] = {"drift": []}
-    assert accompanied.answer("traefik_route_history", name="grafana")["data"]["events"][0]["seq"] == 1
+    assert accompanied.answer("traefik_route_history", name="grafana")["events"][0]["seq"] == 1
     assert accompanied.answer("why", resource="traefik/http.routers/grafana")["data"]["live"] is True
-    assert accompanied.answer("traefik_drift_report")["data"] == {"drift": []}
+    assert accompanied.answer("traefik_drift_report") == {"drift": []}
     assert accompanied.refusal("why", resource="traefik/http.routers/nobody")["code"] == "unknown-resource"
 
 
@@ -98,7 +98,10 @@ def test_who_serves_a_request_is_explained_by_the_reconciler(accompanied: Waypos
     request = {"method": "GET", "url": "https://a.test/x", "headers": {"K": "v"}, "client_ip": "127.0.0.1"}
     answers.told[f"explain traefik {json.dumps(request, separators=(',', ':'))}"] = {"router": "a", "words": ["…"]}
     told = accompanied.answer("traefik_explain_request", url="https://a.test/x", headers={"K": "v"})
-    assert told["data"]["router"] == "a"
+    assert (told["router"], told["words"]) == ("a", ["…"])
+    answers.told[f"explain traefik {json.dumps(request, separators=(',', ':'))}"] = {"router": ["of another version"]}
+    strange = accompanied.refusal("traefik_explain_request", url="https://a.test/x", headers={"K": "v"})
+    assert strange["code"] == "unreadable"
 
 
 def test_a_plan_tells_which_requests_it_treats_differently(accompanied: Waypost, answers: Answers) -> None:

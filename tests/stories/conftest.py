@@ -153,3 +153,18 @@ def free_port() -> Callable[[], int]:
             return int(one.getsockname()[1])
 
     return find
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory, traefik_binary: Path) -> Iterator[Any]:
+    """A whole town, started once for all its stories: each brings hosts of its own and leaves others' alone."""
+    from tests.stories.town import living  # which needs this module
+
+    directory = tmp_path_factory.mktemp("town")
+    acme = {
+        "caServer": "http://127.0.0.1:9/directory",  # an authority that never answers
+        "storage": str(directory / "acme.json"),
+        "httpChallenge": {"entryPoint": "web"},
+    }
+    with living(directory, traefik_binary, certificatesResolvers={"le": {"acme": acme}}) as town:
+        yield town

@@ -1,0 +1,90 @@
+"""`check_ssl_status` on a real Traefik: certificates good, expired, for others, missing, and ports that say nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.stories.town import Town
+
+
+def route(host: str, **more: object) -> dict[str, object]:
+    return {"rule": f"Host(`{host}`)", "service": "noop@internal", "entryPoints": ["websecure"], "tls": {}, **more}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hosts(town: Town) -> None:
+    issue = town.authority.issue
+    certificates = [
+        issue("good.lab"),
+        issue("old.lab", until=-timedelta(days=1)),
+        issue("soon.lab", until=timedelta(days=3)),
+        issue("*.wild.lab", "wild.lab"),
+        issue("*.secured.lab"),
+    ]
+    routers = {
+        "good": route("good.lab"),
+        "old": route("old.lab"),
+        "soon": route("soon.lab"),
+        "wild": route("git.wild.lab"),
+        "none": route("none.lab"),
+        "asked": route("asked.lab", tls={"certResolver": "le"}),
+        "plain": {"rule": "Host(`plain.lab`)", "service": "noop@internal", "entryPoints": ["web"]},
+    }
+    town.want(
+        {
+            "traefik/tls.yaml": {"tls": {"certificates": certificates}},
+            "traefik/certified.yaml": {"http": {"routers": routers}},
+        }
+    )
+    town.neighbour(routers={"their": route("their.lab", tls={"certResolver": "nowhere"})})
+
+
+def told(town: Town, host: str) -> dict[str, object]:
+    (one,) = town.ask("traefik_check_ssl_status", host=host)["hosts"]
+    return dict(one)
+
+
+def codes(one: dict[str, object]) -> list[str]:
+    return [each["code"] for each in one["trouble"]]  # type: ignore[attr-defined, index]
+
+
+def test_a_good_certificate_is_reported_with_all_that_it_says(town: Town) -> None:
+    one = told(town, "good.lab")
+    assert (codes(one), one["verified"], one["covers_host"], one["default_certificate"]) == ([], True, True, False)
+    assert (one["subject"], one["issuer"], one["names"], one["entry_point"]) == (
+        "good.lab", "Town CA", ["good.lab"], "websecure",
+    )  # fmt: skip
+    assert one["days_left"] in (89, 90) and one["chain"] == ["good.lab"] and one["tls_version"] == "TLSv1.3"
+    assert told(town, "git.wild.lab")["covers_host"] and not codes(told(town, "git.wild.lab"))
+
+
+def test_what_is_wrong_is_named_with_what_to_do(town: Town) -> None:
+    assert codes(told(town, "old.lab")) == ["expired"]
+    assert codes(told(town, "soon.lab")) == ["expires-soon"]
+    none = told(town, "none.lab")
+    assert (codes(none), none["default_certificate"], none["verified"]) == (["no-certificate"], True, False)
+    asked = told(town, "asked.lab")
+    assert (codes(asked), asked["resolver"], asked["subject"]) == (
+        ["default-certificate"],
+        "le",
+        "TRAEFIK DEFAULT CERT",
+    )
+    their = told(town, "their.lab")
+    assert codes(their)[0] == "unknown-resolver" and "only le" in str(their["trouble"])
+    assert "no-tls" in codes(told(town, "plain.lab"))
+
+
+def test_all_hosts_with_tls_are_asked_at_once_and_trouble_comes_first(town: Town) -> None:
+    answer = town.ask("traefik_check_ssl_status")
+    hosts = [one["host"] for one in answer["hosts"]]
+    assert {f"{name}.lab" for name in ("good", "old", "soon", "git.wild", "none", "asked", "their")} <= set(hosts)
+    assert {"good.lab", "git.wild.lab"} <= {one["host"] for one in answer["hosts"] if not one["trouble"]}
+    assert answer["hosts"][0]["trouble"] and not answer["hosts"][-1]["trouble"] and answer["resolvers"] == ["le"]
+
+
+def test_a_host_that_nobody_configured_is_never_connected_to(town: Town) -> None:
+    for host in ("127.0.0.1", "example.org", "good.lab:22", "http://good.lab"):
+        assert town.refusal("traefik_check_ssl_status", host=host)["code"] == "unknown-host"
+    assert town.refusal("traefik_check_ssl_status", address="127.0.0.1:22")["code"] == "bad-arguments"
