@@ -76,7 +76,19 @@ def _serve(settings: GatewaySettings) -> None:
         server = uvicorn.Config(
             application, log_config=None, access_log=False, timeout_graceful_shutdown=_LAST_WORDS, lifespan="on"
         )
-        uvicorn.Server(server).run(sockets=[listening])
+        _Server(server, application.state.let_go).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Lets go of the streams that clients keep open, which it would wait for else."""
+
+    def __init__(self, configured: uvicorn.Config, let_go: Callable[[], None]) -> None:
+        super().__init__(configured)
+        self._let_go = let_go
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._let_go()
+        await super().shutdown(sockets)
 
 
 def _tell_who_gets_in(settings: GatewaySettings, logger: Any) -> None:

@@ -142,5 +142,7 @@ def _fingerprint(arguments: Mapping[str, Any]) -> str:
 
 def _recordable(outcome: Outcome) -> str:
     """Why a call was refused, for the log. A refusal may quote an argument, and the log never holds a secret."""
-    reason = str(outcome.refusal or "")
-    return "withheld: it quotes what looks like a secret" if any(find_secrets("reason", reason)) else reason
+    if outcome.refusal is None:
+        return ""
+    reason = str(outcome.refusal)
+    return "withheld: it quotes what looks like a secret" if find_secrets("reason", reason) else reason

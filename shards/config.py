@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import config
+from reconciler.documentation.fetching import Reach
 from shards.declared import FILE, Discovery, Listed, Watched
 from shards.limits import Bounds
 from shards.oauth import Issuer
@@ -36,6 +37,7 @@ class GatewaySettings:
     issuer: Issuer | None = None  # whose access tokens are believed
     ca_file: Path | None = None  # whom to trust when a shard elsewhere is asked over TLS
     discovery: Discovery = field(default_factory=Listed)  # which shards run elsewhere
+    documentation: Reach = field(default_factory=Reach)  # whose documentation is read, and how far that may go
 
     @property
     def clone(self) -> Path:

@@ -22,6 +22,7 @@ OURS: Final = frozenset({"traefik", "gateway", "own"})
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _TOOL = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_BEGINNING = re.compile(r"[a-z][a-z0-9+.-]*://\S*")
 _REFERENCE = re.compile(r"env:\w+|file:/.+")
 
 
@@ -41,6 +42,8 @@ class Declared:
     at_once: int = 8  # calls that it gets at the same time
     patience: Patience = field(default_factory=Patience)
     prefix: str = ""
+    prompts: frozenset[str] = frozenset()  # that are passed on; like tools, whatever else there is stays hidden
+    resources: frozenset[str] = frozenset()  # beginnings of addresses whose contents are passed on
 
     @property
     def public_prefix(self) -> str:
@@ -109,6 +112,12 @@ def _a_tool(text: str) -> str:
     return text
 
 
+def _a_beginning(text: str) -> str:
+    if not _BEGINNING.fullmatch(text):
+        raise ValueError("right would be how addresses of resources begin, such as weather://reports/")
+    return text
+
+
 class _Entry(BaseModel):
     """One `[shards.NAME]` of the file."""
 
@@ -124,6 +133,8 @@ class _Entry(BaseModel):
     check_within: Annotated[float, Field(gt=0, le=60)] = 5.0
     failures: Annotated[int, Field(ge=1, le=100)] = 3
     successes: Annotated[int, Field(ge=1, le=100)] = 2
+    prompts: list[Annotated[str, AfterValidator(_a_tool)]] = []
+    resources: list[Annotated[str, AfterValidator(_a_beginning)]] = []
 
     def shard(self, name: str, place: str) -> Declared:
         return Declared(
@@ -134,6 +145,8 @@ class _Entry(BaseModel):
             seconds=self.seconds,
             retries=self.retries,
             at_once=self.at_once,
+            prompts=frozenset(self.prompts),
+            resources=frozenset(self.resources),
             patience=Patience(
                 every=self.check_every, within=self.check_within, failures=self.failures, successes=self.successes
             ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -25,9 +27,14 @@ class Unable(Exception):
 CALLER: Final = "waypost.caller"
 """Where in a request's scope it stands who was let in."""
 
+STILL: Final = "waypost.still"
+"""Where in a request's scope there is a way to ask whether the same caller would be let in now, with the same rights:
+for what lasts longer than a request does."""
+
 TURNED_AWAY: Final = -32001
 UNABLE: Final = -32002
 UNKNOWN: Final = -32003
+TOO_LARGE: Final = -32004
 """Codes of our own, in the range that the protocol leaves to servers."""
 
 _logger = logging.getLogger("waypost.gateway")
@@ -62,7 +69,28 @@ class Gate:
         if shard and not self._knows(shard):
             await _answer(send, 404, UNKNOWN, "There is no such shard here; /mcp has the tools of all of them.")
             return
-        await self._app({**scope, CALLER: caller}, receive, send)
+        still = functools.partial(self._would_be_let_in, caller, scope)
+        await self._app({**scope, CALLER: caller, STILL: still}, receive, _in_words(send))
+
+    async def _would_be_let_in(self, caller: Caller, scope: Scope) -> bool:
+        with contextlib.suppress(Unable):
+            return caller == await self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
+        return True
+
+
+def _in_words(send: Send) -> Send:
+    """Of a request that is too large the SDK says so in a way that clients do not hand on."""
+    said = False
+
+    async def tell(message: Message) -> None:
+        nonlocal said
+        if message["type"] == "http.response.start" and message["status"] == 413:
+            said = True
+            await _answer(send, 413, TOO_LARGE, "This request is larger than 4 MiB, so nothing was done; send less.")
+        elif not said:
+            await send(message)
+
+    return tell
 
 
 def _header(scope: Scope, name: bytes) -> str:

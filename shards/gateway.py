@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+import mcp_types as protocol
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
@@ -34,7 +36,7 @@ from shards.access import Caller
 from shards.audit import Audit
 from shards.belongings import Shelves
 from shards.config import GatewaySettings
-from shards.gate import Admit, App, Gate, Unable
+from shards.gate import STILL, Admit, App, Gate, Scope, Unable
 from shards.health import Turned
 from shards.kit import Shard
 from shards.limits import Limits
@@ -44,9 +46,12 @@ from shards.offers import in_thread
 from shards.own import Own
 from shards.proposing import Desk
 from shards.registry import Registry
+from shards.scribe import Scribe
 from shards.traefik import Traefik
-from shards.wire import front
+from shards.wire import announcing, front
+from shards.wire.announcing import Announcer, Still, View
 from shards.wire.front import Bench
+from shards.wire.further import Further
 from shards.wire.link import Link, Surroundings
 from state.errors import LogError
 from state.events import Event, ShardFound, ShardLost, ShardsDeclared
@@ -69,6 +74,9 @@ class Parts:
                 stack.callback(close)
             keeping = asyncio.create_task(self.bench.registry.run(), name="shards elsewhere")
             stack.push_async_callback(_ended, keeping)
+            telling = asyncio.create_task(self.bench.announcer.run(), name="announcements")
+            stack.push_async_callback(_ended, telling)
+            stack.callback(self.bench.announcer.close)
             yield
 
 
@@ -98,9 +106,16 @@ def build(
 async def serve_stdio(settings: GatewaySettings) -> None:
     """The gateway for the one client that started this process: who may start it may call it. Ends with its input."""
     parts = _assembled(settings, SystemClock(), os.urandom)
-    server = front.server(parts.bench, lambda _: access.LOCAL)
-    async with parts.running(), stdio_server() as (read, write):
+    server = _server(parts.bench, lambda _: access.LOCAL)
+    view = functools.partial(parts.bench.shown, access.LOCAL, "")
+    async with parts.running(), stdio_server() as (read, write), anyio.create_task_group() as telling:
+
+        async def begin(context: front.Context, _: protocol.NotificationParams) -> None:
+            telling.start_soon(announcing.keep_told, parts.bench.announcer, view, context.session)
+
+        server.add_notification_handler("notifications/initialized", protocol.NotificationParams, begin)
         await server.run(read, write, server.create_initialization_options())
+        telling.cancel_scope.cancel()
 
 
 def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Sequence[Shard] = ()) -> Parts:
@@ -112,11 +127,12 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
     desk = Desk(settings, store, audit, query, clock, chance)
     desk.recover()
     own = Own(desk, version("waypost"), lambda: registry.standings())
+    scribe = Scribe()
     around = Surroundings(
         clock=clock,
         chance=chance,
         tls=functools.partial(_trusted, settings.ca_file),
-        tell=functools.partial(_tell, audit),
+        tell=scribe.later(functools.partial(_tell, audit)),
     )
     shelves = belongings.Shelves(settings.directory / "shards")
     registry = Registry(
@@ -124,7 +140,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
         clock,
         settings.discovery,
         connect=lambda shard: Link(shard, shelves.of(shard.name), around),
-        tell=functools.partial(_declare, audit, shelves),
+        tell=scribe.later(functools.partial(_declare, audit, shelves)),
         before=shelves.names(),
     )
     bench = Bench(
@@ -133,9 +149,10 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
         new_request_id=functools.partial(_request_id, clock, chance),
         limits=Limits(clock, settings.bounds),
         metrics=Metrics(registry.standings),
+        announcer=Announcer(registry.offers),
     )
     letting_go = (lock.close,) if isinstance(lock, Lock) else ()
-    return Parts(bench, (query.close, audit.close, *letting_go))
+    return Parts(bench, (query.close, scribe.close, audit.close, *letting_go))
 
 
 @functools.cache
@@ -193,14 +210,17 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
 
     `admit` says who is let in to the first two.
     """
-    server = front.server(parts.bench, front.caller)
+    server = _server(parts.bench, front.caller)
     routes: list[BaseRoute] = [
-        Route("/health", functools.partial(_health, settings, parts.bench.registry)),
+        Route("/health", functools.partial(_health, settings, parts.bench)),
         Route("/metrics", functools.partial(_metrics, parts.bench.metrics)),
     ]
     issuer = settings.issuer
     gate = Gate(
-        _transport(settings, server), admit, parts.bench.registry.knows, challenge=issuer.challenge if issuer else ""
+        _transport(settings, server, parts.bench),
+        admit,
+        parts.bench.registry.knows,
+        challenge=issuer.challenge if issuer else "",
     )
     routes += [Route(path, gate) for path in ("/mcp", "/mcp/{shard}")]
     if issuer:
@@ -212,18 +232,33 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
         async with parts.running(), server.session_manager.run():
             yield
 
-    return Starlette(routes=routes, lifespan=lifespan)
+    application = Starlette(routes=routes, lifespan=lifespan)
+    application.state.let_go = parts.bench.announcer.close
+    return application
 
 
-def _transport(settings: GatewaySettings, server: Server[dict[str, Any]]) -> App:
+def _server(bench: Bench, who: Callable[[front.Context], Caller]) -> Server[dict[str, Any]]:
+    server = front.server(bench, who)
+    Further(bench, who).add_to(server)
+    return server
+
+
+def _transport(settings: GatewaySettings, server: Server[dict[str, Any]], bench: Bench) -> App:
+    security = _security(settings)
     # Stateless also for the handshake era: a restart of the gateway loses no session because there is none.
-    made = server.streamable_http_app(stateless_http=True, transport_security=_security(settings), host=settings.host)
+    made = server.streamable_http_app(stateless_http=True, transport_security=security, host=settings.host)
     (route,) = (route for route in made.routes if isinstance(route, Route))
-    return route.app
+
+    def who(scope: Scope) -> tuple[str, Callable[[], View], Still]:
+        caller = front.let_in(scope)
+        return caller.name, functools.partial(bench.shown, caller, front.shard(Request(scope))), scope[STILL]
+
+    return announcing.Listening(route.app, bench.announcer, who, security, os.urandom)
 
 
-async def _health(settings: GatewaySettings, registry: Registry, _: Request) -> Response:
+async def _health(settings: GatewaySettings, bench: Bench, _: Request) -> Response:
     # Never asks anybody else: a health check must not hang on somebody else's health.
+    registry = bench.registry
     shards = {name: standing.as_json() for name, standing in registry.standings().items()}
     return JSONResponse(
         {
@@ -231,6 +266,7 @@ async def _health(settings: GatewaySettings, registry: Registry, _: Request) -> 
             "version": version("waypost"),
             "read_only": settings.read_only,
             "shards": shards,
+            "listeners": len(bench.announcer),
             **({"trouble": registry.trouble} if registry.trouble else {}),
         }
     )

@@ -33,13 +33,13 @@ class Metrics:
             registry=self._registry,
         )
         self._running = Gauge(
-            "waypost_tool_calls_running", "Tool calls that run or wait now.", ["shard"], registry=self._registry
+            "waypost_tool_calls_running", "Tool calls that run or wait now.", ["shard", "tool"], registry=self._registry
         )
         self._registry.register(_Shards(standings))
 
     @contextmanager
-    def running(self, shard: str) -> Iterator[None]:
-        gauge = self._running.labels(shard)
+    def running(self, shard: str, tool: str) -> Iterator[None]:
+        gauge = self._running.labels(shard, tool)
         gauge.inc()
         try:
             yield

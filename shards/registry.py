@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
+
+import mcp_types as protocol
 
 from reconciler.ports import Clock
 from reconciler.setting import ConfigError
-from shards import offers
+from shards import awaited, offers
 from shards.declared import Declared, Discovery, Listed
 from shards.health import State
 from shards.kit import Shard
@@ -19,6 +21,8 @@ from shards.offers import Offer
 
 LOOKS_EVERY: Final = 2.0
 """Seconds between two looks at which shards there should be."""
+
+Said = TypeVar("Said", bound=protocol.Result)
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -49,6 +53,8 @@ class Remote(Protocol):
     def offers(self) -> Mapping[str, Offer]: ...
 
     def standing(self) -> Standing: ...
+
+    async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said: ...
 
     async def keep(self) -> None: ...
 
@@ -88,6 +94,20 @@ class Registry:
             found |= of_one
         return found
 
+    def remotes(self, shard: str = "") -> list[Remote]:
+        """Those elsewhere, or the one of that name, sorted."""
+        return [remote for name, (remote, _) in sorted(self._remote.items()) if shard in ("", name)]
+
+    def offer(self, name: str, shard: str = "") -> Offer | None:
+        """What is meant by a name in a call. A tool that was declared is known, also before its shard told of it."""
+        return self.offers(shard).get(name) or next(self._awaited(name, shard), None)
+
+    def _awaited(self, name: str, shard: str) -> Iterator[Offer]:
+        for of_name, (remote, _) in self._remote.items():
+            standing = remote.standing()
+            if shard in ("", of_name) and (found := awaited.of(remote.shard, name, standing.state, standing.reason)):
+                yield found
+
     def standings(self) -> dict[str, Standing]:
         local = {name: Standing(state="up", tools=len(of_one)) for name, of_one in self._local.items()}
         return local | {name: remote.standing() for name, (remote, _) in self._remote.items()}
@@ -98,15 +118,15 @@ class Registry:
         """Keep a link to every declared shard until cancelled; what is declared is looked at again and again."""
         try:
             while True:
-                self._follow(self._declared())
+                self._follow(await self._declared())
                 await asyncio.sleep(LOOKS_EVERY)
         finally:
             await self._end(list(self._remote))
 
-    def _declared(self) -> Mapping[str, Declared]:
+    async def _declared(self) -> Mapping[str, Declared]:
         """What should be; while that cannot be read, what was."""
         try:
-            declared, trouble = self.discovery.declared(), ""
+            declared, trouble = await offers.in_thread(self.discovery.declared), ""
         except ConfigError as fault:
             declared, trouble = {name: remote.shard for name, (remote, _) in self._remote.items()}, str(fault)
         if trouble and trouble != self.trouble:

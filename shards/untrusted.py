@@ -27,6 +27,11 @@ def clean(text: str) -> str:
     return _TRICKS.sub("", text.replace("\r\n", "\n"))
 
 
+def short(text: str, most: int) -> str:
+    """The beginning of a text, cleaned. However long that is, little of it is looked at."""
+    return clean(text[: 4 * most])[:most]
+
+
 def cleaned(value: Any) -> Any:
     """JSON-plain data with every text in it cleaned, the names of fields as well."""
     if isinstance(value, str):

@@ -29,6 +29,9 @@ from shards.offers import described, in_thread
 from shards.wire.front import Context, answered, client
 from shards.wire.link import REQUEST_ID
 
+_LAST_WORDS: Final = 5
+"""Seconds that open answers get when the shard is told to end: a stream would be waited for without end."""
+
 GATEWAY: Final = Caller(name="gateway", role="read")
 
 
@@ -106,4 +109,10 @@ def serve(shard: Shard, environ: Mapping[str, str] = ENVIRON) -> None:
     if not reference and host not in ("127.0.0.1", "localhost", "[::1]"):
         raise ConfigError(f"WAYPOST_SHARD_TOKEN is not set, and {host} is not only this machine: set a token")
     token = Secret(reference, "WAYPOST_SHARD_TOKEN").reveal(environ) if reference else ""
-    uvicorn.run(application(shard, token), host=host.strip("[]"), port=int(port), access_log=False)
+    uvicorn.run(
+        application(shard, token),
+        host=host.strip("[]"),
+        port=int(port),
+        access_log=False,
+        timeout_graceful_shutdown=_LAST_WORDS,
+    )

@@ -28,6 +28,7 @@ from shards import outcome
 from shards.declared import OURS
 from shards.kit import Call, Shard, Tool
 from shards.offers import described
+from shards.outcome import LARGEST
 from shards.wire import alone
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -71,6 +72,10 @@ class ShardContract:
         if self.elsewhere:
             assert not [tool.name for tool in self.make().tools() if tool.traits.writes]
 
+    def test_every_tool_says_how_long_it_may_take(self) -> None:
+        for tool in self.make().tools():
+            assert 0 < tool.traits.seconds <= 600, f"{tool.name}: a client waits for {tool.traits.seconds} s at most"
+
     # ── what it does ─────────────────────────────────────────────────────────────────────────────
 
     def test_every_tool_answers_its_example(self) -> None:
@@ -92,10 +97,13 @@ class ShardContract:
             listed = {tool.name: tool for tool in _ask(address, lambda client: client.list_tools()).tools}
             assert listed.keys() == {tool.name for tool in here.tools()}
             for tool in here.tools():
-                assert listed[tool.name].input_schema == described(tool.name, tool).input_schema
+                told, meant = listed[tool.name], described(tool.name, tool)
+                assert (told.input_schema, told.output_schema) == (meant.input_schema, meant.output_schema)
+                assert told.annotations == meant.annotations and told.annotations and told.annotations.read_only_hint
                 there = _called(address, tool.name, self.calls[tool.name])
                 assert there.structured_content is not None and not there.is_error
                 assert there.structured_content.keys() == tool.answer.model_json_schema()["properties"].keys()
+                assert sum(len(part.text) for part in there.content if part.type == "text") <= LARGEST
 
     def test_over_http_it_refuses_what_it_does_not_know_and_whom_it_does_not_know(self) -> None:
         if not self.elsewhere:
@@ -103,7 +111,9 @@ class ShardContract:
         with _served(self.make()) as address:
             for tool in self.make().tools():
                 refused = _called(address, tool.name, {"no-such-argument": 1})
-                assert refused.is_error and (refused.structured_content or {})["code"] == "bad-arguments"
+                told = refused.structured_content or {}
+                assert refused.is_error and told["code"] == "bad-arguments" and told["retry"] is False
+                assert told.keys() >= {"message", "problems", "retry_after_seconds", "request_id"}
             try:
                 _called(address, "no_such_tool", {})
             except MCPError as error:
@@ -111,6 +121,19 @@ class ShardContract:
             else:
                 raise AssertionError("a tool that there is not was called")
             assert _status(address) == 401
+
+    def test_over_http_a_call_that_is_given_up_leaves_it_as_it_was(self) -> None:
+        if not self.elsewhere:
+            return
+
+        async def give_up(client: Client) -> protocol.CallToolResult:
+            with anyio.move_on_after(0):
+                await client.call_tool(name, dict(self.calls[name]))
+            return await client.call_tool(name, dict(self.calls[name]))
+
+        name = next(iter(self.calls))
+        with _served(self.make()) as address:
+            assert not _ask(address, give_up).is_error
 
     def test_its_health_lists_its_tools(self) -> None:
         if not self.elsewhere:

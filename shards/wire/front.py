@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,18 +14,22 @@ import mcp_types as protocol
 from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import NotificationOptions
+from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from shards.access import Caller
 from shards.audit import Audit
-from shards.gate import CALLER
+from shards.gate import CALLER, STILL, Scope
 from shards.kit import Call, Made, Refused
 from shards.limits import Limits
 from shards.metrics import Metrics
 from shards.offers import Offer, Progress, in_thread
 from shards.outcome import Outcome
 from shards.registry import Registry
+from shards.wire import announcing
+from shards.wire.announcing import Announcer
 from state.errors import LogError
 
 INSTRUCTIONS = """\
@@ -51,6 +56,34 @@ class Bench:
     new_request_id: Callable[[], str]
     limits: Limits
     metrics: Metrics
+    announcer: Announcer
+
+    def shown(self, caller: Caller, shard: str) -> dict[str, protocol.Tool]:
+        """The tools of a shard, or of all, as this caller may see them."""
+        offered = self.registry.offers(shard)
+        return {name: offer.listing for name, offer in offered.items() if _is_open(offer, caller, name)}
+
+
+class _Announcing(Server[dict[str, Any]]):
+    """The SDK takes it for granted that nobody announces anything to clients of the eras before."""
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        told = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(told, experimental_capabilities, extensions)
+
+    def get_capabilities(self, *given: Any, **named: Any) -> protocol.ServerCapabilities:
+        """Only changes of tools are announced; who may listen is taken by the SDK to hear of everything."""
+        found = super().get_capabilities(*given, **named)
+        if found.prompts:
+            found.prompts.list_changed = False
+        if found.resources:
+            found.resources.list_changed = found.resources.subscribe = False
+        return found
 
 
 def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, Any]]:
@@ -60,10 +93,15 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
     """
 
     async def list_tools(context: Context, _: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
-        caller, offered = who(context), bench.registry.offers(_shard(context))
-        return protocol.ListToolsResult(
-            tools=[offer.listing for name, offer in offered.items() if _is_open(offer, caller, name)]
-        )
+        return protocol.ListToolsResult(tools=list(bench.shown(who(context), shard(context.request)).values()))
+
+    async def listen(
+        context: Context, params: protocol.SubscriptionsListenRequestParams
+    ) -> protocol.SubscriptionsListenResult:
+        caller, of = who(context), shard(context.request)
+        view = functools.partial(bench.shown, caller, of)
+        still = context.request.scope[STILL] if isinstance(context.request, Request) else announcing.always
+        return await announcing.listen(bench.announcer, caller.name, view, still, context, params.notifications)
 
     async def call_tool(context: Context, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
         caller = who(context)
@@ -72,15 +110,16 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
             client=client(context, caller),
             tool=params.name[:_LONGEST_TOOL_NAME],
         )
-        offer, arguments = bench.registry.offers(_shard(context)).get(params.name), params.arguments or {}
+        offer, arguments = bench.registry.offer(params.name, shard(context.request)), params.arguments or {}
+        measure = (offer.shard, call.tool) if offer else ("", "")
         try:
-            with _let(bench, caller, call, offer), bench.metrics.running(offer.shard if offer else ""):
+            with _let(bench, caller, call, offer), bench.metrics.running(*measure):
                 outcome = await _called(bench, offer, call, arguments, _progress(context))
         except Refused as refusal:
             outcome = Outcome(refusal=refusal)
             await _noted(bench, offer, call, arguments, outcome)
         except LogError as fault:
-            raise _unaudited(fault) from fault
+            raise unaudited(fault) from fault
         if offer:
             bench.metrics.ended(offer.shard, call.tool, outcome.code, outcome.seconds)
         if isinstance(outcome.answer, Made):
@@ -92,7 +131,7 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
         offer = bench.registry.offers().get(name)
         return offer.listing.input_schema if offer else None
 
-    return Server(
+    return _Announcing(
         "waypost",
         version=version("waypost"),
         title="Waypost",
@@ -101,11 +140,12 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
         get_tool_input_schema=schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_subscriptions_listen=listen,
     )
 
 
-def _shard(context: Context) -> str:
-    request = context.request
+def shard(request: object) -> str:
+    """Which shard a request is for, "" for all."""
     return str(request.path_params.get("shard", "")) if isinstance(request, Request) else ""
 
 
@@ -136,10 +176,10 @@ async def _noted(bench: Bench, offer: Offer | None, call: Call, arguments: Mappi
     try:
         await in_thread(lambda: bench.audit.note(call, offer.shard if offer else "", arguments, outcome))
     except LogError as fault:
-        raise _unaudited(fault) from fault
+        raise unaudited(fault) from fault
 
 
-def _unaudited(fault: LogError) -> MCPError:
+def unaudited(fault: LogError) -> MCPError:
     """Without a durable audit there is no answer, whatever was done."""
     _logger.error("the audit cannot be written: %s", fault)
     message = "The gateway cannot write its audit, so it gives no answer; a person has to look at its log."
@@ -175,7 +215,12 @@ def client(context: Context, caller: Caller) -> str:
 
 def caller(context: Context) -> Caller:
     """Who the gate let in. Whoever came by another way than the gate may do nothing."""
-    found = context.request.scope.get(CALLER) if isinstance(context.request, Request) else None
+    return let_in(context.request.scope if isinstance(context.request, Request) else {})
+
+
+def let_in(scope: Scope) -> Caller:
+    """Whom the gate let in with a request."""
+    found = scope.get(CALLER)
     return found if isinstance(found, Caller) else Caller(name="", role="read", grants=frozenset({""}))
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -31,8 +31,11 @@ from shards.declared import Declared
 from shards.health import Breaker, Budget, Health, Turned
 from shards.kit import Call, Refused
 from shards.offers import Offer, Progress, in_thread
-from shards.outcome import LARGEST, Outcome
+from shards.outcome import Outcome
 from shards.registry import Standing
+from shards.wire import distrust
+
+Said = TypeVar("Said", bound=protocol.Result)
 
 SOONEST: Final = 0.2
 LONGEST: Final = 5.0
@@ -42,8 +45,8 @@ REQUEST_ID: Final = "waypost/request-id"
 """Where a shard finds, in a call's metadata, by which id the gateway knows it."""
 
 _MOST_TOOLS: Final = 500
-_LONGEST_TITLE: Final = 200
-_LONGEST_DESCRIPTION: Final = 4_000
+_MOST_BYTES: Final = 16 << 20
+"""Of one answer over HTTP: what is more is not read."""
 
 _ANSWERED = frozenset({protocol.INVALID_PARAMS, protocol.INVALID_REQUEST, protocol.METHOD_NOT_FOUND})
 """Errors by which a shard refuses a call."""
@@ -51,7 +54,8 @@ _ANSWERED = frozenset({protocol.INVALID_PARAMS, protocol.INVALID_REQUEST, protoc
 _TROUBLED = frozenset({protocol.INTERNAL_ERROR, protocol.REQUEST_TIMEOUT})
 """Errors of a shard, or of a proxy before it, that leave the connection usable."""
 
-_logger = logging.getLogger("waypost.gateway")
+_CUT_OFF = (httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError, ExceptionGroup)
+"""What a connection that breaks raises, a task group's word for any of it included."""
 
 
 class Shelf(Protocol):
@@ -62,13 +66,32 @@ class Shelf(Protocol):
     def put(self, tools: list[protocol.Tool]) -> None: ...
 
 
+Trust = Callable[[], ssl.SSLContext]
+
+
+@contextlib.asynccontextmanager
+async def dialled(shard: Declared, tls: Trust) -> AsyncIterator[Client]:
+    """A connection over HTTP, to nowhere but the declared address. Raises ConfigError where its token cannot be had."""
+    token = shard.token
+    http = httpx2.AsyncClient(
+        headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token.reveal()}"} if token else {})},
+        timeout=httpx2.Timeout(shard.seconds, connect=shard.patience.within),
+        follow_redirects=False,
+        transport=_Bounded(verify=tls(), trust_env=False),
+    )
+    transport = streamable_http_client(shard.url, http_client=http)
+    async with http, Client(transport, read_timeout_seconds=shard.seconds + 1) as client:
+        yield client
+
+
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What all links share."""
 
     clock: Clock
     chance: Chance
-    tls: Callable[[], ssl.SSLContext]
+    tls: Trust
+    dial: Callable[[Declared, Trust], AbstractAsyncContextManager[Client]] = dialled
     tell: Callable[[str, Turned], None] = lambda name, turned: None
     """Hears of every shard that went down or came back; quick."""
 
@@ -102,7 +125,7 @@ class Link:
         """Its tools by the names that clients call; also while it is down."""
         if self._offered[0] is not self.tools:  # asked with every call, and changed hardly ever
             prefix = self.shard.public_prefix
-            named = {prefix + tool.name: Elsewhere(self, tool.name, _listing(prefix, tool)) for tool in self.tools}
+            named = {prefix + tool.name: Elsewhere(self, tool, distrust.listing(prefix, tool)) for tool in self.tools}
             self._offered = self.tools, named
         return self._offered[1]
 
@@ -149,12 +172,7 @@ class Link:
         return _why(connection)
 
     async def _connection(self) -> None:
-        async with (
-            self._http() as http,
-            Client(
-                streamable_http_client(self.shard.url, http_client=http), read_timeout_seconds=self.shard.seconds + 1
-            ) as client,
-        ):
+        async with self.around.dial(self.shard, self.around.tls) as client:
             while True:
                 await self._check(client)
                 self._client = client
@@ -163,17 +181,6 @@ class Link:
                 if self._lost.is_set():
                     return
 
-    def _http(self) -> httpx2.AsyncClient:
-        """Raises ConfigError where the token cannot be had. Goes nowhere but to the declared address."""
-        token = self.shard.token
-        return httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {token.reveal()}"} if token else {},
-            timeout=httpx2.Timeout(self.shard.seconds, connect=self.shard.patience.within),
-            follow_redirects=False,
-            trust_env=False,
-            verify=self.around.tls(),
-        )
-
     def _until_the_next_check(self) -> float:
         every = self.shard.patience.every
         return every if self.health.state == "up" else min(every, 1.0)
@@ -181,7 +188,7 @@ class Link:
     async def _check(self, client: Client) -> None:
         """Ask for the tools: whoever answers that is well. Raises where it does not."""
         offered = await asyncio.wait_for(client.list_tools(cache_mode="refresh"), self.shard.patience.within)
-        tools = self._declared(offered.tools[:_MOST_TOOLS])
+        tools = self._declared(offered.tools)
         if tools != self.tools:
             self.tools = tools
             await anyio.to_thread.run_sync(self.shelf.put, list(tools))
@@ -190,8 +197,8 @@ class Link:
         self.breaker.succeeded()
 
     def _declared(self, offered: list[protocol.Tool]) -> tuple[protocol.Tool, ...]:
-        wanted = (tool for tool in offered if tool.name in self.shard.tools)
-        return tuple(sorted(wanted, key=lambda tool: tool.name))
+        wanted = {tool.name: tool for tool in offered[:_MOST_TOOLS] if tool.name in self.shard.tools}
+        return tuple(wanted[name] for name in sorted(wanted) if distrust.is_usable(wanted[name]))
 
     def _failed(self, fault: str) -> None:
         if turned := self.health.failed(fault, self.around.clock.now()):
@@ -200,13 +207,13 @@ class Link:
     # ── calls ────────────────────────────────────────────────────────────────────────────────────
 
     async def call(
-        self, tool: str, call: Call, arguments: Mapping[str, Any], progress: Progress | None
+        self, tool: protocol.Tool, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> protocol.CallToolResult:
         """What the shard answers to a call. Raises Refused where it does not answer, or not in time."""
         self._require_well()
         try:
             async with asyncio.timeout(self.shard.seconds), self._room:
-                result = await self._tried(partial(self._asked, tool, call.request_id, arguments, progress))
+                result = await self._tried(partial(self._asked, tool.name, call.request_id, arguments, progress))
         except TimeoutError:
             self.breaker.failed(self.around.clock.monotonic())
             raise Refused(
@@ -215,7 +222,30 @@ class Link:
                 "still come to its end there.",
                 retry=True,
             ) from None
-        return _cleaned(self.shard.name, result)
+        return distrust.answer(self.shard.name, tool, result)
+
+    async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said:
+        """What the shard says to something else than a call, asked once. Raises Refused where it does not answer."""
+        self._require_well()
+        client = self._client
+        try:
+            async with asyncio.timeout(self.shard.patience.within), self._room:
+                if client is None:
+                    raise Refused(
+                        "shard-unreachable", f"The shard {self.shard.name} is being connected to.", retry=True
+                    )
+                return await client.session.send_request(request, expected)
+        except TimeoutError:
+            raise Refused("shard-slow", f"The shard {self.shard.name} did not answer in time.", retry=True) from None
+        except MCPError as error:
+            if error.code in _ANSWERED:
+                raise Refused("shard-refused", untrusted.short(error.message, 500)) from error
+            fault = _words(error) if error.code in _TROUBLED else self._lose(error)
+            raise Refused("shard-failed", f"The shard {self.shard.name} failed: {fault}", retry=True) from error
+        except _CUT_OFF as fault:
+            raise Refused("shard-unreachable", self._lose(fault), retry=True) from fault
+        except (RuntimeError, ValueError) as fault:
+            raise Refused("shard-lies", f"The shard {self.shard.name} said what it should not.") from fault
 
     def _require_well(self) -> None:
         if self.health.state == "down":
@@ -258,16 +288,18 @@ class Link:
         client = self._client
         if client is None:
             return self.health.reason or "it is being connected to"
+        params = protocol.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_named(request_id))
         try:
-            return await client.session.call_tool(
-                tool, dict(arguments), progress_callback=_relay(progress), meta=_named(request_id)
+            # Not `call_tool`, which evaluates the schemas of a stranger.
+            return await client.session.send_request(
+                protocol.CallToolRequest(params=params), protocol.CallToolResult, progress_callback=_relay(progress)
             )
         except MCPError as error:
             if error.code in _ANSWERED:
-                message = untrusted.clean(error.message)[:500]
+                message = untrusted.short(error.message, 500)
                 raise Refused("shard-refused", f"The shard {self.shard.name} refused the call: {message}") from error
             return _words(error) if error.code in _TROUBLED else self._lose(error)
-        except (httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as fault:
+        except _CUT_OFF as fault:
             return self._lose(fault)
         except (RuntimeError, ValueError) as fault:  # what it answered does not fit what it promised
             raise Refused(
@@ -285,7 +317,7 @@ class Elsewhere:
     """A tool of a shard elsewhere. It only reads, because a person declared it as one that does."""
 
     link: Link
-    name: str
+    tool: protocol.Tool
     listing: protocol.Tool
 
     writes: ClassVar[bool] = False
@@ -309,28 +341,13 @@ class Elsewhere:
 
     async def _outcome(self, call: Call, arguments: Mapping[str, Any], progress: Progress | None) -> Outcome:
         try:
-            answer = await self.link.call(self.name, call, arguments, progress)
+            answer = await self.link.call(self.tool, call, arguments, progress)
         except Refused as refusal:
             return Outcome(refusal=refusal)
         return Outcome(answer=answer, failed=bool(answer.is_error))
 
 
 _HUNG_UP = Outcome(refusal=Refused("cancelled", "the client gave the call up"))
-
-
-def _listing(prefix: str, tool: protocol.Tool) -> protocol.Tool:
-    """A tool as we vouch for it: what it says of itself is text, and what it claims about harm is no matter."""
-    title = untrusted.clean(tool.title or tool.name)[:_LONGEST_TITLE]
-    return protocol.Tool(
-        name=prefix + tool.name,
-        title=title,
-        description=untrusted.clean(tool.description or title)[:_LONGEST_DESCRIPTION],
-        input_schema=tool.input_schema,
-        output_schema=tool.output_schema,
-        annotations=protocol.ToolAnnotations(
-            title=title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
-        ),
-    )
 
 
 def _named(request_id: str) -> protocol.RequestParamsMeta:
@@ -342,32 +359,38 @@ def _relay(progress: Progress | None) -> Any:
         return None
 
     async def relay(done: float, total: float | None, message: str | None) -> None:
-        await progress(done, total, None if message is None else untrusted.clean(message)[:500])
+        await progress(done, total, None if message is None else untrusted.short(message, 500))
 
     return relay
 
 
-def _cleaned(shard: str, result: protocol.CallToolResult) -> protocol.CallToolResult:
-    """The answer without tricks in its texts, and without what the shard says about itself."""
-    dumped = untrusted.cleaned(result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"}))
-    size = sum(map(len, _texts(dumped)))
-    if size > LARGEST:
-        raise Refused(
-            "too-large", f"The answer of the shard {shard} is {size:,} characters long, more than the {LARGEST:,} that "
-            "are handed on; ask for less.",
-        )  # fmt: skip
-    return protocol.CallToolResult.model_validate(dumped)
+class _Bounded(httpx2.AsyncHTTPTransport):
+    """HTTP, save that no answer can fill the memory of who asks."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise httpx2.ReadError("it packs its answers, though it was asked not to")  # who knows how large they are
+        response.stream = _Counted(response.stream)
+        return response
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
+class _Counted(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = _MOST_BYTES
+        async for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0:
+                raise httpx2.ReadError(f"its answer is longer than {_MOST_BYTES:,} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _why(connection: asyncio.Task[None]) -> str:
@@ -387,4 +410,4 @@ def _words(fault: BaseException) -> str:
         return "it does not answer in time"
     if isinstance(fault, ConfigError):
         return str(fault)
-    return untrusted.clean(str(fault) or type(fault).__name__)[:200]
+    return untrusted.short(str(fault) or type(fault).__name__, 200)

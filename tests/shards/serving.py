@@ -252,6 +252,12 @@ class Answers:
     def explain(self, instance: str, request: str) -> dict[str, Any]:
         return self._tell(f"explain {instance} {request}")
 
+    def encryption(self, instance: str) -> dict[str, Any]:
+        return self._tell("encryption")
+
+    def lent(self, instance: str, router: str) -> dict[str, Any]:
+        return self._tell("foreign")
+
     def proposals(self) -> dict[str, Any]:
         return self._tell("proposals")
 

@@ -51,6 +51,7 @@ def test_every_tool_tells_a_model_what_it_is_for_and_what_it_answers(waypost: Wa
 def test_tools_that_write_say_so_and_all_the_others_only_read(waypost: Waypost) -> None:
     writing = {tool.name for tool in waypost.tools().tools if not tool.annotations.read_only_hint}
     assert writing == {
+        "traefik_adopt_route",
         "traefik_create_route",
         "traefik_update_route",
         "traefik_delete_route",

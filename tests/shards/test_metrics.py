@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import prometheus
 from tests.shards.serving import ROUTE, Waypost
 
 
@@ -27,7 +29,7 @@ def test_calls_are_counted_by_tool_and_outcome_and_timed(waypost: Waypost) -> No
     assert found["waypost_tool_calls_total", frozenset({"traefik", "traefik_create_route", "bad-arguments"})] == 1
     assert found["waypost_tool_call_duration_seconds_count", frozenset({"traefik", "traefik_list_routes"})] == 2
     assert found["waypost_tool_call_duration_seconds_sum", frozenset({"traefik", "traefik_list_routes"})] > 0
-    assert found["waypost_tool_calls_running", frozenset({"traefik"})] == 0
+    assert found["waypost_tool_calls_running", frozenset({"traefik", "traefik_list_routes"})] == 0
 
 
 def test_every_shard_is_there_before_its_first_call(waypost: Waypost) -> None:
@@ -46,3 +48,19 @@ def test_names_that_are_no_tools_make_no_series(waypost: Waypost) -> None:
             assert "no tool" in str(error)
     assert len([key for key in samples(waypost) if "nothing" in str(key)]) == 0
     assert len(samples(waypost)) <= before + 1
+
+
+@pytest.fixture(scope="module")
+def page(refusing: Waypost) -> str:
+    """The page of a gateway that was called, well and badly."""
+    refusing.call("traefik_list_routes")
+    refusing.refusal("traefik_create_route", **{**ROUTE, "name": "../etc"})
+    return httpx2.get(f"{refusing.url}/metrics").text
+
+
+def test_the_page_is_as_prometheus_asks_for_it(page: str) -> None:
+    assert prometheus.faults(page) == []
+
+
+def test_promtool_has_nothing_to_say_about_it(page: str) -> None:
+    assert prometheus.checked(page) == ""

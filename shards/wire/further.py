@@ -1,0 +1,206 @@
+"""Prompts and resources of shards elsewhere, as far as a person declared them: passed on, cleaned, and audited.
+
+Nothing of ours has any. They carry text and nothing else: whatever asks something of the client, or tells it something
+unasked, is not passed on, because a shard elsewhere is not to be trusted with the person at the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
+
+import anyio
+import mcp_types as protocol
+from mcp.server import Server
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+
+from shards import untrusted
+from shards.access import Caller
+from shards.kit import Call, Refused
+from shards.offers import in_thread
+from shards.outcome import LARGEST, Outcome
+from shards.registry import Remote
+from shards.wire import front
+from shards.wire.front import Bench, Context
+from state.errors import LogError
+
+_MOST: Final = 500
+"""Prompts or resources of one shard that are passed on."""
+
+FAILED: Final = -32005
+"""A code of our own for a shard that does not answer; its own errors keep theirs."""
+
+_Item = TypeVar("_Item", bound=protocol.Prompt | protocol.Resource | protocol.ResourceTemplate)
+_Result = TypeVar("_Result", bound=protocol.Result)
+_Said = TypeVar("_Said", bound=BaseModel)
+
+_logger = logging.getLogger("waypost.gateway")
+
+
+class Further:
+    """What a client may ask for besides tools."""
+
+    def __init__(self, bench: Bench, who: Callable[[Context], Caller]) -> None:
+        self._bench = bench
+        self._who = who
+
+    def add_to(self, server: Server[dict[str, Any]]) -> None:
+        page = protocol.PaginatedRequestParams
+        server.add_request_handler("prompts/list", page, self.prompts)
+        server.add_request_handler("prompts/get", protocol.GetPromptRequestParams, self.prompt)
+        server.add_request_handler("resources/list", page, self.resources)
+        server.add_request_handler("resources/templates/list", page, self.templates)
+        server.add_request_handler("resources/read", protocol.ReadResourceRequestParams, self.resource)
+        server.add_request_handler("completion/complete", protocol.CompleteRequestParams, self.completion)
+
+    # ── lists ────────────────────────────────────────────────────────────────────────────────────
+
+    async def prompts(self, context: Context, _: protocol.PaginatedRequestParams) -> protocol.ListPromptsResult:
+        async def of(remote: Remote) -> list[protocol.Prompt]:
+            listed = await remote.ask(protocol.ListPromptsRequest(), protocol.ListPromptsResult)
+            prefix = remote.shard.public_prefix
+            known = (prompt for prompt in listed.prompts[:_MOST] if prompt.name in remote.shard.prompts)
+            return [prompt.model_copy(update={"name": prefix + prompt.name}) for prompt in known]
+
+        return protocol.ListPromptsResult(prompts=await self._all(context, of))
+
+    async def resources(self, context: Context, _: protocol.PaginatedRequestParams) -> protocol.ListResourcesResult:
+        async def of(remote: Remote) -> list[protocol.Resource]:
+            listed = await remote.ask(protocol.ListResourcesRequest(), protocol.ListResourcesResult)
+            return [resource for resource in listed.resources[:_MOST] if _is_declared(remote, resource.uri)]
+
+        return protocol.ListResourcesResult(resources=await self._all(context, of))
+
+    async def templates(
+        self, context: Context, _: protocol.PaginatedRequestParams
+    ) -> protocol.ListResourceTemplatesResult:
+        async def of(remote: Remote) -> list[protocol.ResourceTemplate]:
+            listed = await remote.ask(protocol.ListResourceTemplatesRequest(), protocol.ListResourceTemplatesResult)
+            return [each for each in listed.resource_templates[:_MOST] if _is_declared(remote, each.uri_template)]
+
+        return protocol.ListResourceTemplatesResult(resource_templates=await self._all(context, of))
+
+    async def _all(self, context: Context, of: Callable[[Remote], Awaitable[list[_Item]]]) -> list[_Item]:
+        """Of all shards that this caller may ask; what one does not tell in time is left out."""
+        caller = self._who(context)
+
+        async def those(remote: Remote) -> list[_Item]:
+            try:
+                return [_cleaned(item) for item in await of(remote)]
+            except Refused as refusal:
+                _logger.warning("the shard %s does not say what it has: %s", remote.shard.name, refusal)
+                return []
+
+        remotes = [
+            remote
+            for remote in self._bench.registry.remotes(front.shard(context.request))
+            if (remote.shard.prompts or remote.shard.resources) and caller.may(remote.shard.name, "", writes=False)
+        ]
+        with self._counted(caller, "lists"):
+            return [item for each in await asyncio.gather(*map(those, remotes)) for item in each]
+
+    # ── what stands in them ──────────────────────────────────────────────────────────────────────
+
+    async def prompt(self, context: Context, params: protocol.GetPromptRequestParams) -> protocol.GetPromptResult:
+        remote, name = self._of_prompt(context, params.name)
+        request = protocol.GetPromptRequest(
+            params=protocol.GetPromptRequestParams(name=name, arguments=params.arguments)
+        )
+        given = {"name": params.name, "arguments": params.arguments or {}}
+        return await self._told(context, remote, given, request, protocol.GetPromptResult)
+
+    async def resource(
+        self, context: Context, params: protocol.ReadResourceRequestParams
+    ) -> protocol.ReadResourceResult:
+        remote = self._of_resource(context, params.uri)
+        request = protocol.ReadResourceRequest(params=protocol.ReadResourceRequestParams(uri=params.uri))
+        return await self._told(context, remote, {"uri": params.uri}, request, protocol.ReadResourceResult)
+
+    async def completion(self, context: Context, params: protocol.CompleteRequestParams) -> protocol.CompleteResult:
+        ref: protocol.PromptReference | protocol.ResourceTemplateReference = params.ref
+        if isinstance(ref, protocol.PromptReference):
+            remote, name = self._of_prompt(context, ref.name)
+            ref = protocol.PromptReference(name=name)
+        else:
+            remote = self._of_resource(context, ref.uri)
+        asked = protocol.CompleteRequestParams(ref=ref, argument=params.argument, context=params.context)
+        with self._counted(self._who(context), "completion"):
+            return _cleaned(await remote.ask(protocol.CompleteRequest(params=asked), protocol.CompleteResult))
+
+    @contextmanager
+    def _counted(self, caller: Caller, what: str) -> Iterator[None]:
+        """Within the limits of this caller. A refusal is told as the protocol wants it."""
+        try:
+            with self._bench.limits.counted(caller.name, what, writes=False):
+                yield
+        except Refused as refusal:
+            _fail(refusal, {})
+
+    def _of_prompt(self, context: Context, name: str) -> tuple[Remote, str]:
+        for remote in self._remotes(context, name):
+            bare = name.removeprefix(remote.shard.public_prefix)
+            if bare in remote.shard.prompts and name == remote.shard.public_prefix + bare:
+                return remote, bare
+        raise MCPError(protocol.INVALID_PARAMS, "There is no such prompt here; prompts/list has them all.")
+
+    def _of_resource(self, context: Context, address: str) -> Remote:
+        for remote in self._remotes(context, address):
+            if _is_declared(remote, address):
+                return remote
+        # The code of this revision; the SDK turns it into the older one where a client speaks that.
+        raise MCPError(protocol.INVALID_PARAMS, "There is no such resource here.", {"uri": address})
+
+    def _remotes(self, context: Context, name: str) -> list[Remote]:
+        caller, remotes = self._who(context), self._bench.registry.remotes(front.shard(context.request))
+        return [remote for remote in remotes if caller.may(remote.shard.name, name, writes=False)]
+
+    async def _told(
+        self,
+        context: Context,
+        remote: Remote,
+        given: Mapping[str, Any],
+        request: protocol.ClientRequest,
+        expected: type[_Result],
+    ) -> _Result:
+        """What the shard says, recorded like a call."""
+        caller = self._who(context)
+        call = Call(
+            request_id=self._bench.new_request_id(), client=front.client(context, caller), tool=str(request.method)
+        )
+        try:
+            with self._bench.limits.counted(caller.name, call.tool, writes=False):
+                said = _cleaned(await remote.ask(request, expected))
+            await self._note(call, remote, given, Outcome(answer=said))
+        except Refused as refusal:
+            await self._note(call, remote, given, Outcome(refusal=refusal))
+            _fail(refusal, given)
+        return said
+
+    async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await in_thread(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
+        except LogError as fault:
+            raise front.unaudited(fault) from fault
+
+
+def _is_declared(remote: Remote, address: str) -> bool:
+    return any(address.startswith(beginning) for beginning in remote.shard.resources)
+
+
+def _cleaned(said: _Said) -> _Said:
+    """Without tricks, and without what the shard says about itself. Raises Refused where it is too long."""
+    plain = untrusted.cleaned(said.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"}))
+    if (size := len(str(plain))) > LARGEST:
+        raise Refused("too-large", f"The answer is {size:,} characters long, more than the {LARGEST:,} passed on.")
+    return type(said).model_validate(plain)
+
+
+def _fail(refusal: Refused, given: Mapping[str, Any]) -> NoReturn:
+    code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else FAILED
+    told = {"code": refusal.code, "retry": refusal.retry, "retry_after_seconds": refusal.after, **given}
+    raise MCPError(code, f"{refusal.code}: {refusal}", told)

@@ -1,0 +1,140 @@
+"""Prompts and resources of a shard elsewhere: those that a person declared, for those who may, cleaned and audited."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from reconciler.setting import ConfigError
+from shards import declared
+from shards.declared import Declared, Listed
+from state.events import ToolCalled
+from tests.conformance import everything
+from tests.conftest import wait_until
+from tests.shards.elsewhere import QUICK
+from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served
+from tests.shards.test_elsewhere import until
+
+TEXT = "test://static-text"
+
+
+@dataclass
+class House:
+    waypost: Waypost
+    switch_off: Callable[[], None]
+
+    def ask(self, question: Callable[[Client], Awaitable[Any]], token: str = "") -> Any:
+        """What a client is told, or the error that it gets."""
+
+        async def ask() -> Any:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with (
+                httpx2.AsyncClient(headers=headers, timeout=30) as http,
+                Client(streamable_http_client(f"{self.waypost.url}/mcp", http_client=http)) as client,
+            ):
+                try:
+                    return await question(client)
+                except MCPError as error:
+                    return error
+
+        return anyio.run(ask)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    directory = tmp_path_factory.mktemp("further")
+    with contextlib.ExitStack() as here, contextlib.ExitStack() as there:
+        address = there.enter_context(served(everything.application()))
+        shard = Declared(
+            name="library",
+            url=f"{address}/mcp",
+            tools=frozenset({"test_simple_text"}),
+            prompts=frozenset({"test_simple_prompt"}),
+            resources=frozenset({"test://static-"}),
+            patience=QUICK,
+        )
+        desired = DesiredRepo(directory / "desired.git")
+        waypost = here.enter_context(gateway_over(desired, directory / "gateway", discovery=Listed((shard,))))
+        house = House(waypost, there.close)
+        wait_until(lambda: _state(house) == "up", "the shard", 60)
+        yield house
+
+
+def _state(house: House) -> str:
+    health = httpx2.get(f"{house.waypost.url}/health").json()
+    return str(health["shards"].get("library", {}).get("state"))
+
+
+def test_only_what_was_declared_is_listed_and_prompts_bear_the_shards_prefix(house: House) -> None:
+    prompts = house.ask(lambda client: client.list_prompts())
+    assert [prompt.name for prompt in prompts.prompts] == ["library_test_simple_prompt"]
+    resources = house.ask(lambda client: client.list_resources())
+    assert [resource.uri for resource in resources.resources] == [TEXT, "test://static-binary"]
+    templates = house.ask(lambda client: client.list_resource_templates())
+    assert templates.resource_templates == []
+
+
+def test_what_was_declared_is_passed_on_and_audited(house: House) -> None:
+    read = house.ask(lambda client: client.read_resource(TEXT))
+    assert read.contents[0].text == "Text that never changes."
+    said = house.ask(lambda client: client.get_prompt("library_test_simple_prompt"))
+    assert said.messages[0].content.text == "This is a simple prompt for testing."
+    called = [row.event for row in house.waypost.outbox() if isinstance(row.event, ToolCalled)]
+    recorded = [(event.tool, event.shard, event.outcome) for event in called]
+    assert recorded[-2:] == [("resources/read", "library", "ok"), ("prompts/get", "library", "ok")]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda client: client.read_resource("test://watched-resource"),
+        lambda client: client.read_resource("file:///etc/passwd"),
+        lambda client: client.get_prompt("library_test_prompt_with_image"),
+        lambda client: client.get_prompt("test_simple_prompt"),
+    ],
+)
+def test_what_was_not_declared_is_not_there(house: House, question: Callable[[Client], Awaitable[Any]]) -> None:
+    refused = house.ask(question)
+    assert isinstance(refused, MCPError) and refused.code == -32602
+    assert refused.message.startswith("There is no such")
+
+
+def test_who_may_not_ask_the_shard_finds_nothing_of_it(house: House) -> None:
+    token = house.waypost.token("narrow", grants=("traefik",))
+    try:
+        assert house.ask(lambda client: client.list_prompts(), token).prompts == []
+        refused = house.ask(lambda client: client.read_resource(TEXT), token)
+        assert isinstance(refused, MCPError) and refused.code == -32602
+    finally:
+        house.waypost.keyring.change(lambda _: [])
+
+
+def test_one_that_is_away_is_said_to_be_away_and_the_lists_come_without_it(house: House) -> None:
+    house.switch_off()
+    until(lambda: _state(house) == "down", 60)
+    assert house.ask(lambda client: client.list_prompts()).prompts == []
+    refused = house.ask(lambda client: client.read_resource(TEXT))
+    assert isinstance(refused, MCPError) and refused.data["code"] == "shard-down" and refused.data["retry"]
+
+
+ENTRY = '[shards.library]\nurl = "http://library:9200/mcp"\ntools = ["look_up"]\n'
+
+
+def test_prompts_and_resources_are_declared_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "shards.toml"
+    file.write_text(ENTRY + 'prompts = ["explain"]\nresources = ["library://shelf/"]\n')
+    shard = declared.read(file)["library"]
+    assert (shard.prompts, shard.resources) == (frozenset({"explain"}), frozenset({"library://shelf/"}))
+    file.write_text(ENTRY + 'resources = [""]\n')
+    with pytest.raises(ConfigError, match="such as weather://reports/"):
+        declared.read(file)

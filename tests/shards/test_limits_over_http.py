@@ -1,0 +1,112 @@
+"""Whoever asks for too much hears it in a body that clients hand on, with a code of ours and when to come back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx2
+import pytest
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+
+from shards import gate, gateway
+from shards.config import GatewaySettings
+from shards.kit import Call, Shard, Traits, tool
+from shards.limits import Bounds
+from tests.shards.serving import ERAS, NOBODY, ROUTE, DesiredRepo, Waypost, served
+
+NARROW = Bounds(reads_rate=0.01, reads_burst=4, writes_rate=10.0, writes_burst=20, at_once=1, proposals_a_day=1)
+RESERVED = range(-32099, -32019)
+
+
+class Said(BaseModel):
+    text: str
+
+
+class Door(Shard):
+    """It waits until it is told to go on, and says very much."""
+
+    name = "door"
+    title = "Door"
+    prefix = "door_"
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    @tool(Traits(title="Wait"))
+    def wait(self, call: Call) -> Said:
+        """Wait until somebody opens."""
+        self.entered.set()
+        self.opened.wait(30)
+        return Said(text="open")
+
+    @tool(Traits(title="Shout"))
+    def shout(self, call: Call) -> Said:
+        """Say more than anybody wants to hear."""
+        return Said(text="x" * 2_000_000)
+
+
+@pytest.fixture(scope="module")
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture(scope="module")
+def waypost(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    directory = tmp_path_factory.mktemp("narrow")
+    desired = DesiredRepo(directory / "desired.git")
+    settings = GatewaySettings(directory=directory / "gateway", source=desired.path, reconciler_url=NOBODY)
+    settings = replace(settings, bounds=NARROW)
+    with served(gateway.build(settings, more=[door])) as url:
+        yield Waypost(url, settings, desired)
+
+
+def test_too_fast(waypost: Waypost) -> None:
+    for _ in range(4):
+        waypost.answer("traefik_list_routes")
+    refusal = waypost.refusal("traefik_list_routes")
+    assert refusal["code"] == "too-fast" and refusal["retry"] and 90 < refusal["retry_after_seconds"] <= 100
+
+
+def test_too_many_at_once(waypost: Waypost, door: Door) -> None:
+    first = threading.Thread(target=waypost.call, args=("door_wait",))
+    first.start()
+    assert door.entered.wait(30)
+    refusal = waypost.refusal("gateway_status")
+    door.opened.set()
+    first.join()
+    assert refusal["code"] == "too-many-at-once" and refusal["retry"] and refusal["retry_after_seconds"] == 1
+    waypost.answer("gateway_status")
+
+
+def test_the_proposals_of_a_day(waypost: Waypost) -> None:
+    waypost.answer("traefik_create_route", **ROUTE)
+    refusal = waypost.refusal("traefik_create_route", **{**ROUTE, "name": "another"})
+    assert refusal["code"] == "quota" and refusal["retry"] and 0 < refusal["retry_after_seconds"] <= 86_400
+
+
+def test_an_answer_that_is_too_long(waypost: Waypost) -> None:
+    refusal = waypost.refusal("door_shout")
+    assert refusal["code"] == "too-large" and not refusal["retry"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_request_that_is_too_large_is_told_so_through_the_client(waypost: Waypost, era: str) -> None:
+    with pytest.raises(MCPError, match="larger than 4 MiB") as caught:
+        waypost.call("traefik_list_routes", era, padding="x" * (5 << 20))
+    assert caught.value.code == gate.TOO_LARGE
+
+
+def test_so_is_one_that_does_not_say_how_large_it_is(waypost: Waypost) -> None:
+    pieces = (b'"' + b"x" * (1 << 20) for _ in range(6))
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    answer = httpx2.post(f"{waypost.url}/mcp", content=pieces, headers=headers)
+    assert answer.status_code == 413 and json.loads(answer.content)["error"]["code"] == gate.TOO_LARGE
+
+
+def test_codes_of_ours_are_none_that_the_protocol_keeps_for_itself() -> None:
+    ours = {value for name, value in vars(gate).items() if name.isupper() and isinstance(value, int)}
+    assert len(ours) >= 4 and all(-32019 <= code <= -32000 and code not in RESERVED for code in ours)

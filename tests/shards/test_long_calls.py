@@ -1,0 +1,125 @@
+"""Calls of a shard elsewhere that take long: clients hear how far they are, and who gives up gives up there as well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import httpx2
+import mcp_types as protocol
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server import Server
+from mcp.server.context import ServerRequestContext
+
+from shards.declared import Declared, Listed
+from state.events import ToolCalled
+from tests.shards.elsewhere import QUICK
+from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
+
+Context = ServerRequestContext[dict[str, Any], Any]
+
+
+@dataclass
+class Walk:
+    """A shard that anybody could have written with the SDK: it tells how far it is, and knows who gave up."""
+
+    url: str = ""
+    begun: int = 0
+    given_up: list[str] = field(default_factory=list)
+
+    def server(self) -> Server[dict[str, Any]]:
+        async def list_tools(_: Context, __: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
+            schema = {"type": "object"}
+            return protocol.ListToolsResult(
+                tools=[protocol.Tool(name=name, input_schema=schema) for name in ("walk", "stray")]
+            )
+
+        async def call_tool(context: Context, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
+            self.begun += 1
+            if params.name == "stray":
+                await self._stray(params.name)
+            for step in range(1, 4):
+                await context.session.report_progress(step, 3, f"step {step}\u202e")
+            return protocol.CallToolResult(content=[protocol.TextContent(text="arrived")])
+
+        return Server("walk", on_list_tools=list_tools, on_call_tool=call_tool)
+
+    async def _stray(self, name: str) -> None:
+        try:
+            await anyio.sleep(60)
+        finally:
+            self.given_up.append(name)
+
+
+@pytest.fixture(scope="module")
+def walk() -> Iterator[Walk]:
+    made = Walk()
+    with served(made.server().streamable_http_app(stateless_http=True)) as url:
+        made.url = f"{url}/mcp"
+        yield made
+
+
+@pytest.fixture(scope="module")
+def waypost(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    directory = tmp_path_factory.mktemp("long")
+    declared = Declared(name="walk", url=walk.url, tools=frozenset({"walk", "stray"}), patience=QUICK, seconds=20.0)
+    with gateway_over(
+        DesiredRepo(directory / "desired.git"), directory / "gateway", discovery=Listed((declared,))
+    ) as running:
+        until(lambda: "up" in httpx2.get(f"{running.url}/health").json()["shards"].get("walk", {}).values())
+        yield running
+
+
+def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+
+
+def heard(
+    waypost: Waypost, tool: str, era: str, patience: float = 30.0
+) -> list[tuple[float, float | None, str | None]]:
+    """What a client hears of a call until it is answered, or given up."""
+    steps: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(done: float, total: float | None, words: str | None) -> None:
+        steps.append((done, total, words))
+
+    async def ask() -> None:
+        async with (
+            httpx2.AsyncClient(timeout=30) as http,
+            Client(streamable_http_client(f"{waypost.url}/mcp", http_client=http), mode=era) as client,
+        ):
+            with anyio.move_on_after(patience):
+                await client.call_tool(tool, {}, progress_callback=hear)
+
+    anyio.run(ask)
+    return steps
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_how_far_a_call_is_reaches_the_client_without_tricks(waypost: Waypost, era: str) -> None:
+    assert heard(waypost, "walk_walk", era) == [(step, 3, f"step {step}") for step in (1, 2, 3)]
+
+
+def test_a_call_that_its_client_gives_up_is_given_up_at_the_shard_and_audited_as_that(
+    waypost: Waypost, walk: Walk
+) -> None:
+    begun = walk.begun
+    heard(waypost, "walk_stray", "2026-07-28", patience=2.0)
+    until(lambda: walk.given_up)
+    assert walk.begun == begun + 1, "what was given up is not asked again"
+    until(lambda: [one for one in calls(waypost) if one.tool == "walk_stray"])
+    [noted] = [one for one in calls(waypost) if one.tool == "walk_stray"]
+    assert (noted.shard, noted.outcome) == ("walk", "cancelled") and noted.milliseconds > 0
+    assert heard(waypost, "walk_walk", "2026-07-28"), "it answers the next one"
+
+
+def calls(waypost: Waypost) -> list[ToolCalled]:
+    return [row.event for row in waypost.outbox() if isinstance(row.event, ToolCalled)]
