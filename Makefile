@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# The tests start hundreds of processes: without compiled modules each of them compiles all of ours and the libraries'.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test soak mutants simulate fuzz bench lint types contracts constraints clean
+.PHONY: help demo test soak mutants simulate fuzz conformance bench bench-peers lint types contracts constraints clean
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -33,8 +35,20 @@ simulate: $(STAMP) ## seeded schedules of faults on a virtual clock; SEEDS=1000 
 fuzz: $(STAMP) ## hostile input at every edge; INPUTS=20000 SEED=1
 	@$(BIN)/python -m tests.fuzz.campaign --inputs $(or $(INPUTS),20000) --seed $(or $(SEED),1)
 
+conformance: $(STAMP) ## MCP's own conformance suite against the gateway, with a Node from the Python package index
+	@$(BIN)/python -m tests.conformance.conform
+
 bench: $(STAMP) ## what it costs, as ratios within one run, in one table; WRITE=1 keeps it as BENCHMARKS.md
 	@$(BIN)/python tests/bench/together.py $(if $(WRITE),--write)
+
+PEERS := fastmcp mcp-proxy contextforge
+$(VENV)/peers/%/.installed: tests/bench/peers/%.txt $(STAMP)
+	@echo "installing the peer $* into an environment of its own …"
+	@$(PYTHON) -m venv $(VENV)/peers/$* && $(VENV)/peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-peers: $(STAMP) $(PEERS:%=$(VENV)/peers/%/.installed) ## the same work beside its peers, in one table
+	@$(BIN)/python tests/bench/peers/compare.py
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

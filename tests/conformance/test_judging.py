@@ -1,0 +1,36 @@
+"""What becomes of a scenario of the conformance suite, as it went and as it was written down."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.conform import Expected, judge, stale
+from tests.conformance.suite import Said
+
+GOOD, BAD, MIXED = Said({"a": True, "b": True}), Said({"a": True, "b": False}), Said({"a": False, "b": True})
+WRITTEN = Expected(alone=frozenset({"ping"}), baseline={"push": "why", "half:b": "why"}, idle={"any": "why"})
+
+
+@pytest.mark.parametrize(
+    ("name", "went", "bare", "verdict"),
+    [
+        ("tool", GOOD, BAD, "passed"),
+        ("tool", BAD, BAD, "FAILED"),
+        ("tool", GOOD, GOOD, "FAILED"),  # for nothing: the tool that it calls was not there
+        ("ping", GOOD, GOOD, "passed"),
+        ("ping", BAD, BAD, "FAILED"),
+        ("push", BAD, BAD, "baselined"),
+        ("push", GOOD, BAD, "FAILED"),  # mended, and still written down
+        ("half", BAD, MIXED, "baselined"),
+        ("half", MIXED, MIXED, "FAILED"),
+        ("half", GOOD, MIXED, "FAILED"),
+        ("any", GOOD, GOOD, "not counted"),
+        ("any", BAD, GOOD, "not counted"),
+    ],
+)
+def test_a_scenario_is_held_to_what_is_written_down(name: str, went: Said, bare: Said, verdict: str) -> None:
+    assert judge(name, went, bare, WRITTEN).verdict == verdict
+
+
+def test_an_entry_of_a_scenario_that_there_is_not_is_seen() -> None:
+    assert {line.scenario for line in stale(WRITTEN, {"ping", "push", "any"})} == {"half"}
