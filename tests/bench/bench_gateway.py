@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,11 +85,10 @@ def p99(calls: list[float]) -> float:
     return sorted(calls)[int(len(calls) * 0.99)] * 1000
 
 
-def together(port: int, tool: str, token: str, each: int) -> tuple[float, list[float]]:
+def throughput(callers: Sequence[Callable[[], float]], each: int) -> tuple[float, list[float]]:
     """Calls a second of many callers at once, and how long each call took."""
-    callers = [client(port, tool, token) for _ in range(CALLERS)]
     started = time.perf_counter()
-    with ThreadPoolExecutor(CALLERS) as workers:
+    with ThreadPoolExecutor(len(callers)) as workers:
         found = [one for many in workers.map(lambda call: [call() for _ in range(each)], callers) for one in many]
     return len(found) / (time.perf_counter() - started), found
 
@@ -118,7 +117,7 @@ def main(arguments: list[str]) -> int:
         medians = {way: statistics.median(map(p50, rounds)) for way, rounds in found.items()}
         print("  p50 ms: " + ", ".join(f"{way} {value:.2f}" for way, value in medians.items()))
         for way, (port, tool) in ways.items():
-            rate, calls = together(port, tool, raw, max(number // 20, 5))
+            rate, calls = throughput([client(port, tool, raw) for _ in range(CALLERS)], max(number // 20, 5))
             print(f"  {CALLERS} callers, {way}: {rate:,.0f} calls a second, p99 {p99(calls):.0f} ms")
     pairs = {
         way: [(p50(one), p50(other)) for one, other in zip(found[way], found["direct"], strict=True)] for way in ways
