@@ -32,6 +32,7 @@ class ClientConfig:
 
 
 def _claude_code(gateway: Gateway) -> ClientConfig:
+    # code.claude.com/docs/en/mcp as of 2026-09: `${VAR}` is expanded in `headers`; one that is not set is sent as is.
     served = {"type": "http", "url": gateway.address, "headers": _bearer(f"${{{VARIABLE}}}")}
     return ClientConfig(
         client="claude-code",
@@ -39,6 +40,7 @@ def _claude_code(gateway: Gateway) -> ClientConfig:
         content=_json({"mcpServers": {NAME: served}}),
         steps=(
             _export("claude"),
+            "Check with `claude mcp list`: where the variable is not set, Claude Code sends its name instead.",
             "or for all your projects, with the token in Claude Code's own settings: "
             f'claude mcp add --transport http --scope user --header "Authorization: Bearer ${VARIABLE}" '
             f"{NAME} {gateway.address}",
@@ -47,7 +49,8 @@ def _claude_code(gateway: Gateway) -> ClientConfig:
 
 
 def _claude_desktop(gateway: Gateway) -> ClientConfig:
-    # Its file knows programs only, no addresses; its connectors are called from elsewhere, never from this machine.
+    # modelcontextprotocol.io, "Connect to local MCP servers", as of 2026-10: its file knows programs only,
+    # no addresses; connectors are called from Anthropic's side, never from this machine.
     started = {"command": gateway.command, "args": ["--home", gateway.home, "serve-gateway", "--stdio"]}
     return ClientConfig(
         client="claude-desktop",
@@ -58,16 +61,21 @@ def _claude_desktop(gateway: Gateway) -> ClientConfig:
 
 
 def _cursor(gateway: Gateway) -> ClientConfig:
+    # cursor.com/docs/mcp as of 2026-10: `${env:NAME}` is put in for `url` and `headers`.
     served = {"url": gateway.address, "headers": _bearer(f"${{env:{VARIABLE}}}")}
     return ClientConfig(
         client="cursor",
         file="~/.cursor/mcp.json, or .cursor/mcp.json in a project",
         content=_json({"mcpServers": {NAME: served}}),
-        steps=(_export("cursor"), "Reload the window: open chats do not notice new servers."),
+        steps=(
+            _export("cursor"),
+            "Switch it on under Customize, MCPs, in the sidebar; open chats do not notice new servers.",
+        ),
     )
 
 
 def _vscode(gateway: Gateway) -> ClientConfig:
+    # code.visualstudio.com/docs, "MCP configuration reference", as of 2026-10.
     asked = {"type": "promptString", "id": "waypost-token", "description": "Token of Waypost", "password": True}
     served = {"type": "http", "url": gateway.address, "headers": _bearer("${input:waypost-token}")}
     return ClientConfig(
@@ -79,11 +87,12 @@ def _vscode(gateway: Gateway) -> ClientConfig:
 
 
 def _open_webui(gateway: Gateway) -> ClientConfig:
+    # docs.openwebui.com/features/mcp as of 2026-10 (version 0.12): only an administrator can, and only in its pages.
     return ClientConfig(
         client="open-webui",
         steps=(
             "Admin Settings, Integrations (External Tools in older versions), add a connection",
-            "Type: MCP (Streamable HTTP)",
+            "Type: MCP (Streamable HTTP). Not OpenAPI: its page would load for ever",
             f"URL: {gateway.address}   (from a container: an address of this machine that WAYPOST_PUBLIC_URL names)",
             "Auth: Bearer, with what `waypost token create open-webui` printed",
             "Open WebUI needs WEBUI_SECRET_KEY set, or it forgets the token with its next start",
@@ -92,10 +101,11 @@ def _open_webui(gateway: Gateway) -> ClientConfig:
 
 
 def _chatgpt(gateway: Gateway) -> ClientConfig:
+    # developers.openai.com, "ChatGPT Developer mode", as of 2026-10: connectors are called apps by now.
     return ClientConfig(
         client="chatgpt",
         steps=(
-            "Settings, Connectors, Advanced: developer mode, then add a connector",
+            "Settings, Apps (Connectors in older versions), Advanced settings: developer mode, then create an app",
             f"MCP server URL: {gateway.address}   (OpenAI calls it: it has to be public, behind https)",
             "Authentication: OAuth. ChatGPT sends no token that was made here",
         ),
