@@ -18,6 +18,7 @@ from reconciler.documentation.shelf import Shelf
 from reconciler.documentation.watching import Watcher
 from reconciler.git.remote import Remote
 from reconciler.git.store import Store
+from reconciler.gitea.api import Gitea, repository_in
 from reconciler.home import Held, Home
 from reconciler.ports import Clock, Disk, SystemClock
 from reconciler.targets.shadow import Shadow, find_binary
@@ -48,6 +49,7 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
             chance=os.urandom,
             branch=home.settings.desired_branch,
             remote=_remote(home),
+            gitea=_gitea(home, stack),
             gateway_clone=home.gateway_clone_path,
             gateway_outbox=home.gateway_outbox_path,
             people_outbox=home.people_path,
@@ -95,6 +97,21 @@ def _remote(home: Home) -> Remote | None:
         ssh_key=settings.git_ssh_key,
         ca_file=settings.ca_file,
     )
+
+
+def _gitea(home: Home, stack: ExitStack) -> Gitea | None:
+    settings = home.settings
+    if settings.gitea_url is None or settings.desired_repo is None:
+        return None
+    token = settings.gitea_token or settings.git_token
+    client = Gitea(
+        settings.gitea_url,
+        repository_in(settings.desired_repo),
+        token=token.reveal if token else lambda: "",
+        ca_file=str(settings.ca_file or ""),
+    )
+    stack.callback(client.close)
+    return client
 
 
 def api(home: Home, place: Place) -> TraefikApi:

@@ -78,6 +78,20 @@ class Settings:
         "WAYPOST_GIT_SSH_KEY", setting.PATH, "",
         "Private key file for a desired repository behind ssh. Empty: the ssh agent of the account.",
     )  # fmt: skip
+    gitea_url: str | None = _setting(
+        "WAYPOST_GITEA_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "The Gitea or Forgejo that holds the desired repository: proposals become pull requests there. Empty: they "
+        "are branches, and people merge as they like.",
+    )  # fmt: skip
+    gitea_token: Secret | None = _setting(
+        "WAYPOST_GITEA_TOKEN", setting.REFERENCE, "",
+        "Reference to the token for its API (write:repository, read:user). Empty: that of WAYPOST_GIT_TOKEN.",
+    )  # fmt: skip
+    webhook_secrets: tuple[Secret, ...] = _setting(
+        "WAYPOST_WEBHOOK_SECRETS", setting.several(setting.REFERENCE), "",
+        "References to the secret of Gitea's webhook, which calls /webhooks/gitea after a push; the old and the new "
+        "one while it is rotated. Empty: no webhook is taken, and main is looked at on schedule.",
+    )  # fmt: skip
     listen: Listen = _setting(
         "WAYPOST_LISTEN", setting.LISTEN, "127.0.0.1:9100",
         "Where the gateway listens for models. Anything but loopback is open to the network it is on.",

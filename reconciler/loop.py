@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,9 @@ from reconciler.core.plan import ABSENT, Plan
 from reconciler.core.target import TargetError
 from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
+from reconciler.git.main import Approval
+from reconciler.gitea import reviewing as pull_requests
+from reconciler.gitea.api import GiteaError, merged_by
 from reconciler.planned import Planned
 from reconciler.planning import mended, plan_main, plan_standing, policy_in_force, policy_of
 from reconciler.world import ACTOR, World
@@ -41,6 +45,12 @@ class Outcome:
 
 def run_pass(world: World) -> Outcome:
     """Make what is live what main says, as far as nothing speaks against it. Looks every time, records only news."""
+    outcome = _run(world)
+    pull_requests.tend(world, outcome)
+    return outcome
+
+
+def _run(world: World) -> Outcome:
     troubles = reviewing.take_in(world)
     for instance in world.targets:
         applying.resume(world, instance)
@@ -125,13 +135,22 @@ def _record_approvals(world: World, head: str) -> None:
                 commit=approval.commit,
                 via=approval.via,
                 proposal=approval.proposal,
-                by=people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by,
+                by=_approver(world, approval, people),
                 subject=approval.subject,
             ),
         )
         for approval in approvals.approvals(world.store, was, head, known)
     ]
     world.log.append(entries)  # at once: from then on main is known to be there, and nobody looks again
+
+
+def _approver(world: World, approval: Approval, people: Mapping[str, str]) -> str:
+    """Who approved it: whom Gitea knows to have merged it; else what Git says, where that is somebody; else who said
+    here that they would."""
+    with contextlib.suppress(GiteaError):
+        if world.gitea and (person := merged_by(world.gitea, approval.commit)):
+            return person
+    return people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by
 
 
 def _believed(world: World, record: ProposalRecord) -> bool:

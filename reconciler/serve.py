@@ -18,6 +18,7 @@ from reconciler.core import account
 from reconciler.core.redact import covered
 from reconciler.core.target import Target, TargetError
 from reconciler.git.store import GitError, Store
+from reconciler.gitea import webhook
 from reconciler.home import Home
 from reconciler.housekeeping import Housekeeper
 from reconciler.loop import Outcome
@@ -88,6 +89,16 @@ class Reconciler:
     def wake(self) -> None:
         """A pass is due; several wishes are one pass."""
         self._due.set()
+
+    def hooked(self, body: bytes, signature: str) -> bool | None:
+        """A webhook came: a pass is due if it is really from Gitea; None where none is expected at all."""
+        secrets = [secret.reveal() for secret in self._home.settings.webhook_secrets]
+        if not secrets:
+            return None
+        genuine = webhook.signed(body, signature, secrets)
+        if genuine:
+            self.wake()
+        return genuine
 
     def pass_now(self) -> Outcome:
         """One pass, at once or right after the one that is going on."""

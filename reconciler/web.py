@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -10,12 +10,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from reconciler import metrics
 from reconciler.core.target import TargetError
 from reconciler.git.errors import GitError
+from reconciler.gitea import webhook
 from reconciler.loop import Outcome
+from reconciler.setting import ConfigError
 from state.errors import LogError
 
 
@@ -40,6 +42,7 @@ class Answers(Protocol):
     def proposal(self, id: str) -> dict[str, Any]: ...
     def revision(self, number: int) -> dict[str, Any]: ...
     def pass_now(self) -> Outcome: ...
+    def hooked(self, body: bytes, signature: str) -> bool | None: ...
     def metrics(self) -> bytes: ...
 
 
@@ -68,7 +71,7 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         "/query/revisions/{number}": lambda r: answers.revision(_revision(path(r, "number"))),
         "/health": lambda r: answers.status(),
     }
-    return Starlette(
+    guarded = Starlette(
         routes=[
             *(Route(pattern, _endpoint(answer), methods=["GET"]) for pattern, answer in routes.items()),
             # Asking for a pass changes no decision: a pass only does what main says anyway.
@@ -77,6 +80,29 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
     )
+    # Gitea calls us by whatever name it knows; who signs needs no other proof of where it meant to go.
+    return Starlette(routes=[Route("/webhooks/gitea", _webhook(answers), methods=["POST"]), Mount("/", guarded)])
+
+
+def _webhook(answers: Answers) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        """Answers at once, whatever is to be done: Gitea waits for five seconds and never tries again."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > webhook.MOST_BYTES:
+                return JSONResponse({"error": "this is larger than any push"}, 413)
+        try:
+            genuine = answers.hooked(bytes(body), request.headers.get("x-gitea-signature", ""))
+        except ConfigError as error:
+            return _refusal(error, 503)
+        if genuine is None:
+            return JSONResponse({"error": "no webhook is expected here: set WAYPOST_WEBHOOK_SECRETS"}, 503)
+        if not genuine:
+            return JSONResponse({"error": "the signature is not ours: compare the secret in Gitea with ours"}, 401)
+        return JSONResponse({"taken": True}, 202)
+
+    return endpoint
 
 
 def _metrics(answers: Answers) -> Response:

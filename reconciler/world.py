@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.core.target import Target
 from reconciler.git.remote import Remote
@@ -12,6 +13,9 @@ from reconciler.git.store import Store
 from reconciler.ports import Chance, Clock
 from reconciler.recall import Recall
 from state.log import EventLog
+
+if TYPE_CHECKING:
+    from reconciler.gitea.api import Gitea
 
 ACTOR = "waypost"
 
@@ -27,6 +31,7 @@ class World:
     chance: Chance
     branch: str = "main"
     remote: Remote | None = None
+    gitea: Gitea | None = None
     gateway_clone: Path | None = None
     gateway_outbox: Path | None = None
     people_outbox: Path | None = None

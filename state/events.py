@@ -257,6 +257,61 @@ class SourceFound(Event):
     commit: str
 
 
+# ── the review elsewhere: Gitea ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequestOpened(Event):
+    """A proposal can be reviewed in Gitea."""
+
+    proposal: str
+    number: int
+    address: str  # where a person looks at it
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequestShown(Event):
+    """The plan that a pull request shows is the one of now."""
+
+    proposal: str
+    number: int
+    digest: str  # of the text that stands there
+    main: str  # the head of main that it was planned against
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequestClosed(Event):
+    """The review of a proposal in Gitea has ended."""
+
+    proposal: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSet(Event):
+    """Gitea shows beside a commit what became of it."""
+
+    commit: str
+    context: str  # "waypost/plan" or "waypost/apply"
+    state: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiteaLost(Event):
+    """Gitea could not be spoken to; proposals wait, and go there once it is back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiteaFound(Event):
+    """Gitea can be spoken to again."""
+
+    reason: str
+
+
 # ── a pass: plan, guard, apply, prove ────────────────────────────────────────────────────────────
 
 

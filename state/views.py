@@ -31,6 +31,7 @@ from state.lately import Lately
 from state.mainline import HeldPlan, Main, RefusedCommit, Revision, Revisions
 from state.mentions import address_or_none
 from state.model import Address, Spec, canonical
+from state.pull_requests import PullRequests
 from state.record import Occasion
 from state.registry import Shards
 from state.review import ProposalRecord, Proposals
@@ -63,6 +64,7 @@ __all__ = [
     "OpenDrift",
     "ProposalRecord",
     "Proposals",
+    "PullRequests",
     "Provenance",
     "Quarantine",
     "RefusedCommit",
@@ -282,5 +284,6 @@ ALL: tuple[type[View], ...] = (
     Shards,
     Documentation,
     Tokens,
+    PullRequests,
 )
 """Every view the log keeps checkpoints of."""
