@@ -11,6 +11,7 @@ from reconciler import applying, reviewing, taking_back, watching
 from reconciler.core import account
 from reconciler.core.plan import ABSENT, Plan
 from reconciler.core.target import TargetError
+from reconciler.git import ahead
 from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
 from reconciler.git.main import Approval
@@ -98,11 +99,14 @@ def _watch_only(world: World) -> Outcome:
 
 
 def _follow(world: World) -> str | None:
-    """The head of main, fetched if it lives elsewhere; None, with the reason recorded, where it cannot be followed."""
+    """The head of main, fetched if it lives elsewhere; None, with the reason recorded, where it cannot be followed.
+
+    What a person approved here while it was out of reach is main until it is back.
+    """
     lost = world.log.view(views.Main).source_lost
     try:
         if world.remote:
-            world.remote.fetch(world.store, world.branch)
+            ahead.follow(world.remote, world.store, world.branch, world.clock.now())
         head = world.store.head(world.branch)
         if head is None:
             raise GitError(f"there is no branch '{world.branch}' in {world.source}; push one")
@@ -110,7 +114,7 @@ def _follow(world: World) -> str | None:
     except GitError as error:
         if lost != str(error):
             _say(world, "main", events.SourceLost(source=world.source, reason=str(error)))
-        return None
+        return ahead.pending(world.store) if world.remote else None
     if lost:
         _say(world, "main", events.SourceFound(source=world.source, commit=head))
     return head

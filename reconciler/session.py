@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from reconciler import alerts, app, locks, loop, reviewing
 from reconciler.core.plan import Plan
+from reconciler.git import ahead
 from reconciler.git import main as branches
-from reconciler.git.errors import GitError
+from reconciler.git.errors import GitError, RefMoved
 from reconciler.git.main import MergeConflict
+from reconciler.git.remote import Remote
 from reconciler.home import Held, Home
 from reconciler.planned import Planned
 from reconciler.planning import plan_main, plan_proposal
@@ -142,11 +144,24 @@ class Session:
     def land(self, commit: str) -> None:
         """Point main at a prepared commit; RefMoved where somebody else came first."""
         store, branch, head = self.world.store, self.world.branch, self.head()
-        if self.world.remote:  # theirs moves first: ours must never be ahead of what people see
-            self.world.remote.push(store, branch, commit)
-            self.world.remote.fetch(store, branch)
+        if self.world.remote:
+            self._land_elsewhere(self.world.remote, commit)
         elif commit != head:
             store.move(f"refs/heads/{branch}", commit, was=head)
+
+    def _land_elsewhere(self, remote: Remote, commit: str) -> None:
+        """Theirs moves first, so that ours is not ahead of what people see; unless theirs is out of reach."""
+        store, branch = self.world.store, self.world.branch
+        try:
+            remote.push(store, branch, commit)
+            remote.fetch(store, branch)
+        except RefMoved:
+            raise
+        except GitError as error:
+            if not error.retry:
+                raise
+            ahead.go(store, branch, commit)
+            self.tell(f"{error}\nmain goes on here meanwhile, and is pushed there when it is back")
 
     def merge(self, record: ProposalRecord) -> str:
         """Put a proposal on main by fast-forward or rebase; returns the commit that is there now."""
@@ -210,7 +225,7 @@ def _fetched(world: World) -> str:
     """Ask a repository elsewhere for what is new; "" or why that did not work."""
     try:
         if world.remote:
-            world.remote.fetch(world.store, world.branch)
+            ahead.follow(world.remote, world.store, world.branch, world.clock.now())
     except GitError as error:
         return str(error)
     return ""

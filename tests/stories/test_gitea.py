@@ -1,11 +1,12 @@
 """People review in Gitea: proposals are pull requests there, and what is merged there, in whatever style, goes live."""
 
+import contextlib
 import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
-from reconciler import founding, home
+from reconciler import founding, home, rolling_back
 from state import events
 from tests.gitea.fake import FakeGitea, HungUp, Serving
 
@@ -42,7 +43,7 @@ def away(tmp_path, house):
     )
     house.git("remote", "set-url", "origin", str(elsewhere))
     house.home = home.open(made.path, {})
-    house.gitea, house.token = gitea, tmp_path / "token"
+    house.gitea, house.token, house.elsewhere = gitea, tmp_path / "token", elsewhere
     house.run()
     yield house
     serving.close()
@@ -163,3 +164,78 @@ def test_a_token_that_is_not_taken_is_told_with_what_it_needs(away):
     away.token.write_text("right")  # rotated in place: no restart is needed
     away.run()
     assert len(away.gitea.pulls) == 1
+
+
+@pytest.fixture
+def without(away):
+    """A way to be without the repository for a while."""
+
+    @contextlib.contextmanager
+    def gone():
+        hidden = away.elsewhere.rename(away.elsewhere.with_name("hidden"))
+        away.gitea.down = True
+        yield
+        hidden.rename(away.elsewhere)
+        away.gitea.down = False
+
+    return gone
+
+
+def roll_back(house, number):
+    """As `waypost rollback N --approve` does."""
+    with house.session() as one:
+        record = rolling_back.propose(one, number)
+        landing = one.prepare(record)
+        one.consent(one.plan(record.id).plan, record.id, "the way to Gitea is broken")
+        one.land(landing)
+        return landing, one.run_pass()
+
+
+def there(house):
+    command = ["git", "-C", str(house.elsewhere), "rev-parse", "main"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_rollback_needs_no_gitea_and_gets_there_when_it_is_back(away, without):
+    away.push({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello", "broken")})
+    assert away.run().revision == 3
+    with without():
+        landing, said = roll_back(away, 2)
+        assert (said.state, away.status("hello.lab")) == ("applied", 502)
+        assert away.run().state == "nothing"
+        assert away.status("hello.lab") == 502
+    assert away.run().state == "nothing"
+    assert there(away) == landing
+    assert len(away.events(events.SourceLost)) == len(away.events(events.SourceFound)) == 1
+    assert [one.commit for one in away.events(events.CommitApproved)][-1] == landing
+
+
+def test_what_was_approved_here_goes_on_top_of_what_came_there_meanwhile(away, without):
+    away.push({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello", "broken")})
+    away.run()
+    with without():
+        roll_back(away, 2)
+    away.push({"traefik/more.yaml": route("more")})
+    assert away.run().state == "applied"
+    assert (away.status("hello.lab"), away.status("more.lab")) == (502, 502)
+    away.git("pull", "--quiet", "--rebase")
+    assert there(away) == away.git("rev-parse", "HEAD")
+
+
+def test_what_does_not_fit_what_came_there_meanwhile_is_given_up_and_told(away, without):
+    away.push({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello", "broken")})
+    away.run()
+    with without():
+        roll_back(away, 2)
+    fixed = away.push({"traefik/hello.yaml": route("hello", "fixed")})
+    assert away.run().state == "lost"
+    assert "traefik/hello.yaml" in away.events(events.SourceLost)[-1].reason
+    held = away.run()  # what is live is not in main's history any more: that needs a person
+    assert (held.state, there(away), away.status("hello.lab")) == ("held", fixed, 502)
+    assert "no longer in its history" in str(held.plan.refusals[0])
