@@ -16,7 +16,7 @@ from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
 from reconciler.git.main import Approval
 from reconciler.gitea import reviewing as pull_requests
-from reconciler.gitea.api import GiteaError, merged_by
+from reconciler.gitea.api import GiteaError, Merge
 from reconciler.planned import Planned
 from reconciler.planning import mended, plan_main, plan_standing, policy_in_force, policy_of
 from reconciler.world import ACTOR, World
@@ -132,29 +132,30 @@ def _record_approvals(world: World, head: str) -> None:
         entries.append(Entry(stream="main", event=rewritten, actor=ACTOR))
     known = {item.id: item.commit for item in world.log.view(views.Proposals).items.values() if _believed(world, item)}
     people = world.log.view(Grants).people
-    entries += [
-        Entry(
-            stream="main",
-            event=events.CommitApproved(
-                commit=approval.commit,
-                via=approval.via,
-                proposal=approval.proposal,
-                by=_approver(world, approval, people),
-                subject=approval.subject,
-            ),
-        )
-        for approval in approvals.approvals(world.store, was, head, known)
-    ]
+    found = approvals.approvals(world.store, was, head, known)
+    entries += [Entry(stream="main", event=_approved(world, approval, people)) for approval in found]
     world.log.append(entries)  # at once: from then on main is known to be there, and nobody looks again
 
 
-def _approver(world: World, approval: Approval, people: Mapping[str, str]) -> str:
-    """Who approved it: whom Gitea knows to have merged it; else what Git says, where that is somebody; else who said
-    here that they would."""
+def _approved(world: World, approval: Approval, people: Mapping[str, str]) -> events.CommitApproved:
+    merge = _vouched(world, approval.commit)
+    claimed = people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by
+    return events.CommitApproved(
+        commit=approval.commit,
+        via=approval.via,
+        proposal=approval.proposal,
+        by=merge.by or claimed,
+        subject=approval.subject,
+        reviewers=merge.reviewers,
+    )
+
+
+def _vouched(world: World, commit: str) -> Merge:
+    """Who merged and approved it, as Gitea knows them; nobody where it does not know, or does not answer."""
     with contextlib.suppress(GiteaError):
-        if world.gitea and (person := merged_by(world.gitea, approval.commit)):
-            return person
-    return people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by
+        if world.gitea:
+            return world.gitea.merge_of(commit)
+    return Merge()
 
 
 def _believed(world: World, record: ProposalRecord) -> bool:

@@ -20,6 +20,7 @@ from reconciler.traefik import exposure
 from reconciler.traefik.consequences import Before, consequences
 from reconciler.world import World
 from state import views
+from state.approvals import Approvals
 from state.events import ToolCalled
 from state.grants import Grants
 from state.model import Address, Problem, Snapshot
@@ -274,7 +275,7 @@ def _guarded(
     world: World, case: _Case, plan: Plan, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]
 ) -> Plan:
     """The plan with what it does to requests, what people would lose by it, and which loss nobody agreed to."""
-    found: list[Loss] = [] if case.main else list(_rewritten(world, plan.commit))
+    found = [] if case.main else [*_rewritten(world, plan.commit), *_approved_by_few(world, plan, case.policy)]
     for instance, wanted in after.items():
         if changes := plan.of(instance).changes:
             done = _effects(world, case, instance, before[instance], wanted)
@@ -320,6 +321,18 @@ def _rewritten(world: World, commit: str) -> Iterable[Loss]:
     if latest and not world.store.is_ancestor(latest.commit, commit):
         lost = f"the branch was rewritten: revision {latest.number} ({latest.commit[:12]}) is no longer in its history"
         yield Loss(guard="history", address=world.branch, lost=lost, level="consent")
+
+
+def _approved_by_few(world: World, plan: Plan, policy: Policy) -> Iterable[Loss]:
+    """Commits of main to which fewer people said yes than the policy asks for."""
+    needed = policy.guards.approvals
+    if needed < 2 or not plan.changes:
+        return
+    for commit, approved in world.log.view(Approvals).waiting.items():
+        if len(approved.people) < needed:
+            who = ", ".join(approved.people) or "nobody whom a system vouches for"
+            lost = f"{commit[:12]} ({approved.subject}) was approved by {who}; the policy asks for {needed} people"
+            yield Loss(guard="approvals", address=world.branch, lost=lost, level="consent")
 
 
 def _answers(world: World, case: _Case) -> Answers:

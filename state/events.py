@@ -222,6 +222,7 @@ class CommitApproved(Event):
     proposal: str = ""  # "" where the commit came from no known proposal
     by: str = "unknown"
     subject: str = ""
+    reviewers: tuple[str, ...] = ()  # others who approved it where it was reviewed, as that system knows them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from state.documentation import Documentation
+from state.approvals import Approvals
 from state.events import (
     ApplyAbandoned,
     ApplyProven,
@@ -45,6 +46,7 @@ __all__ = [
     "Acceptance",
     "Alerts",
     "Applied",
+    "Approvals",
     "Attempts",
     "Backups",
     "Before",
@@ -285,5 +287,6 @@ ALL: tuple[type[View], ...] = (
     Documentation,
     Tokens,
     PullRequests,
+    Approvals,
 )
 """Every view the log keeps checkpoints of."""

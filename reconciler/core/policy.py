@@ -76,11 +76,13 @@ class Guards(_Part):
     """`authentication` names middlewares that ask who is there, for those into which nobody here can see.
 
     `public_entry_points` are those that the internet reaches; while there are none, nobody guards exposure.
+    `approvals` is how many people must have said yes to a commit, by the word of the system that it was reviewed in.
     """
 
     hostnames_removed: Hostnames = Hostnames()
     authentication: tuple[str, ...] = ("*auth*",)
     public_entry_points: tuple[str, ...] = ()
+    approvals: int = Field(default=1, ge=1, le=9)
 
 
 class Proposals(_Part):

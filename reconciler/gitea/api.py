@@ -74,13 +74,25 @@ class Review(_Read):
     user: User | None = None
     commit_id: str = ""
     dismissed: bool = False
-    stale: bool = False
+    stale: bool = False  # the branch moved since
+
+    @property
+    def counts(self) -> bool:
+        """Is it a yes to what was merged?"""
+        return self.state == "APPROVED" and not self.dismissed and not self.stale
 
 
 class Status(_Read):
     context: str = ""
     status: str = ""
     description: str = ""
+
+
+class Merge(NamedTuple):
+    """Who merged a pull request, and who else approved it: `gitea:login`; nothing where Gitea does not know."""
+
+    by: str = ""
+    reviewers: tuple[str, ...] = ()
 
 
 class Repository(NamedTuple):
@@ -173,6 +185,17 @@ class Gitea:
     def reviews(self, number: int) -> list[Review]:
         return list(self._pages(f"{self._at}/pulls/{number}/reviews", Review))
 
+    def merge_of(self, commit: str) -> Merge:
+        """By whom a commit came to its branch. A review that was dismissed, or was of another state, does not count."""
+        pull = self.pull_of(commit)
+        if pull is None or not pull.merged or pull.merged_by is None:
+            return Merge()
+        yes = {one.user.login for one in self.reviews(pull.number) if one.user and one.counts}
+        return Merge(
+            f"gitea:{pull.merged_by.login}",
+            tuple(f"gitea:{login}" for login in sorted(yes - {pull.merged_by.login})),
+        )
+
     # ── comments and statuses ────────────────────────────────────────────────────────────────────
 
     def comments(self, number: int) -> list[Comment]:
@@ -234,12 +257,6 @@ class Gitea:
             if time.monotonic() - started > self._timeout * _PATIENCE:
                 raise GiteaError(f"Gitea at {self.url} answers too slowly")
         return bytes(body)
-
-
-def merged_by(gitea: Gitea, commit: str) -> str:
-    """Whom Gitea knows to have merged the pull request that a commit came by; "" where it came by none."""
-    pull = gitea.pull_of(commit)
-    return f"gitea:{pull.merged_by.login}" if pull and pull.merged and pull.merged_by else ""
 
 
 def _read(body: bytes, shape: type[_Answer], address: str) -> _Answer:

@@ -239,3 +239,32 @@ def test_what_does_not_fit_what_came_there_meanwhile_is_given_up_and_told(away, 
     held = away.run()  # what is live is not in main's history any more: that needs a person
     assert (held.state, there(away), away.status("hello.lab")) == ("held", fixed, 502)
     assert "no longer in its history" in str(held.plan.refusals[0])
+
+
+def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    assert away.run().state in ("applied", "nothing")
+    away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.merge(1, "rebase", by="alice")
+    held = away.run()
+    assert held.state == "held"
+    assert "approved by gitea:alice; the policy asks for 2 people" in str(held.plan.refusals[0])
+    away.propose({"traefik/more.yaml": route("more")})
+    away.run()
+    away.gitea.approve(2, by="bob")
+    away.gitea.approve(2, by="alice")
+    away.gitea.merge(2, "rebase", by="alice")
+    away.run()
+    assert away.events(events.CommitApproved)[-1].reviewers == ("gitea:bob",)
+    with away.session() as one:  # the second person consents where the reconciler runs
+        one.consent(one.plan().plan, reason="bob looked too")
+        assert one.run_pass().state == "applied"
+    assert (away.status("hello.lab"), away.status("more.lab")) == (502, 502)
+
+
+def test_who_only_pushed_is_vouched_for_by_nobody(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello")})
+    assert "nobody whom a system vouches for" in str(away.run().plan.refusals[0])
