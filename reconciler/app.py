@@ -48,7 +48,7 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
             clock=clock,
             chance=os.urandom,
             branch=home.settings.desired_branch,
-            remote=_remote(home),
+            remote=remote(home),
             gitea=_gitea(home, stack),
             gateway_clone=home.gateway_clone_path,
             gateway_outbox=home.gateway_outbox_path,
@@ -87,7 +87,8 @@ def _sweep_scratch(home: Home) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _remote(home: Home) -> Remote | None:
+def remote(home: Home) -> Remote | None:
+    """The repository elsewhere that the settings of a home name; None where it is inside the home."""
     settings = home.settings
     if settings.desired_repo is None:
         return None

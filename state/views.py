@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from state.documentation import Documentation
 from state.approvals import Approvals
+from state.documentation import Documentation
 from state.events import (
     ApplyAbandoned,
     ApplyProven,

@@ -18,6 +18,7 @@ from reconciler.cli import explaining  # noqa: F401
 from reconciler.cli import tokens  # noqa: F401
 from reconciler.cli import keeping  # noqa: F401
 from reconciler.cli import shards  # noqa: F401
+from reconciler.cli import remote  # noqa: F401
 # isort: on
 
 __all__ = ["main", "waypost"]

@@ -5,10 +5,13 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 
-from reconciler import founding, home
+from reconciler import founding, home, rolling_back
 from reconciler.causes import causes
+from reconciler.cli import waypost as command_line
 from state import events
+from state.log import Anchor
 
 ROUTE = {
     "http": {
@@ -98,3 +101,61 @@ def test_a_corrupt_repository_says_so_and_leaves_everything_live(away):
     away.run()
     assert away.status("hello.lab") != 404
     assert away.events(events.SourceLost)
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A repository on a server of one's own, as it is when it was just made."""
+    path = tmp_path / "server" / "desired.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(path)], check=True)
+    return path
+
+
+def waypost(house, *arguments):
+    return CliRunner().invoke(command_line, ["--home", str(house.home.path), *arguments])
+
+
+def test_the_embedded_repo_moves_to_a_server_and_loses_nothing(house, empty):
+    house.push({"traefik/hello.yaml": ROUTE})
+    assert house.run().revision == 2
+    waiting = house.propose({"traefik/other.yaml": None} | {"traefik/more.yaml": ROUTE})
+    house.run()
+    moved = waypost(house, "remote", "set", f"file://{empty}")
+    assert moved.exit_code == 0, moved.output
+    house.home = home.open(house.home.path, {})
+    assert house.home.desired_source == f"file://{empty}"
+    assert house.run().state == "nothing"
+    with house.session() as one:
+        assert one.find(waiting).status == "open"
+        assert sorted(one.world.store.revisions()) == [1, 2]
+        assert one.world.log.verify(Anchor(seq, hash) for _, seq, hash in one.world.store.anchors()).ok
+    house.git("remote", "set-url", "origin", str(empty))
+    house.push({"traefik/hello.yaml": None})
+    assert house.run().revision == 3
+    with house.session() as one:
+        record = rolling_back.propose(one, 2)
+        one.merge(record)
+        assert one.run_pass().state == "applied"
+
+
+def test_a_move_to_a_repository_with_a_history_of_its_own_is_refused_and_changes_nothing(house, empty):
+    strange = house.clone.with_name("strange")
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(strange)], check=True)
+    commit = ["-c", "user.name=Eve", "-c", "user.email=eve@home", "commit", "--quiet", "--allow-empty", "-m", "ours"]
+    subprocess.run(["git", "-C", str(strange), *commit], check=True)
+    subprocess.run(["git", "-C", str(strange), "push", "--quiet", str(empty), "main"], check=True)
+    refused = waypost(house, "remote", "set", f"file://{empty}")
+    assert refused.exit_code == 1
+    assert "of its own" in refused.output
+    assert home.open(house.home.path, {}).embedded
+
+
+def test_a_move_that_was_cut_off_is_done_again(house, empty):
+    house.push({"traefik/hello.yaml": ROUTE})
+    house.run()
+    subprocess.run(["git", "-C", str(house.clone), "push", "--quiet", str(empty), "main"], check=True)
+    (house.home.path / "mirror.git").mkdir()
+    assert waypost(house, "remote", "set", f"file://{empty}").exit_code == 0
+    house.home = home.open(house.home.path, {})
+    assert house.run().state == "nothing"
+    assert waypost(house, "remote", "set", f"file://{empty}").exit_code == 1  # it is there already
