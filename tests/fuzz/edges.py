@@ -6,6 +6,7 @@ from tests.fuzz import (
     edges_of_agents,
     edges_of_documentation,
     edges_of_files,
+    edges_of_gitea,
     edges_of_keeping,
     edges_of_log,
     edges_of_rules,
@@ -20,4 +21,5 @@ EDGES = (
     *edges_of_keeping.EDGES,
     *edges_of_agents.EDGES,
     *edges_of_documentation.EDGES,
+    *edges_of_gitea.EDGES,
 )

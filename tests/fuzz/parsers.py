@@ -34,6 +34,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "reconciler/git/ingest.py": ("gateway's clone",),
     "reconciler/git/store.py": ("anchors in Git", "desired commit"),
     "reconciler/git/trees.py": ("desired commit", "gateway's clone"),
+    "reconciler/gitea/api.py": ("answer of Gitea",),
     "reconciler/locks.py": ("lock file",),
     "reconciler/query_client.py": ("answer of the reconciler",),
     "reconciler/routing/asking.py": ("requests as JSON lines",),
