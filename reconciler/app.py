@@ -7,15 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler import alerts
 from reconciler.config import Place
 from reconciler.core.target import Target
-from reconciler.documentation.fetching import Fetcher, Reach
-from reconciler.documentation.ledger import Ledger
-from reconciler.documentation.library import Library
-from reconciler.documentation.shelf import Shelf
-from reconciler.documentation.watching import Watcher
 from reconciler.git.remote import Remote
 from reconciler.git.store import Store
 from reconciler.gitea.api import Gitea, repository_in
@@ -26,6 +22,9 @@ from reconciler.targets.traefik import TraefikTarget
 from reconciler.traefik.api import TraefikApi
 from reconciler.world import World
 from state.log import EventLog
+
+if TYPE_CHECKING:
+    from reconciler.documentation.watching import Watcher
 
 
 @contextmanager
@@ -60,6 +59,13 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
 
 def watcher(home: Home, world: World) -> Watcher:
     """Who watches the documentation that main lists."""
+    # Only who serves needs them: a command would start a third slower.
+    from reconciler.documentation.fetching import Fetcher, Reach
+    from reconciler.documentation.ledger import Ledger
+    from reconciler.documentation.library import Library
+    from reconciler.documentation.shelf import Shelf
+    from reconciler.documentation.watching import Watcher
+
     place, clock = home.documentation_path, world.clock
     library = Library(Shelf(place / "copies"), Fetcher(Reach(), clock, home.settings.ca_file), clock)
     return Watcher(world, library, Ledger(place / "watched"))

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from reconciler.tokens import EXPIRES_SOON
 from reconciler.world import World
 from state import events, views
 from state.database import flush
-from state.errors import LogError
+from state.errors import DamagedFile, LogError
 from state.log import Entry
+from state.tokens import Lasting
 
 STREAM = "backups"
 
@@ -214,12 +215,19 @@ def _say(world: World, event: events.Event) -> None:
 def notice_ending_tokens(world: World) -> None:
     """Say of each token, once, that it ends: a week before, or in the last quarter of a shorter life."""
     now = world.clock.now()
-    for id, token in world.log.view(views.Tokens).lasting.items():
+    for id, token in _lasting(world).items():
         ahead = min(EXPIRES_SOON, (token.expires - token.made) / 4)
         if not token.warned and token.expires - ahead <= now < token.expires + EXPIRES_SOON:
             reason = f"it ends on {token.expires:%Y-%m-%d %H:%M} UTC"
             said = events.TokenEndsSoon(token=id, name=token.name, expires=token.expires.isoformat(), reason=reason)
             world.log.append(Entry(stream=f"token/{id}", event=said))
+
+
+def _lasting(world: World) -> Mapping[str, Lasting]:
+    try:
+        return world.log.view(views.Tokens).lasting
+    except DamagedFile:
+        return {}  # some of the log is gone, and the backup that cannot be made says so
 
 
 # ── beside the passes ────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -113,9 +114,17 @@ async def serve_stdio(settings: GatewaySettings) -> None:
         async def begin(context: front.Context, _: protocol.NotificationParams) -> None:
             telling.start_soon(announcing.keep_told, parts.bench.announcer, view, context.session)
 
+        telling.start_soon(_leave_when_told)
         server.add_notification_handler("notifications/initialized", protocol.NotificationParams, begin)
         await server.run(read, write, server.create_initialization_options())
         telling.cancel_scope.cancel()
+
+
+async def _leave_when_told() -> None:
+    """End at once: a thread waits for input, and nothing calls it back. What was answered is on the disk by then."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            os._exit(0)
 
 
 def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Sequence[Shard] = ()) -> Parts:

@@ -144,32 +144,35 @@ class SelfSigned:
     key: Path
 
 
-@pytest.fixture(scope="session")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
-    )
+def signed_by_itself(place: Path, name: str) -> SelfSigned:
+    """A certificate for one host and its key, in a directory."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key(), serial_number=1)
+        x509.CertificateBuilder(subject_name=subject, issuer_name=subject, public_key=key.public_key(), serial_number=1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    place = tmp_path_factory.mktemp("certificate")
     one = SelfSigned(place / "cert.pem", place / "key.pem")
     one.certificate.write_bytes(made.public_bytes(Encoding.PEM))
     one.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return one
 
 
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
+    return signed_by_itself(tmp_path_factory.mktemp("certificate"), "localhost")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def few_authorities(self_signed: SelfSigned) -> Iterator[None]:
+def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test trusts an authority of this machine, and reading all of them costs every HTTP client 20 ms."""
+    nobody = signed_by_itself(tmp_path_factory.mktemp("authorities"), "nobody.invalid")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SSL_CERT_FILE", str(self_signed.certificate))
+        environment.setenv("SSL_CERT_FILE", str(nobody.certificate))
         yield
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from reconciler import documented, telling
+from reconciler import telling
 from reconciler.cli.group import as_json, session, the_home, waypost
 from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said, print_told
 from reconciler.home import Home
@@ -117,6 +117,8 @@ def why(context: click.Context, resource: str, as_json: bool) -> None:
 @click.pass_context
 def docs(context: click.Context, now: bool, was_read: bool, pages: tuple[str, ...], as_json: bool) -> None:
     """Watched PAGES of upstream documentation (docs/watch.yaml): when they were read, what changed. 2: news."""
+    from reconciler import documented
+
     with session(context) as one:
         watch = documented.Documented(one)
         said = [*(watch.look() if now else ()), *(watch.mark_read(pages) if was_read else ())]

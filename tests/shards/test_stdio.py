@@ -113,7 +113,7 @@ def test_garbage_is_answered_in_the_protocol_or_not_at_all_and_the_end_of_input_
         assert process.returncode == 0 and b"Traceback" not in said, said.decode()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [pytest.param(signal.SIGKILL, marks=pytest.mark.soak), signal.SIGTERM])
 def test_however_it_is_ended_only_whole_messages_were_said(home: Path, ending: signal.Signals) -> None:
     with started(home) as process:
         say(process, HELLO)
@@ -127,7 +127,7 @@ def test_however_it_is_ended_only_whole_messages_were_said(home: Path, ending: s
             message(line)
 
 
-@pytest.mark.parametrize("era", ["legacy", "auto"])
+@pytest.mark.parametrize("era", [pytest.param("legacy", marks=pytest.mark.soak), "auto"])
 def test_a_local_client_hears_that_a_shard_has_gained_a_tool(home: Path, era: str) -> None:
     shard, heard = Growing(), anyio.Event()
 

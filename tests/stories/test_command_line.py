@@ -2,10 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-
-import pytest
 
 from state import events
 
@@ -15,25 +11,6 @@ ROUTE = {
         "services": {"hello": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:9"}]}}},
     }
 }
-
-
-@pytest.fixture
-def waypost(house):
-    """Run a command in this house's home: exit code, what it printed."""
-
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler", "--home", str(house.home.path), *arguments],
-            env={name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout + done.stderr
-
-    return run
 
 
 def test_a_proposal_is_listed_shown_approved_by_digest_and_explained(house, waypost):

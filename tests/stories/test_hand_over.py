@@ -444,26 +444,25 @@ def test_the_directory_must_be_one_that_traefik_watches(house, tmp_path):
         handing_over.propose(one, tmp_path)
 
 
-def test_the_whole_way_on_the_command_line(house):
-    def waypost(*arguments, code=0):
-        command = [sys.executable, "-m", "reconciler", "--home", str(house.home.path), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr + done.stdout
-        return done.stdout
+def test_the_whole_way_on_the_command_line(house, waypost):
+    def said(*arguments):
+        code, words = waypost(*arguments)
+        assert code == 0, words
+        return words
 
     write(house, {"app.yml": yaml_file("app"), "secret.yml": SECRET})
     house.until(lambda: ("routers", "guarded@file") in picture(house), "the routes")
     directory = str(house.traefik.directory)
-    told = json.loads(waypost("adopt-traefik", directory, "--json"))
+    told = json.loads(said("adopt-traefik", directory, "--json"))
     assert ([one["file"] for one in told["adopted"]], [one["file"] for one in told["staying"]]) == (
         ["app.yml"],
         ["secret.yml"],
     )
-    digest = json.loads(waypost("show", told["proposal"], "--json"))["plan"]["digest"]
-    waypost("approve", told["proposal"], "--plan", digest)
-    assert "--hand-over" in waypost("adopt-traefik", directory)
-    assert "moved aside: app.yml" in waypost("adopt-traefik", directory, "--hand-over")
+    digest = json.loads(said("show", told["proposal"], "--json"))["plan"]["digest"]
+    said("approve", told["proposal"], "--plan", digest)
+    assert "--hand-over" in said("adopt-traefik", directory)
+    assert "moved aside: app.yml" in said("adopt-traefik", directory, "--hand-over")
     assert files(house) == {"secret.yml"}
-    assert "given back: app.yml (the original)" in waypost("eject")
+    assert "given back: app.yml (the original)" in said("eject")
     assert house.traefik.get("app.lab") == (418, "app")
-    assert waypost("plan") == "nothing to do: live is as it should be\n"
+    assert said("plan") == "nothing to do: live is as it should be\n"
