@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import freezegun
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -25,6 +26,9 @@ from cryptography.x509.oid import NameOID
 
 from reconciler.targets.shadow import find_binary
 from reconciler.traefik.api import ApiError, TraefikApi
+
+# A test that stops the clock must not stop servers that other tests of its process share: a loop would wait for ever.
+freezegun.configure(extend_ignore_list=["asyncio"])
 
 PATIENCE = 15.0  # seconds that a real process may take on a busy machine
 
