@@ -7,7 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Next-Page: 1\r\nContent-Length: %d\r\n\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Next-Page: 1\r\n"
+    # It hangs up, and says so: else a client may ask again over a connection that is about to close.
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n"
+)
 
 
 def answer(body: bytes) -> bytes:

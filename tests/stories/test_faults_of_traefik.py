@@ -23,8 +23,11 @@ NONSENSE = {
     "a cut connection": (answer(b"{}" * 500)[:80], "does not answer"),
     "silence": (b"", "does not answer"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer"),
-    "an error of its own": (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "status 500"),
-    "a way elsewhere": (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\n\r\n", "redirects to"),
+    "an error of its own": (b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status 500"),
+    "a way elsewhere": (
+        b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: http://127.0.0.1:9/\r\n\r\n",
+        "redirects to",
+    ),
     "a list": (answer(b"[]"), "another shape"),
     "nothing at all": (answer(b"null"), "another shape"),
     "an empty object": (answer(b"{}"), "without 'Version'"),
