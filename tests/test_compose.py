@@ -1,28 +1,55 @@
-"""compose.yaml keeps to the compose specification, and the two processes to their privileges.
+"""compose.yaml keeps to the compose specification, each service to its rights, and nobody reaches more than it must.
 
 The schema is the specification's own, as check-jsonschema brings it along; no engine is asked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import http.client
+import http.server
 import re
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import jsonschema
 import pytest
+import re2
 import yaml
-from check_jsonschema import main as check_jsonschema
-from click.testing import CliRunner
+from check_jsonschema.builtin_schemas import get_builtin_schema
 
 from reconciler import config
 from reconciler.founding import starter_files
+from shards.containers import Wanted
+from shards.docker_engine import Engine
+from tests.conftest import free_ports, wait_until
+from tests.dozzle.containers_told import Box, house
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SCHEMA = get_builtin_schema("vendor.compose-spec")
+SPECIFICATION = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 OURS = ["reconciler", "gateway"]
 EVERY = list(COMPOSE["services"])
+PROFILES = {
+    "traefik": {"traefik"},
+    "demo-traefik": {"traefik", "whoami"},
+    "gitea": {"gitea", "reads"},
+    "dozzle": {"dozzle", "dozzle-docker"},
+    "komodo": {"komodo", "komodo-database", "komodo-periphery", "reads"},
+    "authentik": {"authentik", "authentik-worker", "authentik-database", "reads"},
+}
+PROXIES = ["docker", "dozzle-docker"]
+
+AS_ROOT = {"komodo-periphery": "it deploys through the Engine's socket, which is root by another name"}
+UNCHECKED = {"whoami": "there is nothing in its image that could ask it"}
+WRITABLE = ["gitea", "komodo", "komodo-periphery", "authentik", "authentik-worker"]
+"""Whose interface changes something."""
 
 
 def service(name):
@@ -41,20 +68,9 @@ def mounts(name):
     return found
 
 
-@pytest.fixture
-def faults(tmp_path):
+def faults(compose):
     """What the specification's own schema, and what it says beside it in prose, has against a compose file."""
-
-    def find(compose):
-        file = tmp_path / "compose.yaml"
-        file.write_text(compose if isinstance(compose, str) else yaml.safe_dump(compose))
-        checked = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(file)])
-        assert checked.exit_code in (0, 1), checked.output
-        return ([checked.output] if checked.exit_code else []) + list(
-            beside_the_schema(yaml.safe_load(file.read_text()))
-        )
-
-    return find
+    return [error.message for error in SPECIFICATION.iter_errors(compose)] + list(beside_the_schema(compose))
 
 
 def beside_the_schema(compose):
@@ -72,8 +88,8 @@ def beside_the_schema(compose):
         )
 
 
-def test_it_keeps_to_the_specification(faults):
-    assert faults((ROOT / "compose.yaml").read_text()) == []
+def test_it_keeps_to_the_specification():
+    assert faults(COMPOSE) == []
 
 
 BREAKS = {
@@ -92,7 +108,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("spoil", BREAKS.values(), ids=BREAKS)
-def test_a_broken_copy_is_refused(faults, spoil):
+def test_a_broken_copy_is_refused(spoil):
     compose = copy.deepcopy(COMPOSE)
     assert faults(compose) == []
     spoil(compose)
@@ -115,7 +131,7 @@ def test_what_is_waited_for_can_become_healthy():
 
 def test_variables_are_written_so_that_compose_understands_them():
     text = "\n".join(line for line in (ROOT / "compose.yaml").read_text().splitlines() if "#" not in line)
-    assert text.count("$") == len(re.findall(r"\$\{[A-Z_]+(:[-?][^}]*)?\}", text))
+    assert text.count("$") == len(re.findall(r"\$\{[A-Z_]+(:[-?+][^}]*)?\}", text))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -124,16 +140,335 @@ def test_no_container_has_more_rights_than_it_needs(name):
     assert content["read_only"] is True
     assert content["cap_drop"] == ["ALL"]
     assert content["security_opt"] == ["no-new-privileges:true"]
-    account, group = content["user"].split(":")
-    assert int(account) > 0
-    assert int(group) > 0
-    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc"} & set(content)
-    assert "docker.sock" not in str(content)
+    account = content["user"].split(":")[0]
+    assert (int(account) == 0) == (name in AS_ROOT)
+    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode"} & set(content)
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_doors_to_the_outside_are_on_loopback(name):
-    assert all(port.startswith("127.0.0.1:") for port in service(name).get("ports", []))
+def test_no_container_can_take_the_whole_machine(name):
+    content = service(name)
+    assert re.fullmatch(r"[0-9]+[mg]", content["mem_limit"])
+    assert content["cpus"] <= 1  # an Engine refuses more than there are
+    assert content["pids_limit"] <= 256
+    assert all("size=" in one for one in content.get("tmpfs", []))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_service_is_asked_how_it_is(name):
+    assert ("healthcheck" in service(name)) == (name not in UNCHECKED)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_image_is_ours_or_of_one_version(name):
+    assert service(name)["image"] == "waypost" or re.search(r":v?\d[\w.-]*$", service(name)["image"])
+
+
+# ── beside what a homelab already runs ───────────────────────────────────────────────────────────
+
+USUAL = {
+    80, 443, 3000, 3001, 5000, 5432, 6379, 8000, 8006, 8080, 8081, 8088, 8096, 8123, 8443, 9000, 9090, 9093, 9120, 9443,
+    27017, 32400,
+}  # fmt: skip
+"""Ports on which something of a homelab may well listen already."""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_doors_to_the_outside_are_on_loopback_and_can_be_moved(name):
+    for port in service(name).get("ports", []):
+        host, default, _ = re.fullmatch(r"(127\.0\.0\.1):\$\{WAYPOST_[A-Z_]+_PORT:-(\d+)\}:(\d+)", port).groups()
+        assert int(default) not in USUAL, port
+
+
+def test_no_two_doors_are_one():
+    doors = [port for name in EVERY for port in service(name).get("ports", [])]
+    assert len({re.search(r":-(\d+)", door)[1] for door in doors}) == len({*doors}) == len(doors)
+
+
+def test_names_are_the_projects_own():
+    assert not [
+        name for name in EVERY if {"container_name", "hostname", "external_links", "links"} & set(service(name))
+    ]
+    for kind in ("networks", "volumes"):
+        assert not [one for one in COMPOSE[kind].values() if {"name", "external"} & set(one)]
+
+
+def test_what_is_not_asked_for_does_not_run():
+    assert [name for name in EVERY if not service(name).get("profiles")] == ["reconciler", "gateway", "docker"]
+    brought = {
+        profile: {name for name in EVERY if profile in service(name).get("profiles", [])} for profile in PROFILES
+    }
+    assert brought == PROFILES
+    assert {one for name in EVERY for one in service(name).get("profiles", [])} == set(PROFILES)
+
+
+def test_a_service_waits_only_for_what_its_profiles_bring():
+    for name in EVERY:
+        for other in service(name).get("depends_on", {}):
+            there = service(other).get("profiles")
+            assert not there or set(service(name)["profiles"]) <= set(there), (name, other)
+
+
+def test_a_profile_that_is_off_asks_for_nothing():
+    required = re.findall(r"\$\{([A-Z_]+):\?", (ROOT / "compose.yaml").read_text())
+    assert set(required) == {
+        "WAYPOST_TRAEFIK_DYNAMIC_DIR"
+    }  # Compose fills in every service, also of a profile that is off
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────────
+
+TELLING = re.compile("PASS|SECRET|TOKEN|KEY|_DOZZLE_AUTH$|LOGIN")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_secret_stands_in_an_environment(name):
+    for key, value in service(name).get("environment", {}).items():
+        if TELLING.search(key) and "TTL" not in key:
+            reference = key.endswith("_FILE") or str(value).startswith("file:") or value == f"${{{key}:-}}"
+            assert reference, key
+    assert "env_file" not in service(name)
+
+
+def test_every_secret_is_a_file_that_somebody_uses():
+    used = {
+        one if isinstance(one, str) else one["source"] for name in EVERY for one in service(name).get("secrets", [])
+    }
+    assert used == set(COMPOSE["secrets"])
+    assert all(one["file"].startswith("${WAYPOST_SECRETS:-./secrets}/") for one in COMPOSE["secrets"].values())
+    for name in EVERY:
+        named = re.findall("/run/secrets/([a-z.-]+)", str(service(name).get("environment", {})))
+        assert set(named) <= {one for one in service(name).get("secrets", []) if isinstance(one, str)}, name
+
+
+def test_each_process_has_secrets_of_its_own_and_cannot_change_them():
+    places = {name: mounts(name)["/run/secrets"] for name in OURS}
+    assert places == {name: (f"${{WAYPOST_SECRETS:-./secrets}}/{name}", False) for name in OURS}
+
+
+# ── the Engine's socket ──────────────────────────────────────────────────────────────────────────
+
+
+def test_the_socket_is_in_the_proxies_for_reading_and_in_what_deploys():
+    holding = {name: mounts(name)["/var/run/docker.sock"] for name in EVERY if "docker.sock" in str(service(name))}
+    socket = "${WAYPOST_DOCKER_SOCKET:-/var/run/docker.sock}"
+    assert holding == {"docker": (socket, False), "dozzle-docker": (socket, False), "komodo-periphery": (socket, True)}
+    assert not set(OURS) & set(holding)
+
+
+def rules(name):
+    """Method -> patterns, as the proxy reads them from its command: nothing is allowed that no rule names."""
+    found = {}
+    for argument in service(name)["command"]:
+        if match := re.fullmatch(r"-allow([A-Z]+)=(.*)", argument):
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+def lets_through(name, method, path):
+    """As the proxy does it: a regular expression of Go's, put between ^ and $ as it stands, over the path alone."""
+    return any(re2.compile(f"^{pattern}$").search(path) for pattern in rules(name).get(method, ()))
+
+
+ID = "4f66ad9a0b2e"
+LOOKING = ["/version", "/containers/json", f"/containers/{ID}/logs", "/containers/house-gitea-1/stats"]
+FORBIDDEN = [
+    *(("GET", path) for path in (
+        "/", "/info", "/events", "/system/df", "/images/json", "/networks", "/volumes", "/secrets", "/configs",
+        "/swarm",
+        "/services", "/tasks", "/plugins", "/session", "/grpc", "/exec/1/json",
+        f"/containers/{ID}/json", f"/containers/{ID}/archive", f"/containers/{ID}/export", f"/containers/{ID}/top",
+        f"/containers/{ID}/changes", f"/containers/{ID}/attach/ws", f"/containers/{ID}/logs/",
+        f"/containers/{ID}/logsx",
+        f"/containers/{ID}/../{ID}/json", f"/containers/{ID}/archive/logs", "/containers/../info/logs/stats",
+        f"/containers/{ID}/logs\n/archive", "/containers//logs", "/containers/./logs/json", "/containers/.hidden/logs",
+        "/images/x/get", "//containers/json", "/v1.44/../containers/json", "/v1./containers/json", "/v2.44/version",
+        "/v1.44/v1.44/version", "/V1.44/version", "/containers/json/x", "/x/containers/json", "/version/x", "/_ping",
+    )),
+    *((method, path) for method in ("POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE", "OPTIONS", "UPGRADE")
+      for path in (*LOOKING, f"/containers/{ID}/start", f"/containers/{ID}/exec", "/containers/create", "/build",
+                   "/images/create", f"/containers/{ID}", "/auth", "/session", "/commit", "/_ping")),
+    *(("HEAD", path) for path in (f"/containers/{ID}/archive", "/containers/json", "/version", "/v1.44/_ping")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*LOOKING, *(f"/v1.51{path}" for path in LOOKING)])
+def test_the_proxy_lets_through_what_the_shard_asks(path):
+    assert lets_through("docker", "GET", path)
+
+
+def test_everything_that_the_shard_really_asks_gets_through():
+    with house() as told:
+        told.containers.boxes = [Box("gitea")]
+        engine = Engine(told.docker)
+        [gitea] = engine.containers()
+        wanted = Wanted(most=10, since=datetime(2026, 1, 1, tzinfo=UTC))
+        engine.read(gitea, wanted)
+        engine.read(gitea, replace(wanted, text="x"))
+        engine.usage(gitea)
+        engine.close()
+        asked = [one.split()[1].partition("?")[0] for one in told.containers.asked]
+    assert len(asked) == 5
+    assert all(lets_through("docker", "GET", path) for path in asked)
+
+
+@pytest.mark.parametrize(("method", "path"), FORBIDDEN)
+def test_the_proxy_lets_nothing_else_through(method, path):
+    assert not lets_through("docker", method, path)
+
+
+def test_dozzles_proxy_lets_only_reads_through_as_well():
+    assert set(rules("dozzle-docker")) == {"GET", "HEAD"}
+    wider = {"/info", "/events", "/_ping", f"/containers/{ID}/json"}
+    for method, path in FORBIDDEN:
+        assert lets_through("dozzle-docker", method, path) == ((method, path) in {("GET", one) for one in wider} or (
+            (method, path) == ("HEAD", "/v1.44/_ping"))), (method, path)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "clients"), [("docker", "gateway,reconciler"), ("dozzle-docker", "dozzle")])
+def test_a_proxy_answers_only_to_those_it_is_for(name, clients):
+    assert f"-allowfrom={clients}" in service(name)["command"]
+    [network] = service(name)["networks"]
+    assert {one for one in EVERY if network in service(one)["networks"]} == {name, *clients.split(",")}
+    assert COMPOSE["networks"][network] == {"internal": True}
+    assert "ports" not in service(name)
+
+
+def test_dozzle_shows_and_does_nothing():
+    told = service("dozzle")["environment"]
+    assert (told["DOZZLE_ENABLE_ACTIONS"], told["DOZZLE_ENABLE_SHELL"]) == ("false", "false")
+    assert told["DOZZLE_AUTH_PROVIDER"] == "simple"
+
+
+# ── who reaches whom ─────────────────────────────────────────────────────────────────────────────
+
+
+def neighbours(name):
+    """Everybody who shares a network with it."""
+    return {
+        other for other in EVERY if other != name and set(service(name)["networks"]) & set(service(other)["networks"])
+    }
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_of_ours_only_the_reconciler_reaches_what_writes(name):
+    assert neighbours(name) & set(OURS) == ({"reconciler"} if name != "komodo-periphery" else set())
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_writes_is_reached_by_its_own_parts_the_way_in_and_the_way_to_read(name):
+    own = {other for other in EVERY if other.split("-")[0] == name.split("-")[0]}
+    assert neighbours(name) <= own | {"reconciler", "traefik", "reads"}
+
+
+@pytest.mark.parametrize(("name", "users"), [
+    ("komodo-database", {"komodo"}), ("authentik-database", {"authentik", "authentik-worker"}),
+    ("komodo-periphery", {"komodo"}),
+])  # fmt: skip
+def test_a_database_and_what_deploys_are_reached_by_those_they_belong_to(name, users):
+    assert neighbours(name) == users
+    assert "ports" not in service(name)
+
+
+def test_the_gateway_reaches_the_reconciler_what_visitors_see_and_what_only_reads():
+    assert neighbours("gateway") == {"reconciler", "traefik", "whoami", "docker", "dozzle", "reads"}
+
+
+def test_every_service_says_on_which_networks_it_is():
+    assert all(service(name)["networks"] for name in EVERY)
+
+
+class Behind(http.server.ThreadingHTTPServer):
+    """Whatever gets through to what also writes."""
+
+    def __init__(self):
+        reached = self.reached = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def _any(self):
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                reached.append(f"{self.command} {self.path}")
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _any
+
+            def log_message(self, *_): ...
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def reads(start_traefik, tmp_path):
+    """A real Traefik with the rules of `reads`, before one server that stands for all: ask(door, method, path)."""
+    behind, ports = Behind(), dict(zip(("gitea", "komodo", "authentik"), free_ports(3), strict=True))
+    text = (ROOT / "docker" / "reads.yaml").read_text()
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "reads.yaml").write_text(
+        re.sub(r"url: http://\S+", f"url: http://127.0.0.1:{behind.server_port}", text)
+    )
+    doors = {name: {"address": f"127.0.0.1:{port}"} for name, port in ports.items()}
+    traefik = start_traefik(static={"entryPoints": doors}, directory=tmp_path / "rules")
+    wait_until(lambda: "komodo-version@file" in traefik.names("routers"))
+
+    def ask(door, method, path):
+        behind.reached.clear()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports[door], timeout=5)) as connection:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            connection.putheader("Content-Length", "0")
+            connection.endheaders()
+            connection.getresponse().read()
+        return list(behind.reached)
+
+    yield ask
+    behind.shutdown()
+    behind.server_close()
+
+
+PASSED_ON = [
+    ("gitea", "GET", "/api/v1/repos/house/desired/pulls?state=open"),
+    ("authentik", "GET", "/api/v3/core/applications/?slug=x"),
+    ("komodo", "POST", "/read/ListStacks"),
+    ("komodo", "POST", "/read"),
+    ("komodo", "GET", "/version"),
+]
+KEPT_OUT = [
+    *(("gitea", method, "/api/v1/repos/house/desired/pulls") for method in ("POST", "PUT", "PATCH", "DELETE")),
+    ("gitea", "GET", "/user/login"), ("gitea", "GET", "/house/desired/raw/branch/main/x"),
+    *(("authentik", method, "/api/v3/core/applications/") for method in ("POST", "PUT", "PATCH", "DELETE")),
+    ("authentik", "GET", "/if/admin/"), ("authentik", "GET", "/application/o/authorize/"),
+    *(("komodo", "POST", path) for path in (
+        "/execute/DeployStack", "/write/UpdateStack", "/execute", "/write", "/auth/LoginLocalUser",
+        "/user/CreateApiKey",
+        "/read/../execute/DeployStack", "/read/%2e%2e/execute/DeployStack", "/read/..%2fexecute/DeployStack",
+        "/read//../execute/DeployStack", "/READ/ListStacks", "/read/ListStacks/../../execute/RunSync",
+        "/terminal/execute", "/listener/github/stack/x/deploy",
+    )),
+    ("komodo", "GET", "/ws/update"), ("komodo", "GET", "/terminal"), ("komodo", "PUT", "/read/ListStacks"),
+    ("gitea", "POST", "/read/ListStacks"), ("komodo", "GET", "/api/v1/version"),
+]  # fmt: skip
+
+
+def test_what_stands_between_passes_reading_on_and_nothing_else(reads):
+    for door, method, path in PASSED_ON:
+        assert reads(door, method, path) == [f"{method} {path}"]
+    for door, method, path in KEPT_OUT:
+        assert reads(door, method, path) == [], (door, method, path)
+
+
+def test_what_stands_between_has_a_door_for_each_and_nothing_more():
+    content = service("reads")
+    doors = {match[1] for one in content["command"] if (match := re.match(r"--entrypoints\.(\w+)\.address=", one))}
+    assert doors == {"gitea", "komodo", "authentik", "traefik"}
+    assert "--entrypoints.traefik.address=127.0.0.1:8080" in content["command"]
+    assert not [one for one in content["command"] if one.startswith("--api")]
+    assert content["configs"] == [{"source": "reads", "target": "/etc/reads.yaml"}]
+    assert COMPOSE["configs"]["reads"]["file"] == "./docker/reads.yaml"
+
+
+# ── our two processes ────────────────────────────────────────────────────────────────────────────
 
 
 def test_gateway_and_reconciler_are_two_accounts_in_one_group():
@@ -154,11 +489,13 @@ def test_the_gateway_writes_only_what_is_its_own():
     assert writable == {"/var/lib/waypost/gateway"}
 
 
-def test_the_gateway_sees_no_target_and_no_credential():
-    assert "targets" not in service("gateway")["networks"]
+def test_the_gateway_sees_no_target_and_nothing_to_write_with():
+    assert not {"targets", "gitea", "komodo", "authentik"} & set(service("gateway")["networks"])
     assert "/dynamic" not in mounts("gateway")
-    told = set(service("gateway")["environment"])
-    assert told == {"WAYPOST_LISTEN", "WAYPOST_RECONCILER_URL", "WAYPOST_PUBLIC_URL", "WAYPOST_READ_ONLY"}
+    told = service("gateway")["environment"]
+    addresses = {key: value for key, value in told.items() if re.fullmatch("WAYPOST_(GITEA|KOMODO|AUTHENTIK)_URL", key)}
+    assert len(addresses) == 3
+    assert all(value.startswith(f"${{{key}:+http://reads:") for key, value in addresses.items())
 
 
 def test_both_find_the_home_where_the_image_says_it_is():
@@ -181,13 +518,7 @@ def test_health_is_asked_where_the_process_listens(name, port):
     content = service(name)
     assert f"127.0.0.1:{port}/health" in str(content["healthcheck"]["test"])
     assert f"0.0.0.0:{port}" in content["environment"].values()
-    assert content["ports"] == [f"127.0.0.1:{port}:{port}"]
-
-
-def test_a_traefik_and_a_backend_come_only_with_the_profile():
-    without = [name for name in EVERY if not service(name).get("profiles")]
-    assert without == OURS
-    assert service("traefik")["profiles"] == service("whoami")["profiles"] == ["demo-traefik"]
+    assert content["ports"] == [f"127.0.0.1:${{WAYPOST_{name.upper()}_PORT:-{port}}}:{port}"]
 
 
 def test_the_traefik_of_the_profile_watches_the_directory_that_the_reconciler_writes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -51,7 +52,8 @@ EXTRAS = {name: required(lines) for name, lines in PROJECT["project"]["optional-
 PINS = required([line for line in CONSTRAINTS if line and not line.startswith("#")])
 
 
-def imported() -> set[str]:
+@functools.cache
+def imported() -> frozenset[str]:
     found = set()
     for path in (
         path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "template" not in path.parts
@@ -61,7 +63,7 @@ def imported() -> set[str]:
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - set(PACKAGES) - {"desired"}
+    return frozenset(found - set(sys.stdlib_module_names) - set(PACKAGES) - {"desired"})
 
 
 def test_every_package_there_is_gets_installed():
@@ -75,7 +77,11 @@ def test_every_package_there_is_gets_installed():
 
 def test_every_starter_file_gets_installed():
     # Setuptools passes over names that begin with a dot.
-    assert PROJECT["tool"]["setuptools"]["package-data"] == {"desired": ["**/*"], "shards": ["template/*"]}
+    assert PROJECT["tool"]["setuptools"]["package-data"] == {
+        "desired": ["**/*"],
+        "reconciler": ["authentik/*.json"],
+        "shards": ["template/*"],
+    }
     assert not [path for path in founding.starter_files() if "/." in f"/{path}"]
     assert {"README.md", "waypost.yaml"} <= set(founding.starter_files())
 
