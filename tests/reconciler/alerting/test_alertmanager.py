@@ -1,0 +1,163 @@
+"""A real Alertmanager is told of what stands and of its end, and forgets nothing by its own restart."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import alerts
+from reconciler.alerting.alertmanager import Alertmanager
+from reconciler.alerting.channels import Undelivered
+from reconciler.alerting.receivers import Receivers
+from reconciler.git.store import Store
+from reconciler.ports import SystemClock
+from reconciler.underway import Message
+from reconciler.world import World
+from state import events, views
+from state.log import Entry, EventLog
+from tests.conftest import wait_until
+
+PATH = f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin"
+CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Manager:
+    """A running Alertmanager on loopback."""
+
+    url: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(urllib.request.urlopen(f"{self.url}/-/ready", timeout=2).status == 200)
+        return False
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Those that it takes for standing."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+            return list(json.load(answer))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    program = shutil.which("prometheus-alertmanager", path=PATH) or shutil.which("alertmanager", path=PATH)
+    if program is None:
+        pytest.skip("there is no prometheus-alertmanager here (Debian package prometheus-alertmanager)")
+    directory, port = tmp_path_factory.mktemp("alertmanager"), free_port()
+    (directory / "config.yml").write_text(CONFIGURATION)
+    command = [
+        program,
+        f"--config.file={directory}/config.yml",
+        f"--storage.path={directory}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    manager = Manager(f"http://127.0.0.1:{port}", command)
+    manager.start()
+    yield manager
+    manager.stop()
+
+
+@pytest.fixture
+def manager(running: Manager) -> Manager:
+    wait_until(lambda: running.ready, "the Alertmanager")
+    return running
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    clock, targets = SystemClock(), {"traefik": None}
+    with contextlib.closing(EventLog.open(tmp_path / "log.db", now=clock.now, create=True)) as log:
+        store = Store.create(tmp_path / "desired.git")
+        yield World(log=log, store=store, targets=targets, clock=clock, chance=os.urandom)  # type: ignore[arg-type]
+
+
+def say(world: World, *happened: events.Event) -> None:
+    world.log.append([Entry(stream="test", event=event) for event in happened])
+
+
+def tell(world: World, receivers: Receivers) -> None:
+    """Announce, and wait until what stands was told too: nothing else is told while that is on its way."""
+    alerts.announce(world, receivers)
+    wait_until(lambda: receivers.due(receivers.names, world.clock.now()), "the end of telling")
+
+
+def test_it_hears_of_an_alert_and_of_its_end(manager: Manager, world: World) -> None:
+    receivers = Receivers([Alertmanager(manager.url, world.clock)])
+    say(world, events.TargetLost(instance="traefik", reason="connection refused"))
+    tell(world, receivers)
+    wait_until(manager.alerts, "the alert")
+    (alert,) = manager.alerts()
+    assert alert["labels"] == {
+        "alertname": "Waypost", "cause": "lost/traefik", "severity": "critical", "target": "traefik",
+    }  # fmt: skip
+    assert alert["annotations"]["summary"] == "traefik does not answer"
+    assert "connection refused" in alert["annotations"]["description"]
+    say(world, events.TargetFound(instance="traefik", reason="back"))
+    tell(world, receivers)
+    wait_until(lambda: not manager.alerts(), "the end")
+    assert world.log.view(views.Alerts).ended == {}
+
+
+def test_after_its_restart_it_is_told_again_and_nothing_is_recorded_for_that(manager: Manager, world: World) -> None:
+    say(world, events.PassFailed(reason="disk full"))
+    tell(world, Receivers([Alertmanager(manager.url, world.clock)]))
+    wait_until(manager.alerts, "the alert")
+    manager.stop()
+    manager.start()
+    wait_until(lambda: manager.ready, "the Alertmanager")
+    before = world.log.head().seq
+    assert manager.alerts() == []
+    again = Receivers([Alertmanager(manager.url, world.clock)])
+    tell(world, again)
+    wait_until(manager.alerts, "the alert again")
+    assert world.log.head().seq == before
+    say(world, events.PassRecovered(reason="there is room again"))
+    tell(world, again)
+    wait_until(lambda: not manager.alerts(), "the end")
+
+
+def test_what_it_refuses_or_nobody_there_is_said_without_a_secret(manager: Manager) -> None:
+    message = Message("lost/traefik", "traefik does not answer", "away", 1, "critical", "traefik")
+    with pytest.raises(Undelivered, match="answers with status 404"):
+        Alertmanager(f"{manager.url}/elsewhere", SystemClock()).send(message)
+    with pytest.raises(Undelivered, match="does not answer"):
+        Alertmanager(f"http://127.0.0.1:{free_port()}", SystemClock()).send(message)
+
+
+def test_it_is_asked_whether_it_is_there_without_any_alert(manager: Manager) -> None:
+    before = len(manager.alerts())
+    assert Alertmanager(manager.url, SystemClock()).look().startswith("version ")
+    assert len(manager.alerts()) == before
+    with pytest.raises(Undelivered, match="does not answer"):
+        Alertmanager("http://127.0.0.1:9", SystemClock()).look()
