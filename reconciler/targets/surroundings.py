@@ -128,6 +128,7 @@ class Surroundings:
         return _STRAY.get(self._files.kind(path), _STRAY["other"])
 
     def _loaded(self, listed: Callable[[Path], Iterator[Path]]) -> Iterator[tuple[str, Path]]:
+        within = str(self._directory / "_")[:-1]
         for path in listed(self._directory):
             if kinds.is_loaded(path.name):
-                yield str(path.relative_to(self._directory)), path
+                yield str(path).removeprefix(within), path  # `relative_to` takes both apart, file by file

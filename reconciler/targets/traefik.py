@@ -75,6 +75,10 @@ class TraefikTarget:
         return self._instance
 
     @property
+    def kind(self) -> str:
+        return "traefik"
+
+    @property
     def place(self) -> str:
         return str(self._owned.path.parent)
 

@@ -129,7 +129,10 @@ def test_a_write_that_traefik_holds_back_for_its_throttle_is_no_trouble(start_tr
     assert "waypost-gen-by-hand@file" in seen.served["http.middlewares"]
 
 
-def test_a_dead_watch_is_unserved_until_a_restart(traefik: Any, a_target: Make, until: Callable[..., None]) -> None:
+def test_a_dead_watch_is_unserved_until_a_restart(
+    start_traefik: Any, a_target: Make, until: Callable[..., None]
+) -> None:
+    traefik = start_traefik(anew=True)
     target = a_target(traefik.directory, traefik.url, deadline=0.5)
     serve(target, route("one"))
     content = (traefik.directory / OURS).read_bytes()
