@@ -6,31 +6,36 @@ Forgejo speaks the same `/api/v1`; nothing that only newer Giteas have is used.
 
 from __future__ import annotations
 
-import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import httpx2
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-_MOST_BYTES: Final = 8 << 20
+from reconciler.asking import AskError, Asking, Question
+from reconciler.gitea.address import Repository
+
 _MOST_PAGES: Final = 40
 _PAGE: Final = 50
-_PATIENCE: Final = 5.0  # a whole answer may take this many times the time-out of one read
+_NOT_NOW: Final = (429, 502, 503, 504)  # what stands before a Gitea says so where that is away, or asked too much
+_PATIENCE, _STEP = 50.0, 10.0  # seconds for a whole answer, and without a byte of it: a merge takes its time
 
 _Answer = TypeVar("_Answer")
 
 
 class GiteaError(Exception):
-    """Gitea did not do what was asked of it; the message says what to do. `retry`: may it work later by itself?"""
+    """Gitea did not do what was asked of it; the message says what to do. `retry`: may it work later by itself?
 
-    def __init__(self, message: str, *, retry: bool = True) -> None:
+    `is_silent`: nobody is there to answer anything, whatever else is asked.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, is_silent: bool = False) -> None:
         super().__init__(message)
         self.retry = retry
+        self.is_silent = is_silent
 
 
 class _Read(BaseModel):
@@ -42,8 +47,12 @@ class User(_Read):
 
 
 class _Side(_Read):
+    """One of the two branches of a pull request. Of one that was deleted only `label` still has the name."""
+
+    label: str = ""
     ref: str = ""
     sha: str = ""
+    repo_id: int = 0
 
 
 class PullRequest(_Read):
@@ -57,8 +66,23 @@ class PullRequest(_Read):
     merged_by: User | None = None
     merge_commit_sha: str | None = None
     html_url: str = ""
+    base: _Side = _Side()
     head: _Side = _Side()
     user: User | None = None
+
+    def is_of(self, branch: str) -> bool:
+        """Whether it is the one of this branch: where a Gitea was put back, a number may be another one's.
+
+        A fork may have a branch of the same name.
+        """
+        return self.head.repo_id == self.base.repo_id and branch in (self.head.ref, self.head.label)
+
+
+class Branch(_Read):
+    """A branch, and what whoever asks may do to it. An older Gitea does not say: then nobody knows better."""
+
+    name: str
+    user_can_push: bool = False
 
 
 class Comment(_Read):
@@ -70,16 +94,32 @@ class Comment(_Read):
 class Review(_Read):
     """What one person thinks: `state` is APPROVED, REQUEST_CHANGES, COMMENT, …; it counts while it is not dismissed."""
 
+    id: int
     state: str
     user: User | None = None
     commit_id: str = ""
     dismissed: bool = False
     stale: bool = False  # the branch moved since
+    official: bool = True  # of somebody who may decide here; an older Gitea does not say
 
     @property
-    def counts(self) -> bool:
+    def decides(self) -> bool:
+        """Is it a word on the whole, and not one to be asked, or in passing?"""
+        return self.state in ("APPROVED", "REQUEST_CHANGES") and not self.dismissed
+
+    @property
+    def is_yes(self) -> bool:
         """Is it a yes to what was merged?"""
-        return self.state == "APPROVED" and not self.dismissed and not self.stale
+        return self.state == "APPROVED" and self.official and not self.stale
+
+
+class Issue(_Read):
+    """One issue; `state` is "open" or "closed"."""
+
+    number: int
+    state: str
+    body: str = ""
+    html_url: str = ""
 
 
 class Status(_Read):
@@ -95,29 +135,6 @@ class Merge(NamedTuple):
     reviewers: tuple[str, ...] = ()
 
 
-class Repository(NamedTuple):
-    """Whose repository, and which."""
-
-    owner: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.owner}/{self.name}"
-
-
-def repository_in(address: str) -> Repository:
-    """The repository that a clone address (`https://host/owner/name.git`, `git@host:owner/name.git`) leads to."""
-    path = urlsplit(address).path if "://" in address else address.rpartition(":")[2]
-    parts = [part for part in path.removesuffix("/").removesuffix(".git").split("/") if part]
-    if len(parts) < 2:
-        raise GiteaError(
-            f"'{address}' names no repository of a Gitea: right would be https://HOST/OWNER/NAME.git; "
-            "see WAYPOST_DESIRED_REPO",
-            retry=False,
-        )
-    return Repository(parts[-2], parts[-1])
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Call:
     method: str
@@ -129,7 +146,7 @@ class _Call:
 class Gitea:
     """A client for one repository of one Gitea.
 
-    `token` is asked with every call, so that a rotated one counts, and sent to this address only; `timeout` is seconds.
+    `token` is asked with every call, so that a rotated one counts, and sent to this address only.
     """
 
     def __init__(
@@ -138,33 +155,32 @@ class Gitea:
         repository: Repository,
         *,
         token: Callable[[], str] = lambda: "",
-        ca_file: str = "",
-        timeout: float = 10.0,
+        ca_file: Path | None = None,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/api/v1")
         self.repository = repository
-        self._timeout = timeout
         self._token = token
         self._at = f"/repos/{quote(repository.owner, safe='')}/{quote(repository.name, safe='')}"
-        self._client = httpx2.Client(
-            headers={"Accept": "application/json"},
-            verify=_trust(self.url, ca_file),
-            timeout=timeout,
-            follow_redirects=False,
-            trust_env=False,
-        )
+        try:
+            self._asking = Asking("Gitea", self.url, ca_file)
+        except AskError as error:
+            raise GiteaError(str(error), retry=False) from None
 
     def close(self) -> None:
-        self._client.close()
+        self._asking.close()
 
     def me(self) -> User:
         """Whose token this is."""
         return self._one(_Call(method="GET", path="/user"), User)
 
+    def branch(self, name: str) -> Branch:
+        return self._one(_Call(method="GET", path=f"{self._at}/branches/{quote(name, safe='')}"), Branch)
+
     # ── pull requests ────────────────────────────────────────────────────────────────────────────
 
-    def pull(self, number: int) -> PullRequest:
-        return self._one(_Call(method="GET", path=f"{self._at}/pulls/{number}"), PullRequest)
+    def pull(self, number: int) -> PullRequest | None:
+        """One pull request; None where it was deleted."""
+        return self._maybe(f"{self._at}/pulls/{number}", PullRequest)
 
     def pull_between(self, base: str, head: str) -> PullRequest | None:
         """The pull request of these two branches, in whatever state; None where there is none."""
@@ -182,19 +198,27 @@ class Gitea:
     def close_pull(self, number: int) -> None:
         self._done(_Call(method="PATCH", path=f"{self._at}/pulls/{number}", body={"state": "closed"}))
 
+    def merge_pull(self, number: int, *, style: str, head: str) -> None:
+        """Merge one, if its branch is still at `head`, in the name of whom the token is of.
+
+        `style` is merge, rebase, squash or fast-forward-only. What Gitea forbids is a GiteaError with its words.
+        """
+        content = {"do": style, "head_commit_id": head}
+        self._done(_Call(method="POST", path=f"{self._at}/pulls/{number}/merge", body=content))
+
     def reviews(self, number: int) -> list[Review]:
         return list(self._pages(f"{self._at}/pulls/{number}/reviews", Review))
 
     def merge_of(self, commit: str) -> Merge:
-        """By whom a commit came to its branch. A review that was dismissed, or was of another state, does not count."""
+        """By whom a commit came to its branch. Of each reviewer the last word counts, if it is about that state."""
         pull = self.pull_of(commit)
         if pull is None or not pull.merged or pull.merged_by is None:
             return Merge()
-        yes = {one.user.login for one in self.reviews(pull.number) if one.user and one.counts}
-        return Merge(
-            f"gitea:{pull.merged_by.login}",
-            tuple(f"gitea:{login}" for login in sorted(yes - {pull.merged_by.login})),
-        )
+        reviews = sorted(self.reviews(pull.number), key=lambda one: one.id)
+        last = {one.user.login: one for one in reviews if one.user and one.decides}
+        nobody = {pull.merged_by.login, self.me().login}  # the one is told already, the other is ourselves
+        yes = sorted(login for login, one in last.items() if one.is_yes and login not in nobody)
+        return Merge(f"gitea:{pull.merged_by.login}", tuple(f"gitea:{login}" for login in yes))
 
     # ── comments and statuses ────────────────────────────────────────────────────────────────────
 
@@ -213,6 +237,24 @@ class Gitea:
         content = {"context": context, "state": state, "description": description}
         self._done(_Call(method="POST", path=f"{self._at}/statuses/{quote(commit, safe='')}", body=content))
 
+    # ── issues ───────────────────────────────────────────────────────────────────────────────────
+
+    def issue(self, number: int) -> Issue | None:
+        """One issue; None where it was deleted."""
+        return self._maybe(f"{self._at}/issues/{number}", Issue)
+
+    def open_issues(self, by: str) -> Iterator[Issue]:
+        """The open issues of one user."""
+        return self._pages(f"{self._at}/issues", Issue, f"&state=open&type=issues&created_by={quote(by, safe='')}")
+
+    def open_issue(self, *, title: str, body: str) -> Issue:
+        return self._one(_Call(method="POST", path=f"{self._at}/issues", body={"title": title, "body": body}), Issue)
+
+    def edit_issue(self, number: int, *, body: str, is_open: bool) -> Issue:
+        """Let it say this, and be open or closed."""
+        content = {"body": body, "state": "open" if is_open else "closed"}
+        return self._one(_Call(method="PATCH", path=f"{self._at}/issues/{number}", body=content), Issue)
+
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 
     def _one(self, call: _Call, shape: type[_Answer]) -> _Answer:
@@ -225,38 +267,37 @@ class Gitea:
     def _done(self, call: _Call) -> None:
         self._asked(call)
 
-    def _pages(self, path: str, shape: type[_Answer]) -> Iterator[_Answer]:
+    def _pages(self, path: str, shape: type[_Answer], only: str = "") -> Iterator[_Answer]:
         for page in range(1, _MOST_PAGES + 1):
-            call = _Call(method="GET", path=f"{path}?page={page}&limit={_PAGE}")
+            call = _Call(method="GET", path=f"{path}?page={page}&limit={_PAGE}{only}")
             items = self._one(call, list[shape])  # type: ignore[valid-type]
             yield from items
             if len(items) < _PAGE:
                 return
 
     def _asked(self, call: _Call) -> tuple[int, bytes]:
-        address = f"{self.url}/api/v1{call.path}"
-        content = None if call.body is None else orjson.dumps(call.body)
-        headers = {"Content-Type": "application/json"} if content else {}
+        headers = {"Accept": "application/json"}
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
         if token := self._token():
             headers["Authorization"] = f"token {token}"
+        content = None if call.body is None else orjson.dumps(call.body)
         try:
-            with self._client.stream(call.method, address, content=content, headers=headers) as response:
-                status, body = response.status_code, self._body(response)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise GiteaError(f"Gitea at {self.url} does not answer: {_reason(error)}") from None
-        if status not in call.fine:
-            raise _refusal(call, status, body, self.url)
-        return status, body
-
-    def _body(self, response: httpx2.Response) -> bytes:
-        started, body = time.monotonic(), bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                raise GiteaError(f"Gitea at {self.url} answers with more than {_MOST_BYTES >> 20} MiB")
-            if time.monotonic() - started > self._timeout * _PATIENCE:
-                raise GiteaError(f"Gitea at {self.url} answers too slowly")
-        return bytes(body)
+            reply = self._asking.ask(
+                Question(
+                    method=call.method,
+                    path=f"/api/v1{call.path}",
+                    headers=headers,
+                    content=content,
+                    seconds=_PATIENCE,
+                    step=_STEP,
+                )
+            )
+        except AskError as error:
+            raise GiteaError(f"{error}; see WAYPOST_GITEA_URL", retry=error.retry, is_silent=not error.status) from None
+        if reply.status not in call.fine:
+            raise _refusal(call, reply.status, reply.body, self.url)
+        return reply.status, reply.body
 
 
 def _read(body: bytes, shape: type[_Answer], address: str) -> _Answer:
@@ -272,19 +313,21 @@ def _refusal(call: _Call, status: int, body: bytes, url: str) -> GiteaError:
     asked = f"{call.method} {call.path.partition('?')[0]}"
     if status in (401, 403):
         return GiteaError(
-            f"Gitea at {url} refuses {asked} (status {status}): the token needs write:repository and read:user, and "
-            "its account the right to push proposals/*; see WAYPOST_GITEA_TOKEN",
+            f"Gitea at {url} refuses {asked} (status {status}): the token needs write:repository, write:issue "
+            "and read:user, its account the right to push proposals/*; see WAYPOST_GITEA_TOKEN",
             retry=False,
         )
-    if 300 <= status < 400:
-        return GiteaError(f"Gitea at {url} redirects; name the address itself in WAYPOST_GITEA_URL", retry=False)
     if status == 404:
         return GiteaError(
             f"Gitea at {url} does not know {call.path}: is that the repository, and may the token see it? "
             "See WAYPOST_GITEA_URL and WAYPOST_DESIRED_REPO",
             retry=False,
         )
-    return GiteaError(f"Gitea at {url} answers {asked} with status {status}{_said(body)}", retry=status >= 429)
+    return GiteaError(
+        f"Gitea at {url} answers {asked} with status {status}{_said(body)}",
+        retry=status >= 429,
+        is_silent=status in _NOT_NOW,
+    )
 
 
 def _said(body: bytes) -> str:
@@ -294,18 +337,3 @@ def _said(body: bytes) -> str:
     except (orjson.JSONDecodeError, AttributeError):
         return ""
     return f": {' '.join(str(message).split())[:200]}" if message else ""
-
-
-def _reason(error: Exception) -> str:
-    return "no answer in time" if isinstance(error, httpx2.TimeoutException) else str(error) or type(error).__name__
-
-
-def _trust(url: str, ca_file: str) -> ssl.SSLContext | bool:
-    if not url.startswith("https:"):
-        return False
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise GiteaError(
-            f"the authorities in {ca_file} cannot be read: {error}; see WAYPOST_CA_FILE", retry=False
-        ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from reconciler.core import account
 from reconciler.core.plan import Plan
@@ -16,12 +17,21 @@ from state.review import ProposalRecord
 MARK = "<!-- waypost: this comment follows the plan -->"
 """How our own comment is found again, so that there is one of it."""
 
-MOST_CHARACTERS = 60_000
-"""Gitea's database holds 65,535 bytes of a comment on some servers."""
+MOST_BYTES = 60_000
+"""Of UTF-8: Gitea's database holds 65,535 of a comment on some servers."""
+MOST_BYTES_BESIDE = 140
+"""What is shown beside a commit is one line, and more of it than this is cut off there."""
 
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
 _REFERENCE = re.compile(r"([#!@])(?=\w)")
 _TICKS = re.compile(r"`+")
+
+
+class Page(NamedTuple):
+    """A text for people; not `whole` where it was too long, and nobody can have read the rest of it there."""
+
+    text: str
+    whole: bool = True
 
 
 def title(record: ProposalRecord) -> str:
@@ -29,7 +39,7 @@ def title(record: ProposalRecord) -> str:
     return _REFERENCE.sub(r"\1 ", _plain(record.title).replace("\n", " "))[:200] or record.id
 
 
-def body(record: ProposalRecord, plan: Plan, reason: str) -> str:
+def body(record: ProposalRecord, plan: Plan, reason: str) -> Page:
     """The proposal, why it was made, and what it does."""
     asked = f"Asked for by {_code(record.client)} through {_code(record.tool)}, request {_code(record.request_id)}."
     why = _block([reason]) if reason.strip() else "No reason was given."
@@ -37,7 +47,7 @@ def body(record: ProposalRecord, plan: Plan, reason: str) -> str:
     return _bounded("\n\n".join(parts))
 
 
-def follow_up(record: ProposalRecord, plan: Plan, main: str) -> str:
+def follow_up(record: ProposalRecord, plan: Plan, main: str) -> Page:
     """The one comment that says what the proposal does now that main has moved on."""
     moved = f"{MARK}\nmain is at {_code(main[:12])} now, so the plan was made again."
     return _bounded("\n\n".join([moved, *_plan(plan), _answers(record, plan)]))
@@ -51,7 +61,7 @@ def settled(record: ProposalRecord) -> str:
 def verdict(plan: Plan) -> tuple[str, str]:
     """State and description of `waypost/plan` beside a proposal's commit."""
     if plan.held:
-        return "failure", f"{plan.held}: read the plan"
+        return "failure", _line(f"{plan.held}: read the plan")
     if not plan.changes:
         return "success", "changes nothing that is live"
     lost = f", {len(plan.losses)} losses to agree to" if plan.losses else ""
@@ -62,7 +72,17 @@ def outcome(state: str, said: str, revision: int) -> tuple[str, str]:
     """State and description of `waypost/apply` beside a commit of main, from what a pass came to."""
     if revision and state in ("applied", "nothing", "drift"):
         return "success", f"revision {revision}: live, and proven"
-    return ("failure" if state in ("held", "refuted") else "pending"), _plain(said)[:140]
+    return ("failure" if state in ("held", "refuted") else "pending"), _line(said)
+
+
+def _line(text: str) -> str:
+    """One line that is short enough to stand beside a commit."""
+    return _cut(" ".join(_plain(text).split()), MOST_BYTES_BESIDE)
+
+
+def _cut(text: str, most: int) -> str:
+    """As much of a text as fits into that many bytes, and no half of a letter."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 def _plan(plan: Plan) -> list[str]:
@@ -96,10 +116,11 @@ def _plain(text: str) -> str:
     return _HIDDEN.sub("", text)
 
 
-def _bounded(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
+def _bounded(text: str) -> Page:
+    kept = _cut(text, MOST_BYTES)
+    if kept == text:
+        return Page(text)
     # Cut inside the one long block: its fence is closed again, so that the rest is still no Markdown of others.
-    kept = text[:MOST_CHARACTERS]
     fence = max(_TICKS.findall(text), key=len, default="```")
-    return f"{kept}\n{fence}\n\nThis is longer than fits here: `waypost show` has all of it."
+    rest = "This is longer than fits here, so merging agrees to none of its losses: `waypost show` has all of it."
+    return Page(f"{kept}\n{fence}\n\n{rest}", whole=False)

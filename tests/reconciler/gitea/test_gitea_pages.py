@@ -35,8 +35,8 @@ def tokens(markdown):
 def test_no_text_leaves_the_code_it_stands_in(text):
     plan = Plan(commit="c1", notes=(text,))
     for page in (
-        pages.body(record(text), plan, reason=text),
-        pages.follow_up(record(text), plan, main=text),
+        pages.body(record(text), plan, reason=text).text,
+        pages.follow_up(record(text), plan, main=text).text,
         pages.settled(record(text)._replace(status="superseded", reason=text)),
     ):
         foreign = [token for token in tokens(page) if token.type not in ALLOWED]
@@ -52,8 +52,15 @@ def test_a_title_is_one_line_that_names_nobody(text):
 
 
 def test_a_plan_that_is_longer_than_gitea_takes_is_cut_inside_its_code():
-    plan = Plan(commit="c1", notes=("x" * 100_000,))
-    page = pages.body(record("a"), plan, reason="because")
-    assert len(page) < 65_535
+    plan = Plan(commit="c1", notes=("x€" * 50_000,))  # of a letter that takes three bytes
+    page = pages.body(record("a"), plan, reason="because").text
+    assert 60_000 <= len(page.encode()) < 65_535
     assert [token.type for token in MarkdownIt().parse(page)][-1] == "paragraph_close"
     assert "`waypost show` has all of it" in page
+
+
+@given(st.text(max_size=300))
+@example("Größe €" * 60)
+def test_what_stands_beside_a_commit_is_one_short_line(text):
+    _, said = pages.outcome("waiting", text, 0)
+    assert len(said.encode()) <= 140 and len(said.splitlines()) <= 1

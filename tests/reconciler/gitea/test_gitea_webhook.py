@@ -1,19 +1,27 @@
 """Only our Gitea's webhooks count, and all they do is to make a pass due."""
 
+from __future__ import annotations
+
 import hashlib
 import hmac
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from reconciler import web
-from reconciler.gitea.webhook import MOST_BYTES, signed
-from reconciler.setting import ConfigError
+from reconciler.gitea.hearing import Hearing, SecretsAtHand
+from reconciler.gitea.webhook import MOST_BYTES, Delivery, Heard, Secrets, judged, signed
+from reconciler.ports import SystemClock
+from reconciler.setting import Secret
 
 BODY = b'{"ref":"refs/heads/main"}'
 
 
-def sign(body, secret):
+def sign(body: bytes, secret: str) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
@@ -30,37 +38,95 @@ def sign(body, secret):
         ("\udcff", ["right"], False),
     ],
 )
-def test_a_webhook_counts_where_it_was_signed_with_one_of_our_secrets(signature, secrets, taken):
+def test_a_webhook_counts_where_it_was_signed_with_one_of_our_secrets(
+    signature: str, secrets: list[str], taken: bool
+) -> None:
     assert signed(BODY, signature, secrets) is taken
+
+
+@pytest.mark.parametrize(
+    ("complete", "event", "secret", "heard"),
+    [
+        (True, "push", "right", Heard.TAKEN),
+        (False, "push", "right", Heard.TAKEN),
+        (True, "pull_request", "right", Heard.IDLE),
+        (True, "push", "wrong", Heard.FORGED),
+        (False, "push", "wrong", Heard.UNDECIDED),  # it may be signed with the one that is not there
+    ],
+)
+def test_what_becomes_of_it(complete: bool, event: str, secret: str, heard: Heard) -> None:
+    delivery = Delivery(body=BODY, signature=sign(BODY, secret), event=event)
+    assert judged(delivery, Secrets(("right",), complete)) is heard
 
 
 class Reconciler:
     """The one question that the page asks."""
 
-    def __init__(self, answer):
+    def __init__(self, answer: Heard) -> None:
         self.answer = answer
-        self.heard = []
+        self.heard: list[Delivery] = []
 
-    def hooked(self, body, signature):
-        self.heard.append((body, signature))
-        if isinstance(self.answer, Exception):
-            raise self.answer
+    def hooked(self, delivery: Delivery) -> Heard:
+        self.heard.append(delivery)
         return self.answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "status"), [(True, 202), (False, 401), (None, 503), (ConfigError("there is no such file"), 503)]
-)
-def test_gitea_is_told_at_once_whether_it_was_heard_by_whatever_name_it_calls_us(answer, status):
-    reconciler = Reconciler(answer)
+@pytest.mark.parametrize("answer", list(Heard))
+def test_gitea_is_told_at_once_what_became_of_it_by_whatever_name_it_calls_us(answer: Heard) -> None:
+    reconciler: Any = Reconciler(answer)
     with TestClient(web.build(reconciler, hosts=["127.0.0.1"]), base_url="http://waypost.lab") as client:
-        answered = client.post("/webhooks/gitea", content=BODY, headers={"X-Gitea-Signature": "abc"})
+        headers = {"X-Gitea-Signature": "abc", "X-Gitea-Event": "push", "X-Gitea-Delivery": "f626"}
+        answered = client.post("/webhooks/gitea", content=BODY, headers=headers)
         assert client.get("/health").status_code == 400  # everything else answers to known names only
-    assert (answered.status_code, reconciler.heard) == (status, [(BODY, "abc")])
+    assert answered.status_code == answer.status
+    assert reconciler.heard == [Delivery(body=BODY, signature="abc", event="push", id="f626")]
 
 
-def test_a_flood_is_cut_off():
-    reconciler = Reconciler(True)
+def test_a_flood_is_cut_off() -> None:
+    reconciler: Any = Reconciler(Heard.TOO_LARGE)
     with TestClient(web.build(reconciler, hosts=["*"])) as client:
         assert client.post("/webhooks/gitea", content=b"x" * (MOST_BYTES + 1)).status_code == 413
-    assert reconciler.heard == []
+    assert reconciler.heard == [Delivery(body=None)]
+
+
+# ── the secrets at hand ──────────────────────────────────────────────────────────────────────────
+
+
+class Slow(Secret):
+    """A secret whose store answers when a test lets it."""
+
+    def __init__(self, value: str = "right") -> None:
+        super().__init__("vault:a/b#c", "WAYPOST_WEBHOOK_SECRETS")
+        self.__dict__["kept"], self.__dict__["open"] = [value], threading.Event()
+
+    def reveal(self, environ: Any = None) -> str:
+        self.__dict__["open"].wait(20)
+        return str(self.__dict__["kept"][0])
+
+
+def test_what_was_found_last_counts_for_an_hour_while_its_store_hangs(until: Callable[..., None]) -> None:
+    secret, now = Slow(), [0.0]
+    at_hand = SecretsAtHand([secret], patience=0.05, monotonic=lambda: now[0])
+    assert at_hand.now() == Secrets()
+    secret.__dict__["open"].set()
+    until(lambda: at_hand.now() == Secrets(("right",), True), "the store")
+    secret.__dict__["open"].clear()
+    secret.__dict__["kept"][0] = "rotated"
+    assert at_hand.now() == Secrets(("right",), True)
+    now[0] += 3601
+    assert at_hand.now() == Secrets()
+    secret.__dict__["open"].set()
+    until(lambda: at_hand.now() == Secrets(("rotated",), True), "the store")
+
+
+def test_a_flood_of_forged_ones_hides_none_of_ours_and_is_counted() -> None:
+    hearing = Hearing([Secret("right", "WAYPOST_WEBHOOK_SECRETS")], SystemClock())
+    hearing.hear(Delivery(body=BODY, signature=sign(BODY, "right"), event="push", id="ours"), lambda: 7)
+    for _ in range(200):
+        hearing.hear(Delivery(body=BODY, event="x" * 5000, id="y" * 5000), lambda: 0)
+    told = hearing.told(6)
+    assert (told["taken"], told["not_taken"], len(told["deliveries"])) == (1, 200, 41)
+    [ours] = [one for one in told["deliveries"] if one["taken"]]
+    assert (ours["delivery"], ours["due"], ours["is_over"]) == ("ours", 7, False)
+    assert max(len(one["event"]) for one in told["deliveries"]) == 100
+    assert datetime.fromisoformat(told["since"]).tzinfo == UTC

@@ -6,11 +6,12 @@ paths and shapes that are used here, cut out of its specification). A fault is k
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ import jsonschema
 
 SPECIFICATION = json.loads(Path(__file__).with_name("gitea-1.27.0.json").read_text())
 US = "waypost-bot"
+TOKENS = {"token right": US, "token alices": "alice"}
 
 
 def _closed(schema: Any) -> Any:
@@ -55,6 +57,7 @@ class Pull:
     state: str = "open"
     merged_by: str = ""
     merge_commit: str = ""
+    fork: bool = False
     comments: list[dict[str, Any]] = field(default_factory=list)
     reviews: list[dict[str, Any]] = field(default_factory=list)
 
@@ -70,9 +73,17 @@ class FakeGitea:
         self.repository = repository
         self.pulls: list[Pull] = []
         self.statuses: list[dict[str, str]] = []
+        self.repositories: list[dict[str, Any]] = []
+        self.hooks: list[dict[str, Any]] = []
+        self.issues: dict[int, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.faults: list[str] = []
+        self.protected: set[str] = set()  # who alone may merge; nobody in it: everybody may
+        self.deleted: set[int] = set()
+        self.who = US
         self.down = False
+        self.broken: set[str] = set()  # addresses (after the repository's own) that are answered with 500
+        self.version = "1.27.0"
         self.after: Callable[[str], None] = lambda asked: None
         self._next = 100
 
@@ -80,6 +91,12 @@ class FakeGitea:
 
     def merge(self, number: int, style: str, by: str) -> str:
         """Merge a pull request as Gitea does: `merge`, `rebase`, `squash` or `fast-forward-only`; the commit."""
+        commit = self.move_branch(number, style, by)
+        self.count_as_merged(number, by, commit)
+        return commit
+
+    def move_branch(self, number: int, style: str, by: str) -> str:
+        """The first half of a merge: the branch is there already, the pull request does not count as merged yet."""
         pull = self.pulls[number - 1]
         tree = self.repository.with_name("merging")
         subprocess.run(["rm", "-rf", str(tree)], check=True)
@@ -100,12 +117,17 @@ class FakeGitea:
         commit = subprocess.run([*in_tree, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
         self._git("update-ref", f"refs/heads/{pull.base}", commit.stdout.strip())
         self._git("worktree", "remove", "--force", str(tree))
-        pull.state, pull.merged_by, pull.merge_commit = "closed", by, commit.stdout.strip()
-        return pull.merge_commit
+        return commit.stdout.strip()
 
-    def approve(self, number: int, by: str) -> None:
+    def count_as_merged(self, number: int, by: str, commit: str) -> None:
+        """The second half of a merge; a pull request that was closed in between never counts as merged."""
         pull = self.pulls[number - 1]
-        pull.reviews.append({"id": len(pull.reviews) + 1, "state": "APPROVED", "user": _user(by)})
+        if pull.state == "open":
+            pull.state, pull.merged_by, pull.merge_commit = "closed", by, commit
+
+    def review(self, number: int, by: str, state: str = "APPROVED", *, official: bool = True) -> None:
+        reviews = self.pulls[number - 1].reviews
+        reviews.append({"id": len(reviews) + 1, "state": state, "user": _user(by), "official": official})
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -115,10 +137,13 @@ class FakeGitea:
 
     # ── the interface ────────────────────────────────────────────────────────────────────────────
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: bytes, who: str = US) -> tuple[int, Any]:
+        self.who = who
         self.asked.append(f"{method} {path}")
         if self.down:
             return 503, {"message": "come back later"}
+        if path.partition("?")[0].removeprefix("/api/v1/repos/house/desired") in self.broken:
+            return 500, {"message": "out of order"}
         template, values = _template(path.partition("?")[0].removeprefix("/api/v1"))
         operation = SPECIFICATION["paths"].get(template, {}).get(method.lower())
         if operation is None:
@@ -140,10 +165,27 @@ class FakeGitea:
         match method, what:
             case "GET", "/user":
                 return 200, _user(US)
+            case "GET", "/version":
+                return 200, {"version": self.version}
+            case "GET", "/branches/{branch}":
+                may = not self.protected or self.who in self.protected
+                return 200, {"name": values["branch"], "user_can_push": may}
+            case "GET", "/repos/search":
+                return 200, {"ok": True, "data": self.repositories}
+            case "GET", "/hooks":
+                return (200, self.hooks) if values["repo"] == "desired" else (404, {"message": "not found"})
+            case "GET", "/pulls":
+                return 200, [self._pull(pull) for pull in reversed(self.pulls)]
+            case "GET", "/commits/{ref}/status":
+                beside = [one for one in self.statuses if one["commit"] == values["ref"]]
+                told = [{"context": one["context"], "status": one["state"], "description": one["description"]}
+                        for one in beside]  # fmt: skip
+                return 200, {"sha": values["ref"], "statuses": told}
             case "POST", "/pulls":
                 return self._open(content)
             case "GET", "/pulls/{base}/{head}":
-                found = [p for p in self.pulls if (p.base, p.head) == (values["base"], values["head"])]
+                kept = [p for p in self.pulls if p.number not in self.deleted]
+                found = [p for p in kept if (p.base, p.head) == (values["base"], values["head"]) and not p.fork]
                 return (200, self._pull(found[0])) if found else (404, {"message": "no such pull request"})
             case "GET", "/commits/{sha}/pull":
                 found = [p for p in self.pulls if values["sha"] in (p.merge_commit, self._sha(p.head))]
@@ -155,8 +197,12 @@ class FakeGitea:
                 comment = next(c for p in self.pulls for c in p.comments if c["id"] == int(values["id"]))
                 comment["body"] = content["body"]
                 return 200, comment
+            case _, "/issues" | "/issues/{index}":
+                return self._issue(method, int(values.get("index", 0)), content)
         pull = self.pulls[int(values["index"]) - 1]
         match method, what:
+            case "GET", "/pulls/{index}" if pull.number in self.deleted:
+                return 404, {"message": "not found"}
             case "GET", "/pulls/{index}":
                 return 200, self._pull(pull)
             case "PATCH", "/pulls/{index}":
@@ -168,8 +214,33 @@ class FakeGitea:
                 self._next += 1
                 pull.comments.append({"id": self._next, "body": content["body"], "user": _user(US)})
                 return 201, pull.comments[-1]
+            case "POST", "/pulls/{index}/merge":
+                return self._merge(pull, content)
         assert (method, what) == ("GET", "/pulls/{index}/reviews")
         return 200, pull.reviews
+
+    def _merge(self, pull: Pull, content: Any) -> tuple[int, Any]:
+        if self.protected and self.who not in self.protected:
+            return 405, {"message": "User not allowed to merge PR"}
+        if content.get("head_commit_id", self._sha(pull.head)) != self._sha(pull.head):
+            return 409, {"message": "head out of date"}
+        self.merge(pull.number, content["do"], by=self.who)
+        return 200, None
+
+    def _issue(self, method: str, number: int, content: Any) -> tuple[int, Any]:
+        """Issues, which have numbers far from those of pull requests."""
+        if method == "POST":
+            number = 1000 + len(self.issues)
+            url = f"https://git.lab/house/desired/issues/{number}"
+            self.issues[number] = {"number": number, "state": "open", "user": _user(US), "html_url": url, **content}
+            return 201, self.issues[number]
+        if not number:
+            return 200, [issue for issue in self.issues.values() if issue["state"] == "open"]
+        if number not in self.issues:
+            return 404, {"message": "not found"}
+        if method == "PATCH":
+            self.issues[number].update(content)
+        return 201 if method == "PATCH" else 200, self.issues[number]
 
     def _open(self, content: Any) -> tuple[int, Any]:
         if any((p.base, p.head, p.state) == (content["base"], content["head"], "open") for p in self.pulls):
@@ -190,9 +261,16 @@ class FakeGitea:
             "merged_by": _user(pull.merged_by) if pull.merged_by else None,
             "merge_commit_sha": pull.merge_commit or None,
             "html_url": f"https://git.lab/house/desired/pulls/{pull.number}",
-            "head": {"ref": pull.head, "sha": self._sha(pull.head)},
+            "base": {"label": pull.base, "ref": pull.base, "sha": self._sha(pull.base), "repo_id": 7},
+            "head": self._head(pull),
             "user": _user(US),
         }
+
+    def _head(self, pull: Pull) -> dict[str, Any]:
+        """The branch; once it is deleted, by what Gitea itself keeps of it."""
+        there = self._sha(pull.head)
+        ref = pull.head if there else f"refs/pull/{pull.number}/head"
+        return {"label": pull.head, "ref": ref, "sha": there, "repo_id": 8 if pull.fork else 7}
 
     def _sha(self, branch: str) -> str:
         done = subprocess.run(
@@ -245,11 +323,12 @@ class Serving:
         class Handler(BaseHTTPRequestHandler):
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.headers.get("Authorization") != "token right":
+                who = TOKENS.get(str(self.headers.get("Authorization")))
+                if who is None:
                     status, said = 401, {"message": "token is required"}
                 else:
                     try:
-                        status, said = gitea.answer(self.command, self.path, body)
+                        status, said = gitea.answer(self.command, self.path, body, who)
                     except HungUp:
                         self.close_connection = True
                         return
@@ -271,3 +350,13 @@ class Serving:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def running(repository: Path) -> Iterator[tuple[FakeGitea, str]]:
+    """One over a new empty repository, and its address. Nothing against the specification may have been asked of it."""
+    subprocess.run(["git", "init", "--quiet", "--bare", str(repository)], check=True)
+    fake = FakeGitea(repository)
+    with contextlib.closing(Serving(fake)) as serving:
+        yield fake, serving.url
+    assert fake.faults == []
