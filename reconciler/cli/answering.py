@@ -8,14 +8,21 @@ from pathlib import Path
 
 import click
 
-from reconciler import telling
 from reconciler.cli.group import as_json, session, waypost
+from reconciler.cli.parts import (
+    account,
+    drifting,
+    ejecting,
+    events,
+    handing_over,
+    log_errors,
+    plans,
+    rolling_back,
+    sessions,
+    telling,
+    views,
+)
 from reconciler.cli.printing import on_the_way, print_json, print_plan, print_said, print_told, report_drift
-from reconciler.core import account
-from reconciler.core.plan import Plan
-from reconciler.session import CommandError, Session
-from state import events, views
-from state.errors import LogError
 from state.model import Address
 from state.review import ProposalRecord
 
@@ -67,9 +74,10 @@ def approve(context: click.Context, id: str, digest: str) -> None:
     setting WAYPOST_APPROVE_WITHOUT_TERMINAL.
     """
     with session(context) as one:
+        one.require_switched_on("approved")
         record = one.find(id)
         if record and record.status != "open":
-            raise CommandError(f"proposal {record.id} is {record.status} already: {record.reason}")
+            raise sessions.CommandError(f"proposal {record.id} is {record.status} already: {record.reason}")
         made = one.plan(record.id if record else _on_main(one, id)).plan
         _refuse_broken(made)
         _show_plan(one, record, made)
@@ -77,8 +85,7 @@ def approve(context: click.Context, id: str, digest: str) -> None:
         landing = one.prepare(record) if record else ""  # a conflict must leave no consent behind
         one.consent(made, record.id if record else "", "approved on the command line")
         if landing:
-            one.land(landing)
-            click.echo(f"on main as {landing[:12]}")
+            click.echo(f"on main as {one.land(landing, record)[:12]}")
         print_said(one.run_pass(), False)
 
 
@@ -89,6 +96,7 @@ def approve(context: click.Context, id: str, digest: str) -> None:
 def reject(context: click.Context, id: str, reason: str) -> None:
     """Turn a proposal down."""
     with session(context) as one:
+        one.require_switched_on("rejected")
         record = one.proposal(id)
         one.say(events.ProposalRejected(proposal=record.id, reason=reason), f"proposal/{record.id}")
         one.run_pass()
@@ -101,8 +109,6 @@ def reject(context: click.Context, id: str, reason: str) -> None:
 @click.pass_context
 def rollback(context: click.Context, revision: int | None, now: bool) -> None:
     """Propose the state of an earlier REVISION again (its policy excepted). Without one: list revisions."""
-    from reconciler import rolling_back
-
     with session(context) as one:
         if revision is None:
             for number, made in one.world.log.view(views.Revisions).by_number.items():
@@ -134,11 +140,9 @@ def drift(
     as_json: bool,
 ) -> None:
     """What is live and was not asked for; and the three answers to it."""
-    from reconciler import drifting
-
     with session(context) as one:
         if (accept is None) != (until is None):
-            raise CommandError("--accept needs --until DATE, and --until needs --accept RESOURCE")
+            raise sessions.CommandError("--accept needs --until DATE, and --until needs --accept RESOURCE")
         if adopt:
             record = drifting.adopt(one, Address.parse(adopt))
             click.echo(f"proposal {record.id}: {record.title}\nreview it with: waypost show {record.id}")
@@ -160,8 +164,6 @@ def drift(
 @click.pass_context
 def adopt_traefik(context: click.Context, directory: Path, now: bool, as_json: bool) -> None:
     """Take over a directory of hand-written files: first a proposal of them all, then, approved, the hand-over."""
-    from reconciler.handover import handing_over
-
     with session(context) as one:
         if now:
             handing_over.hand_over(one, directory, on_the_way(as_json))
@@ -177,46 +179,46 @@ def adopt_traefik(context: click.Context, directory: Path, now: bool, as_json: b
 @click.pass_context
 def eject(context: click.Context, target: str, as_json: bool) -> None:
     """Give native files back and step out of a TARGET; nothing changes on the wire."""
-    from reconciler.handover import ejecting
-
     with session(context) as one:
         files = ejecting.eject(one, target, on_the_way(as_json))
         print_told(*ejecting.tell(files), as_json)
 
 
-def _on_main(one: Session, text: str) -> str:
+def _on_main(one: sessions.Session, text: str) -> str:
     commit = one.world.store.resolve(text)
     if commit != one.head():
-        raise CommandError(f"'{text}' is neither a proposal nor the head of main ({one.head()[:12]})")
+        raise sessions.CommandError(f"'{text}' is neither a proposal nor the head of main ({one.head()[:12]})")
     return commit
 
 
-def _show_plan(one: Session, record: ProposalRecord | None, made: Plan) -> None:
+def _show_plan(one: sessions.Session, record: ProposalRecord | None, made: plans.Plan) -> None:
     """Print it for a person, and keep in mind that they saw it. (Data for machines is not looked at by anybody.)"""
     print_plan(made, False)
     try:
         if record:
             one.saw(record, made)
-    except (CommandError, LogError) as fault:  # looking works all the same
+    except (sessions.CommandError, log_errors.LogError) as fault:  # looking works all the same
         click.echo(f"waypost: that you saw this plan is not recorded: {fault}", err=True)
 
 
-def _refuse_broken(made: Plan) -> None:
+def _refuse_broken(made: plans.Plan) -> None:
     if made.errors or made.conflicts:
         print_plan(made, False)
-        raise CommandError(f"this cannot be approved: it is {made.held}", exit_code=3)
+        raise sessions.CommandError(f"this cannot be approved: it is {made.held}", exit_code=3)
 
 
-def _confirm(one: Session, made: Plan, digest: str) -> None:
+def _confirm(one: sessions.Session, made: plans.Plan, digest: str) -> None:
     if digest:
         if len(digest) < 6 or not made.digest.startswith(digest):
-            raise CommandError(f"the plan is {made.digest[:12]} now, not {digest[:12]}: look at it again", exit_code=3)
+            raise sessions.CommandError(
+                f"the plan is {made.digest[:12]} now, not {digest[:12]}: look at it again", exit_code=3
+            )
         if sys.stdin.isatty() or one.home.settings.approve_without_terminal:
             return
-        raise CommandError(
+        raise sessions.CommandError(
             "approving without a terminal is off; WAYPOST_APPROVE_WITHOUT_TERMINAL=true in waypost.env allows it", 3
         )
     if not sys.stdin.isatty():
-        raise CommandError(f"there is no terminal to ask on: say --plan {made.digest[:12]}", exit_code=3)
+        raise sessions.CommandError(f"there is no terminal to ask on: say --plan {made.digest[:12]}", exit_code=3)
     if click.prompt(f"type {made.code} to approve", default="", show_default=False).strip() != made.code:
-        raise CommandError("not approved", exit_code=3)
+        raise sessions.CommandError("not approved", exit_code=3)

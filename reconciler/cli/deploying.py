@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from reconciler import founding
 from reconciler.cli.group import as_json, the_home, the_place, waypost
+from reconciler.cli.parts import check_up, examining, foreground, founding, running
+from reconciler.cli.parts import demo as story
 from reconciler.cli.printing import print_json
 
 
@@ -50,8 +51,6 @@ def init(
 @click.pass_context
 def demo(context: click.Context, keep: bool) -> None:
     """The whole story in under a minute, with real parts: propose, plan, approve, live, drift, revert, history."""
-    from reconciler import demo as story
-
     raise SystemExit(story.tell(keep=keep, say=click.echo))
 
 
@@ -59,8 +58,6 @@ def demo(context: click.Context, keep: bool) -> None:
 @click.pass_context
 def up(context: click.Context) -> None:
     """Gateway and reconciler in the foreground, as two processes. Ctrl-C stops both."""
-    from reconciler import foreground
-
     foreground.become(the_home(context))
 
 
@@ -68,8 +65,6 @@ def up(context: click.Context) -> None:
 @click.pass_context
 def serve_reconciler(context: click.Context) -> None:
     """The reconciler alone, for compose."""
-    from reconciler import running
-
     running.serve_reconciler(the_home(context), say=lambda line: click.echo(line, err=True))
 
 
@@ -78,21 +73,18 @@ def serve_reconciler(context: click.Context) -> None:
 @click.pass_context
 def serve_gateway(context: click.Context, stdio: bool) -> None:
     """The gateway alone, for compose: the one MCP endpoint."""
-    from reconciler import running
-
     running.serve_gateway(the_place(context), stdio=stdio)
 
 
 @waypost.command()
 @click.option("--probe", is_flag=True, help="Also write a marker, and see whether Traefik notices it.")
+@click.option("--alert", is_flag=True, help="Also send a message to every alert channel, and see whether it takes it.")
 @as_json
 @click.pass_context
-def doctor(context: click.Context, probe: bool, as_json: bool) -> None:
+def doctor(context: click.Context, probe: bool, alert: bool, as_json: bool) -> None:
     """Test every part of this deployment as it is, and say what to do about each failure."""
-    from reconciler.doctor import check_up, examining
-
     found = []
-    with examining.deployment(the_home(context), probe=probe) as deployment:
+    with examining.deployment(the_home(context), probe=probe, tell=alert) as deployment:
         for finding in check_up.examine(deployment):
             found.append(finding)
             if not as_json:

@@ -12,10 +12,9 @@ from typing import BinaryIO
 import click
 import orjson
 
-from reconciler import explaining
 from reconciler.cli.group import as_json, session, the_home, waypost
+from reconciler.cli.parts import explaining, sessions
 from reconciler.cli.printing import print_json
-from reconciler.session import CommandError
 
 
 @waypost.command()
@@ -145,5 +144,5 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         try:
             file = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
         except OSError as error:
-            raise CommandError(f"{name} cannot be read: {error.strerror or error}") from None
+            raise sessions.CommandError(f"{name} cannot be read: {error.strerror or error}") from None
         yield file

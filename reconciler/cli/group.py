@@ -10,18 +10,22 @@ from typing import Any
 
 import click
 
-from reconciler import config
-from reconciler import home as homes
-from reconciler.backups.manifest import BackupError
-from reconciler.config import ConfigError
-from reconciler.core.target import TargetError
-from reconciler.git.errors import GitError
-from reconciler.home import Home, HomeError
-from reconciler.session import CommandError, Session, opened
-from state.errors import LogError
+from reconciler.cli.parts import config, git_errors, homes, log_errors, manifest, sessions, targets
 
-EXPECTED = (BackupError, CommandError, ConfigError, HomeError, GitError, LogError, TargetError, OSError, ValueError)
-"""What can go wrong and is explained by its own words; anything else is a fault of ours."""
+
+def expected() -> tuple[type[Exception], ...]:
+    """What can go wrong and is explained by its own words; anything else is a fault of ours."""
+    return (
+        manifest.BackupError,
+        sessions.CommandError,
+        config.ConfigError,
+        homes.HomeError,
+        git_errors.GitError,
+        log_errors.LogError,
+        targets.TargetError,
+        OSError,
+        ValueError,
+    )
 
 
 class Commands(click.Group):
@@ -33,7 +37,9 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EXPECTED as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit, SystemExit, KeyboardInterrupt):
+            raise  # nothing to explain, so nothing to load either
+        except expected() as error:
             for line in str(error).splitlines() or [type(error).__name__]:
                 click.echo(f"waypost: {line}", err=True)
             raise SystemExit(getattr(error, "exit_code", 1)) from None
@@ -63,7 +69,7 @@ def waypost(context: click.Context, home: Path | None) -> None:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print data for machines.")
 
 
-def the_home(context: click.Context) -> Home:
+def the_home(context: click.Context) -> homes.Home:
     return homes.open(the_place(context))
 
 
@@ -73,8 +79,8 @@ def the_place(context: click.Context) -> Path:
 
 
 @contextmanager
-def session(context: click.Context) -> Iterator[Session]:
-    with opened(the_home(context), lambda line: click.echo(f"waypost: {line}", err=True)) as one:
+def session(context: click.Context) -> Iterator[sessions.Session]:
+    with sessions.opened(the_home(context), lambda line: click.echo(f"waypost: {line}", err=True)) as one:
         if one.stale:
             click.echo(f"waypost: this is as of the last fetch: {one.stale}", err=True)
         yield one

@@ -12,13 +12,12 @@ import click
 
 from reconciler.cli.group import as_json, session, the_home, the_place, waypost
 from reconciler.cli.looking import log
+from reconciler.cli.parts import events, homes, log_errors, making, outboxes, restoring, sessions
 from reconciler.cli.printing import on_the_way, print_told
-from reconciler.session import CommandError, person
 
 if TYPE_CHECKING:
     from reconciler.backups.checking import Found
     from reconciler.backups.making import Made
-    from reconciler.home import Home
 
 
 @waypost.command()
@@ -31,8 +30,6 @@ def backup(context: click.Context, file: Path, overwrite: bool, as_json: bool) -
 
     Secrets that settings only refer to are not in it. The file is for its owner alone: keep it so.
     """
-    from reconciler.backups import making, restoring
-
     home, tell = the_home(context), _progress(as_json)
 
     def check(file: Path, scratch: Path) -> Found:
@@ -60,14 +57,12 @@ def restore(
     context: click.Context, file: Path, directory: Path | None, check: bool, scratch: Path | None, as_json: bool
 ) -> None:
     """Make a home of a backup FILE, in a DIRECTORY that is empty or not there yet; every part is verified first."""
-    from reconciler.backups import restoring
-
     tell = _progress(as_json)
     if check:
         found = restoring.check(file, scratch=scratch, now=_now, tell=tell)
         return print_told(found.as_json(), [f"{file} is good", *found.lines()], as_json)
     place = directory or the_place(context)
-    found = restoring.restore(file, place, person=person(), now=_now, tell=tell)
+    found = restoring.restore(file, place, person=sessions.person(), now=_now, tell=tell)
     lines = [f"restored to {place.absolute()}", *found.lines(), "next: waypost doctor, then: waypost up"]
     return print_told({"home": str(place.absolute()), **found.as_json()}, lines, as_json)
 
@@ -80,15 +75,15 @@ def archive(context: click.Context, keep: int, as_json: bool) -> None:
     """Seal old events into a compressed segment now; a running reconciler does so by itself, by its policy."""
     with session(context) as one:
         if one.running:
-            raise CommandError(
+            raise sessions.CommandError(
                 f"a reconciler (process {one.running}) holds this home, and seals by the policy's `log`: stop it first"
             )
-        events = one.world.log
-        through = events.head().seq - keep
-        if through <= events.sealed():
+        history = one.world.log
+        through = history.head().seq - keep
+        if through <= history.sealed():
             return print_told({"sealed": None}, ["nothing to seal: no more events are live than that"], as_json)
-        segment = events.seal(through, "a person asked for it")
-        events.shrink()
+        segment = history.seal(through, "a person asked for it")
+        history.shrink()
     data = {"sealed": {"first": segment.first, "last": segment.last, "file": segment.file}}
     return print_told(data, [f"events {segment.first:,} to {segment.last:,} are sealed in {segment.file}"], as_json)
 
@@ -105,25 +100,21 @@ def _progress(as_json: bool) -> Callable[[str], None]:
     return tell
 
 
-def _record(home: Home, made: Made[Found]) -> None:
+def _record(home: homes.Home, made: Made[Found]) -> None:
     """Let the log know, by way of the people's outbox; a home that cannot be written was backed up all the same."""
-    from state.errors import LogError
-    from state.events import BackupMade
-    from state.outbox import Outbox
-
-    manifest = made.manifest
-    said = BackupMade(
+    read = made.manifest
+    said = events.BackupMade(
         file=str(made.path),
-        seq=manifest.seq,
-        hash=manifest.hash,
+        seq=read.seq,
+        hash=read.hash,
         size=made.size,
         digest=made.digest,
         reason="a person asked for it",
     )
     try:
-        with contextlib.closing(Outbox.open(home.people_path, _now, create=True)) as people:
-            people.put(said, stream="backups", actor=person())
-    except LogError as fault:
+        with contextlib.closing(outboxes.Outbox.open(home.people_path, _now, create=True)) as people:
+            people.put(said, stream="backups", actor=sessions.person())
+    except log_errors.LogError as fault:
         click.echo(f"waypost: the backup is good, and the log does not know of it: {fault}", err=True)
 
 

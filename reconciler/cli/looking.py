@@ -7,11 +7,9 @@ from pathlib import Path
 
 import click
 
-from reconciler import telling
 from reconciler.cli.group import as_json, session, the_home, waypost
+from reconciler.cli.parts import checking, documented, homes, sessions, telling, upgrading
 from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said, print_told
-from reconciler.home import Home
-from reconciler.session import CommandError
 from state.model import Address
 
 
@@ -38,9 +36,7 @@ def plan(context: click.Context, ref: str, binary: str, target: str, as_json: bo
         raise SystemExit(plan_code(made))
 
 
-def _upgrade(home: Home, binary: str, target: str, as_json: bool) -> None:
-    from reconciler import upgrading
-
+def _upgrade(home: homes.Home, binary: str, target: str, as_json: bool) -> None:
     made = upgrading.preview(home, binary, target, on_the_way(as_json=True))
     if as_json:
         print_json(made.as_json())
@@ -68,8 +64,6 @@ def reconcile(context: click.Context, once: bool, as_json: bool) -> None:
 @as_json
 def check(url: str, dynamic: Path | None, auth: str, ca: Path | None, as_json: bool) -> None:
     """Audit any running Traefik by its API's URL; needs no home, changes nothing. Exit code 2: look at something."""
-    from reconciler.audit import checking
-
     report = checking.check(url, dynamic=dynamic, auth=auth, ca_file=ca)
     if as_json:
         print_json(checking.as_json(report))
@@ -117,8 +111,6 @@ def why(context: click.Context, resource: str, as_json: bool) -> None:
 @click.pass_context
 def docs(context: click.Context, now: bool, was_read: bool, pages: tuple[str, ...], as_json: bool) -> None:
     """Watched PAGES of upstream documentation (docs/watch.yaml): when they were read, what changed. 2: news."""
-    from reconciler import documented
-
     with session(context) as one:
         watch = documented.Documented(one)
         said = [*(watch.look() if now else ()), *(watch.mark_read(pages) if was_read else ())]
@@ -161,6 +153,6 @@ def rebuild(context: click.Context) -> None:
     """Drop every view and fold the log again."""
     with session(context) as one:
         if one.running:
-            raise CommandError(f"a reconciler (process {one.running}) holds this home: stop it first")
+            raise sessions.CommandError(f"a reconciler (process {one.running}) holds this home: stop it first")
         one.world.log.rebuild()
         click.echo("every view was dropped and folded again")

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-from reconciler.core import account
-from reconciler.core.plan import Plan
-from reconciler.session import Said, Session
+from reconciler.cli.parts import account, plans, sessions
+
+if TYPE_CHECKING:
+    from rich import console as terminal
+else:
+    from state import lazily
+
+    terminal = lazily.module("rich.console")
 
 
-def print_plan(made: Plan, as_json: bool) -> None:
+def print_plan(made: plans.Plan, as_json: bool) -> None:
     if as_json:
         return print_json(account.as_json(made))
-    console = Console(highlight=False, soft_wrap=True)
-    for line in account.lines(made) or ["nothing to do: live is as it should be"]:
-        console.print(line, style=_style(line), markup=False)
+    lines = account.lines(made) or ["nothing to do: live is as it should be"]
+    if sys.stdout.isatty():
+        console = terminal.Console(highlight=False, soft_wrap=True)
+        for line in lines:
+            console.print(line, style=_style(line), markup=False, emoji=False)
+    else:
+        click.echo("\n".join(lines))
     if made.changes:
-        console.print(f"plan {made.digest[:12]}, short code {made.code}", markup=False)
+        click.echo(f"plan {made.digest[:12]}, short code {made.code}")
     return None
 
 
@@ -49,7 +58,7 @@ def on_the_way(as_json: bool) -> Callable[[str], None]:
     return lambda line: click.echo(line, err=as_json)
 
 
-def print_said(said: Said, as_json: bool) -> None:
+def print_said(said: sessions.Said, as_json: bool) -> None:
     if as_json:
         print_json({"state": said.state, "said": said.said})
     else:
@@ -58,19 +67,27 @@ def print_said(said: Said, as_json: bool) -> None:
         raise SystemExit(said.exit_code)
 
 
-def plan_code(made: Plan) -> int:
+def plan_code(made: plans.Plan) -> int:
     if made.errors and not made.changes:
         return 1
     return 3 if made.held else 2 if made.pending else 0
 
 
-def report_drift(one: Session, as_json: bool) -> None:
-    made = one.plan().plan
-    only = Plan(commit=made.commit, drift=made.drift, conflicts=made.conflicts, taken_over=made.taken_over)
+def report_drift(one: sessions.Session, as_json: bool) -> None:
+    planned = one.plan()
+    made = planned.plan
+    by = {str(found.address): planned.by.get(found.address, "") for found in (*made.drift, *made.conflicts)}
+    only = plans.Plan(commit=made.commit, drift=made.drift, conflicts=made.conflicts, taken_over=made.taken_over)
     if as_json:
         told = account.as_json(only)
-        print_json({name: told[name] for name in ("drift", "conflicts", "taken_over")})
+        of_each = {
+            name: [{**found, "by": by[found["address"]]} for found in told[name]] for name in ("drift", "conflicts")
+        }
+        print_json({**of_each, "taken_over": told["taken_over"]})
     else:
         for line in account.lines(only) or ["no drift: live is as it was last applied"]:
             click.echo(line)
+        for address, name in by.items():
+            if name:
+                click.echo(f"{address} was changed by {name}")
     raise SystemExit(2 if only.pending else 0)

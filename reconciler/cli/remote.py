@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.group import the_home, waypost
+from reconciler.cli.parts import moving_out
 
 
 @waypost.group()
@@ -33,8 +34,6 @@ def set_(context: click.Context, address: str) -> None:
     History, proposals and revisions come along; what was here stays as it is. The token is in WAYPOST_GIT_TOKEN,
     or a key in WAYPOST_GIT_SSH_KEY. Stop `waypost up` first.
     """
-    from reconciler import moving_out
-
     home = the_home(context)
     moved = moving_out.move(home, address)
     click.echo(

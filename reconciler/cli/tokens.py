@@ -12,14 +12,10 @@ from typing import Any
 
 import click
 
-from reconciler import client_config, tokens
+from reconciler import client_config
 from reconciler.cli.group import as_json, session, the_home, waypost
+from reconciler.cli.parts import events, homes, policy, sessions, tokens
 from reconciler.cli.printing import print_json
-from reconciler.core.policy import interval
-from reconciler.home import Home
-from reconciler.session import CommandError, Session
-from reconciler.tokens import Token
-from state import events
 
 _lasting = click.option(
     "--expires", default="90d", show_default=True, metavar="TIME", help="How long it works: 12h, 90d, never."
@@ -34,6 +30,7 @@ def token() -> None:
     waypost token create claude                      may look and propose
     waypost token create wall-display --role read    may only look
     waypost token create ci --grant traefik          one shard only
+    waypost token grant claude traefik_new_tool      also what came with a newer Waypost
     """
 
 
@@ -51,7 +48,9 @@ def create(
     with session(context) as one:
         now = one.world.clock.now()
         if tokens.working(one.keyring.tokens(), name, now):
-            raise CommandError(f"there is a token '{name}' already: waypost token rotate {name}, or take another name")
+            raise sessions.CommandError(
+                f"there is a token '{name}' already: waypost token rotate {name}, or take another name"
+            )
         made, raw = tokens.mint(name, role, grants=grants, now=now, lasts=_lasts(expires), chance=one.world.chance)
         one.keyring.change(lambda known: [*known, made])
         one.say(_made(made), "tokens", f"token:{made.id}")
@@ -70,8 +69,7 @@ def list_(context: click.Context, everything: bool, as_json: bool) -> None:
     if as_json:
         return print_json({"tokens": [{**_told(made), "ended": made.ended(now)} for made in found]})
     for made in found:
-        grants = ", ".join(made.grants) or "everything"
-        click.echo(f"{made.id}  {made.name:<20}  {made.role:<8}  {grants}  {_until(made, now)}")
+        click.echo(f"{made.id}  {made.name:<20}  {made.role:<8}  {_opens(made)}  {_until(made, now)}")
     if not found:
         click.echo("there is no token: whoever can reach the gateway on loopback may call it")
     return None
@@ -88,13 +86,28 @@ def rotate(context: click.Context, name: str, expires: str, overlap: str, as_jso
     with session(context) as one:
         now = one.world.clock.now()
         old = _working(one, name, now)
-        made, raw = tokens.mint(
-            old[-1].name, old[-1].role, grants=old[-1].grants, now=now, lasts=_lasts(expires), chance=one.world.chance
-        )
+        made, raw = tokens.successor(old[-1], now=now, lasts=_lasts(expires), chance=one.world.chance)
         last = now + (_lasts(overlap) or timedelta())
         one.keyring.change(lambda known: [*tokens.ending(known, name, last), made])
         one.say(_made(made, replaces=old), "tokens", f"token:{made.id}")
     _hand_over(made, raw, as_json)
+
+
+@token.command()
+@click.argument("name")
+@click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
+@click.option("--reason", default="", help="For the record.")
+@click.pass_context
+def grant(context: click.Context, name: str, tools: tuple[str, ...], reason: str) -> None:
+    """Let a token call more tools of its role, by its name or id: what came with a newer Waypost, for one."""
+    with session(context) as one:
+        now = one.world.clock.now()
+        widened = _working(one, name, now)
+        one.keyring.change(lambda known: tokens.granted(known, name, tools, now))
+        for made in widened:
+            word = events.ToolsGranted(token=made.id, name=made.name, tools=tools, reason=reason or "no reason given")
+            one.say(word, "tokens")
+    click.echo(f"{name} may call {', '.join(tools)} too, from the next request on")
 
 
 @token.command()
@@ -113,23 +126,23 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
     click.echo(f"revoked: {', '.join(f'{made.name} ({made.id})' for made in closing)}")
 
 
-def _working(one: Session, name: str, now: datetime) -> list[Token]:
+def _working(one: sessions.Session, name: str, now: datetime) -> list[tokens.Token]:
     if found := tokens.working(one.keyring.tokens(), name, now):
         return found
     names = sorted({made.name for made in one.keyring.tokens() if not made.ended(now)})
-    raise CommandError(f"no token '{name}' works; there are: {', '.join(names) or 'none'}")
+    raise sessions.CommandError(f"no token '{name}' works; there are: {', '.join(names) or 'none'}")
 
 
 def _lasts(text: str) -> timedelta | None:
     if text == "never":
         return None
-    length = interval(text)
+    length = policy.interval(text)
     if length is None:
-        raise CommandError(f"'{text}' is no length of time; write one as 12h or 90d, or never")
+        raise sessions.CommandError(f"'{text}' is no length of time; write one as 12h or 90d, or never")
     return length
 
 
-def _made(made: Token, replaces: Sequence[Token] = ()) -> events.TokenMade:
+def _made(made: tokens.Token, replaces: Sequence[tokens.Token] = ()) -> events.TokenMade:
     return events.TokenMade(
         token=made.id,
         name=made.name,
@@ -140,11 +153,17 @@ def _made(made: Token, replaces: Sequence[Token] = ()) -> events.TokenMade:
     )
 
 
-def _told(made: Token) -> dict[str, Any]:
+def _told(made: tokens.Token) -> dict[str, Any]:
     return made.model_dump(mode="json", exclude={"hash"})
 
 
-def _until(made: Token, now: datetime) -> str:
+def _opens(made: tokens.Token) -> str:
+    opens = ", ".join((*(made.grants or ("everything",)), *made.also))
+    newer = made.knows < tokens.NEWEST_TOOLS
+    return f"{opens}, nothing that came later" if newer else opens
+
+
+def _until(made: tokens.Token, now: datetime) -> str:
     if ended := made.ended(now):
         return ended
     if made.expires is None:
@@ -153,7 +172,7 @@ def _until(made: Token, now: datetime) -> str:
     return f"until {made.expires:%Y-%m-%d %H:%M} UTC{soon}"
 
 
-def _hand_over(made: Token, raw: str, as_json: bool) -> None:
+def _hand_over(made: tokens.Token, raw: str, as_json: bool) -> None:
     if as_json:
         return print_json({**_told(made), "token": raw})
     click.echo(raw)
@@ -179,7 +198,7 @@ def configure_client(context: click.Context, client: str, as_json: bool) -> None
     return None
 
 
-def _gateway(home: Home) -> client_config.Gateway:
+def _gateway(home: homes.Home) -> client_config.Gateway:
     listen = home.settings.listen
     everywhere = listen.host in ("0.0.0.0", "::")
     local = f"http://{replace(listen, host='127.0.0.1') if everywhere else listen}"
