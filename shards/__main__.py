@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 from structlog.typing import Processor
 
+from reconciler.asking import AskError
 from reconciler.config import ConfigError, Listen, locate
 from reconciler.git.errors import GitError
 from reconciler.ports import Disk
@@ -45,20 +46,21 @@ def serve(home: Path, environ: Mapping[str, str], way: Callable[[GatewaySettings
     """The gateway of a home, until its input ends, SIGINT or SIGTERM. Returns the exit code; faults go to stderr."""
     _log_to_stderr()
     # uvicorn hands the signal on when it is done; before it listens, the signal means the same.
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     try:
         settings = config.read(home, environ)
         way(settings)
-    except (KeyboardInterrupt, SystemExit):
-        return 0
-    except (ConfigError, GitError, LogError, OSError) as fault:
+    except (ConfigError, AskError, GitError, LogError, OSError) as fault:
         print(f"the gateway cannot start: {fault}", file=sys.stderr)  # noqa: T201 - a person reads it
         return 1
     return 0
 
 
 def _leave(_: int, __: FrameType | None) -> None:
-    raise SystemExit(0)
+    """At once: what was answered is on the disk. An exception would come out in the middle of a library's own work,
+    where some print it and go on."""
+    os._exit(0)
 
 
 def _serve_stdio(settings: GatewaySettings) -> None:

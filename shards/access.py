@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from reconciler import tokens
-from reconciler.tokens import Role, Token
+from reconciler.tokens import NEWEST_TOOLS, Role, Token
+from state.sparing import dataclass
+
+OF_ISSUER: Final = "oauth:"
+"""How the names begin of those whom an issuer vouches for. No token is called so."""
+
+TOOL: Final = "waypost:tool:"
+"""How the scopes begin that open one tool more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Somebody who was let in. `name` is "" where nobody was asked who they are; no `grants`: all of the role."""
+    """Somebody who was let in. `name` is "" where nobody was asked who they are; no `grants`: all of the role.
+
+    Of tools that came after generation `knows` only those are theirs that are named, in `grants` or in `also`.
+    """
 
     name: str
     role: Role
     grants: frozenset[str] = frozenset()
+    knows: int = NEWEST_TOOLS
+    also: frozenset[str] = frozenset()
 
-    def may(self, shard: str, tool: str, *, writes: bool) -> bool:
+    def may(self, shard: str, tool: str, *, writes: bool, since: int = 0) -> bool:
         """Whether this tool, under the name by which clients call it, is theirs to see and to call."""
-        if writes and self.role != "propose":
+        if not self.has_role_for(writes=writes):
             return False
-        return not self.grants or not self.grants.isdisjoint((shard, tool))
+        named = tool in self.grants or tool in self.also
+        return named or (since <= self.knows and (not self.grants or shard in self.grants))
+
+    def has_role_for(self, *, writes: bool) -> bool:
+        return self.role == "propose" or not writes
+
+    def opened_by(self, tool: str) -> str:
+        """What opens one more tool of their role to them: where they were let in, there it is said."""
+        if self.name.startswith(OF_ISSUER):
+            return f"the scope {TOOL}{tool} at the issuer"
+        return f"waypost token grant '{self.name}' {tool}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,13 @@ def admit(
     found = tokens.match(known, raw, now)
     if isinstance(found, str):
         return TurnedAway(found)
-    return Caller(name=found.name, role=found.role, grants=frozenset(found.grants))
+    return Caller(
+        name=found.name,
+        role=found.role,
+        grants=frozenset(found.grants),
+        knows=found.knows,
+        also=frozenset(found.also),
+    )
 
 
 def _how_to_get_in(known: Sequence[Token]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,10 +16,10 @@ from reconciler.traefik.references import Reference, references
 from shards import labels, routes, wanted
 from shards.drafting import Draft, Ground
 from shards.kit import Call, Refused
-from shards.lent import Lent, Place
+from shards.lent import Lent, Part, Place
 from shards.proposing import Desk, Intent, Proposed
-from shards.routes import ROUTERS, SERVICES
 from state.model import Address, Problem
+from state.sparing import dataclass
 
 _CONTAINERS: Final = frozenset({"docker", "swarm", "ecs", "nomad", "consulcatalog", "kubernetes", "kubernetescrd"})
 """Providers that know a backend by an address which it has until it is made anew."""
@@ -29,7 +29,7 @@ class Adopted(Proposed):
     """A proposal that writes a foreign route as a file, and what to do once it is approved."""
 
     adopted: str = Field(description="the foreign router, name@provider")
-    priority: int = Field(description="priority of the file route: above the foreign one, so that nothing ties")
+    priority: int = Field(description="priority of the file route: above the foreign one, so that nothing ties; UDP: 0")
     remove: list[str] = Field(description="what its owner removes after the approval: labels, keys or paths, exactly")
     hand_over: list[str] = Field(description="the steps, in order")
 
@@ -57,26 +57,63 @@ class Adoption:
 def adoption(lent: Lent, ground: Ground, instance: str, wish: Wish) -> Adoption:
     """The native file route for a foreign one. Raises Refused, with the way out."""
     _refuse_unfit(lent)
-    needed = list(_needed(lent, wish))
-    _refuse_secrets(lent, needed)
+    moved = _moved(lent, wish) if wish.backends else lent
+    needed = list(_needed(moved, wish))
+    _refuse_secrets(moved, needed)
     _refuse_moving(lent, needed, wish)
     name = wish.name or lent.router.rpartition("@")[0]
-    names = _names(lent, ground, instance, needed, name)
-    written = {Address(instance, place[0], names[place]): _rewritten(lent, place, names, wish) for place in needed}
-    if wish.backends:
-        written[Address(instance, SERVICES, name)] = routes.balancer(wish.backends)
-    router = written[Address(instance, ROUTERS, name)]
-    router["priority"] = lent.priority + 1  # equal ones would tie, and chance would decide at every reload
-    if wish.backends:
-        router["service"] = name
+    priority = _priority(lent)
+    chosen = {(lent.routers, lent.router): name, **({lent.service: name} if wish.backends else {})}
+    names = _names(moved, ground, instance, needed, chosen)
+    written = {Address(instance, place[0], names[place]): _rewritten(moved, place, names, wish) for place in needed}
+    if priority:
+        written[Address(instance, lent.routers, name)]["priority"] = priority
     standing = ground.desired.snapshot
     return Adoption(
         name=name,
-        priority=lent.priority + 1,
+        priority=priority,
         resources={address: spec for address, spec in written.items() if standing.get(address) != spec},
         remove=tuple(_removable(lent, wish)),
         steps=tuple(_steps(lent, name, wish)),
     )
+
+
+def _priority(lent: Lent) -> int:
+    """Above the foreign one: equal ones would tie, and chance would decide at every reload. 0 where there is none."""
+    if lent.protocol == "udp":
+        return 0
+    return lent.priority + 1 or 1  # a TCP router for every name has -1, and 0 would be that again
+
+
+def _moved(lent: Lent, wish: Wish) -> Lent:
+    """The same route with its service over the backends of the wish. Raises Refused."""
+    service = lent.parts.get(lent.service, Part({}, (), (), {}))
+    known = routes.backends(service.spec) or ()
+    if routes.servers_differ(service.spec) and any(one not in known for one in wish.backends):
+        raise Refused(
+            "not-adoptable",
+            f"The servers of {lent.service[1]} differ in more than their addresses (TLS, weight …), so nobody can tell "
+            "how those of service_url are to be reached. Make them alike at their owner first, or write the service "
+            "with add_dynamic_config and name it with `instead` in place of service_url.",
+        )
+    standing = _without_secrets(service)
+    build = routes.balancer if lent.protocol == "http" else routes.streams
+    moved = replace(service, spec=build(wish.backends, standing), secrets=())
+    return replace(lent, parts={**lent.parts, lent.service: moved})
+
+
+def _without_secrets(service: Part) -> dict[str, Any]:
+    """A service without those of its options that hold a secret."""
+    held, options = _options_with_secrets(service), service.spec.get("loadBalancer")
+    if not held or not isinstance(options, dict):
+        return service.spec
+    return {**service.spec, "loadBalancer": {key: value for key, value in options.items() if key not in held}}
+
+
+def _options_with_secrets(service: Part) -> list[str]:
+    """Those beside its servers: `healthCheck` where a header of it is a secret."""
+    paths = [path.split(".") for path in service.secrets if path.startswith("loadBalancer.")]
+    return sorted({path[1] for path in paths} - {"servers"})
 
 
 def proposed(desk: Desk, call: Call, instance: str, lent: Lent, wish: Wish, reason: str) -> Adopted:
@@ -85,7 +122,7 @@ def proposed(desk: Desk, call: Call, instance: str, lent: Lent, wish: Wish, reas
 
     def edit(draft: Draft) -> None:
         found = adoption(lent, draft.ground, instance, wish)
-        path = f"{draft.ground.instance(instance).directory}/{wanted.file_name(found.name)}.yaml"
+        path = f"{draft.ground.instance(instance, 'traefik').directory}/{wanted.file_name(found.name)}.yaml"
         for address, spec in found.resources.items():
             draft.put(path, address, spec)
         chosen.append(found)
@@ -128,7 +165,7 @@ def _refuse_unfit(lent: Lent) -> None:
 
 def _needed(lent: Lent, wish: Wish) -> Iterator[Place]:
     """The router and what it refers to, save what is to be named or written otherwise."""
-    ahead, seen = [(ROUTERS, lent.router)], set[Place]()
+    ahead, seen = [(lent.routers, lent.router)], set[Place]()
     while ahead:
         place = ahead.pop(0)
         if place in seen:
@@ -137,9 +174,13 @@ def _needed(lent: Lent, wish: Wish) -> Iterator[Place]:
         yield place
         for reference in references(place[0], lent.parts[place].spec):
             other = lent.place(reference)
-            replaced = wish.backends and place[0] == ROUTERS and reference.path == ("service",)
-            if other in lent.parts and other[1] not in wish.instead and not replaced:
+            if other in lent.parts and not _instead(lent, other, wish):
                 ahead.append(other)
+
+
+def _instead(lent: Lent, place: Place, wish: Wish) -> str:
+    """What the wish names in place of that; "" for nothing. Its backends are the service of the router."""
+    return "" if wish.backends and place == lent.service else wish.instead.get(place[1], "")
 
 
 def _refuse_secrets(lent: Lent, needed: Iterable[Place]) -> None:
@@ -164,30 +205,35 @@ def _refuse_moving(lent: Lent, needed: Iterable[Place], wish: Wish) -> None:
     """A container's address is no backend for a file: it is another one when the container is made anew."""
     if lent.provider not in _CONTAINERS or wish.backends:
         return
-    urls = [url for place in needed if place[0] == SERVICES for url in routes.backends(lent.parts[place].spec) or ()]
-    if moving := [url for url in urls if _is_address(url)]:
+    backends = [
+        one for place in needed if place[0] == lent.services for one in routes.backends(lent.parts[place].spec) or ()
+    ]
+    if moving := [one for one in backends if _is_address(one)]:
+        example = "http://gitea:3000" if lent.protocol == "http" else "gitea:3000"
         raise Refused(
             "backend-moves",
             f"Traefik knows the backend of {lent.router} by the address of its container, {', '.join(moving[:5])}, "
             "which changes when that is made anew. Give service_url by a name that Traefik can look up (that of the "
-            "container on a network of both, http://gitea:3000), or this very address where it is fixed.",
+            f"container on a network of both, {example}), or this very address where it is fixed.",
         )
 
 
-def _is_address(url: str) -> bool:
+def _is_address(backend: str) -> bool:
     try:
-        ipaddress.ip_address(urlsplit(url).hostname or "")
+        ipaddress.ip_address(urlsplit(backend if "://" in backend else f"//{backend}").hostname or "")
     except ValueError:
         return False
     return True
 
 
-def _names(lent: Lent, ground: Ground, instance: str, needed: Iterable[Place], router: str) -> dict[Place, str]:
+def _names(
+    lent: Lent, ground: Ground, instance: str, needed: Iterable[Place], chosen: Mapping[Place, str]
+) -> dict[Place, str]:
     """A name for each in the desired repo. One that is taken by something else gives way; the router's must be free."""
     found: dict[Place, str] = {}
     for kind, qualified in needed:
-        wanted = router if kind == ROUTERS else qualified.rpartition("@")[0]
-        if kind == ROUTERS and (standing := ground.desired.resources.get(Address(instance, kind, wanted))):
+        wanted = chosen.get((kind, qualified)) or qualified.rpartition("@")[0]
+        if kind == lent.routers and (standing := ground.desired.resources.get(Address(instance, kind, wanted))):
             raise Refused(
                 "already-exists",
                 f"{standing.address} already stands in {standing.file}:{standing.line}. Give another name.",
@@ -211,8 +257,8 @@ def _rewritten(lent: Lent, place: Place, names: Mapping[Place, str], wish: Wish)
     spec = copy.deepcopy(lent.parts[place].spec)
     for reference in references(place[0], lent.parts[place].spec):
         other = lent.place(reference)
-        if other[1] in wish.instead:
-            name = wish.instead[other[1]]
+        if another := _instead(lent, other, wish):
+            name = another
         elif other in names:
             name = names[other]
         else:
@@ -236,18 +282,38 @@ def _removable(lent: Lent, wish: Wish) -> Iterator[str]:
     kept = {name for name, other in wish.instead.items() if other == name}
     for place, part in lent.parts.items():
         if place[1] not in kept and not part.used_by:
-            yield from labels.of(lent.provider, place[0], place[1].rpartition("@")[0], part.spec)
+            yield from labels.of(lent.provider, place[0], place[1].rpartition("@")[0], part.whole)
 
 
 def _steps(lent: Lent, name: str, wish: Wish) -> Iterator[str]:
     yield f"A person approves the proposal and agrees to what its plan shows: requests go over from {lent.router}."
-    yield (
-        f"From then on {name} serves and {lent.router} waits behind it: its priority, {lent.priority + 1}, is one "
-        "above. See with explain_request that the request goes there."
-    )
+    yield _takes_over(lent, name)
     yield labels.how_to_remove(lent.provider)
     if shared := sorted(name for (_, name), part in lent.parts.items() if part.used_by):
         yield f"Leave what belongs to {', '.join(shared)}: other routers use that too."
     if kept := sorted(name for name, other in wish.instead.items() if other == name):
         yield f"Leave what belongs to {', '.join(kept)}: the file route uses it there, and stops serving without it."
-    yield f"Then the priority is needed no more: update_route {name} with priority 0, or leave it."
+    if wish.backends and lent.service in lent.parts and (held := _options_with_secrets(lent.parts[lent.service])):
+        yield f"Give {name} anew what holds a secret and did not go over: {', '.join(held)} of {lent.service[1]}."
+    if lent.protocol == "http":
+        yield f"Then the priority is needed no more: update_route {name} with priority 0, or leave it."
+
+
+def _takes_over(lent: Lent, name: str) -> str:
+    if lent.protocol == "http":
+        return (
+            f"From then on {name} serves and {lent.router} waits behind it: its priority, {_priority(lent)}, is one "
+            "above. See with explain_request that the request goes there."
+        )
+    if lent.protocol == "tcp":
+        return (
+            f"From then on new connections go to {name}, and {lent.router} waits behind it: its priority, "
+            f"{_priority(lent)}, is above. Connections that are open stay where they are."
+        )
+    # Traefik serves one UDP router an entry point: the last by its qualified name, byte by byte.
+    if f"{name}@file".encode() > lent.router.encode():
+        return f"From then on {name} serves: of several UDP routers at an entry point the last by name does."
+    return (
+        f"{lent.router} serves until it is gone, then {name} does at once: of several UDP routers at an entry point "
+        f"the last by name does, and {lent.router} comes after {name}@file."
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -15,6 +14,7 @@ from shards.lent import Lent
 from shards.reading import texts
 from shards.routes import MIDDLEWARES, backends
 from state.model import Address
+from state.sparing import dataclass
 
 
 class Route(BaseModel):
@@ -137,12 +137,12 @@ def route(resource: Resource, live: Live | Away) -> Route:
 def foreign_route(main: str, lent: Lent) -> RouteDetail:
     """A route of somebody else's; it stands in no file of the desired repo."""
     router, service = lent.spec, str(lent.spec.get("service", ""))
-    found = lent.parts.get(("http.services", service if "@" in service else f"{service}@{lent.provider}"))
+    found = lent.parts.get((lent.services, service if "@" in service else f"{service}@{lent.provider}"))
     return RouteDetail(
         main=main,
         route=Route(
             name=lent.router,
-            kind="http.routers",
+            kind=lent.routers,
             rule=str(router.get("rule", "")),
             service=service,
             middlewares=[*texts(router.get("middlewares"))],

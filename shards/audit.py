@@ -7,7 +7,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.secrets import find_secrets, redacted
@@ -18,6 +17,7 @@ from state.events import Event, ToolCalled
 from state.model import digest
 from state.outbox import Outbox
 from state.record import Entry
+from state.sparing import dataclass
 
 _LONGEST_ARGUMENTS: Final = 4_000
 """Characters of arguments that are kept of a call."""

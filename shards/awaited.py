@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from shards.health import State
 from shards.kit import Call, Refused
 from shards.offers import Progress, in_thread
 from shards.outcome import Outcome
+from state.sparing import dataclass
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Awaited:
     reason: str
 
     writes: ClassVar[bool] = False
+    since: ClassVar[int] = 0  # whoever declared it let it in
 
     @property
     def shard(self) -> str:

@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from shards.drafting import Ground
 from shards.kit import Refused
 from shards.routes import ROUTERS, SERVICES
 from state.model import Address
+from state.sparing import dataclass
 
 MOST: Final = 50
 """Backends that are asked in one call."""

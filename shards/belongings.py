@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import mcp_types as protocol
@@ -19,6 +18,7 @@ from reconciler.ports import Clock, Disk
 from shards.config import GatewaySettings
 from state.errors import DamagedFile
 from state.outbox import Outbox
+from state.sparing import dataclass
 
 _logger = logging.getLogger("waypost.gateway")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, Field
 
 from shards.facts import Facts, Wanted
+from state.sparing import dataclass
 
 _GATEWAY_ERRORS: Final = frozenset({502, 503, 504})
 _OF_MIDDLEWARES: Final = frozenset({301, 302, 303, 307, 308, 401, 403, 413, 429})
@@ -130,6 +130,30 @@ def _how(one: Wanted) -> str:
     return "not live" if one.live == "missing" else "live otherwise"
 
 
+# ── what stands behind the route ─────────────────────────────────────────────────────────────────
+
+
+def _gone_behind(facts: Facts) -> bool:
+    """Whether what was seen may come of something behind the route that does not run: of labels that went with their
+    container as well."""
+    status = facts.subject.status
+    return status is None or status >= 500 or facts.nobody_takes_it
+
+
+def _deploy(facts: Facts) -> str:
+    return facts.cause("deploys") if _gone_behind(facts) else ""
+
+
+def _container(facts: Facts) -> str:
+    return facts.cause("containers") if _gone_behind(facts) else ""
+
+
+def _identity(facts: Facts) -> str:
+    """Whatever was seen: an outpost that does not know the host answers 404 itself."""
+    status = facts.subject.status
+    return facts.cause("identity") if status is None or status >= 300 else ""
+
+
 # ── a request that no route is for ───────────────────────────────────────────────────────────────
 
 
@@ -245,7 +269,7 @@ def _nobody_can_tell(facts: Facts) -> str:
 
 def _all_is_well(facts: Facts) -> str:
     one = facts.explained
-    if one is None or not one.router or facts.missing:
+    if one is None or not one.router or facts.unasked:
         return ""
     return f"nothing is wrong as far as can be seen: {one.router} serves it{_alive(facts)}"
 
@@ -262,6 +286,8 @@ CAUSES: Final = (
     Cause("not-served", _unseen, "A person sees that Traefik reads the directory; waypost doctor tells more."),
     Cause("hand-edit", _by_hand, "See drift_report; a person heals, adopts or accepts it."),
     Cause("not-applied", _not_applied, "reload_config asks for a pass and tells what it comes to."),
+    Cause("deploy-failed", _deploy, "See what the deploy said (its shard); a person corrects the stack or rolls back."),
+    Cause("container-down", _container, "tail_logs of the container says why; a person starts it, or its deploy does."),
     Cause("waiting", _waiting, "A person reviews it (proposals_get shows it); nothing else is needed."),
     Cause("another-door", _another_door, "Add the entry point or TLS with update_route {route}, or use the other."),
     Cause("another-path", _another_path, "Change path_prefix or rule (update_route {route}), or ask for another path."),
@@ -269,6 +295,7 @@ CAUSES: Final = (
     Cause("taken", _taken, "Give {route} a higher priority (update_route), or the other a narrower rule."),
     Cause("backend-down", _backend_down, "A person starts it, or update_route {route} with the right service_url."),
     Cause("certificate", _certificate, "check_ssl_status tells what to do about it."),
+    Cause("identity", _identity, "See the application in its shard; a person corrects who may in, and how."),
     Cause("middleware", _middleware, "See list_middlewares; update_route {route} takes off what should not be there."),
     Cause("unreached", _unreached, "A person sees that Traefik's machine reaches that address (network, firewall)."),
     Cause("traefik-answers", _traefik_itself, "See explain_request for the whole answer."),
@@ -284,4 +311,4 @@ TOO_LITTLE: Final = Cause(
 
 
 def _too_little(facts: Facts) -> str:
-    return f"too little is known: {'; '.join(f'{one}: {why}' for one, why in facts.missing.items()) or 'nothing fits'}"
+    return f"too little is known: {'; '.join(f'{one}: {why}' for one, why in facts.unasked.items()) or 'nothing fits'}"

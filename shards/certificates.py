@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+from reconciler.certificates import handshake, leaf
+from reconciler.certificates.handshake import Shown
+from reconciler.certificates.leaf import Leaf
 from reconciler.routing import rules
-from shards import handshake, leaf
 from shards.drafting import Ground
-from shards.handshake import Shown
 from shards.kit import Refused
-from shards.leaf import Leaf
 from shards.reading import objects, texts
+from state.sparing import dataclass
 
 MOST: Final = 30
 """Hosts that are asked about in one call."""
@@ -150,6 +151,8 @@ def _desired(ground: Ground, instance: str) -> Iterator[tuple[str, Claim]]:
         protocol, _, section = address.kind.partition(".")
         if address.instance != instance or section != "routers" or not isinstance(resource.spec, dict):
             continue
+        if protocol == "udp":
+            continue  # it has no rule, and names no host
         tls = resource.spec.get("tls")
         resolver = str(tls.get("certResolver") or "") if isinstance(tls, dict) else ""
         doors = texts(resource.spec.get("entryPoints"))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 
 from reconciler import config
 from reconciler.documentation.fetching import Reach
+from reconciler.gitea.address import repository_in
+from shards.authentik_live import AuthentikAt
 from shards.declared import FILE, Discovery, Listed, Watched
+from shards.gitea_reading import GiteaAt
+from shards.komodo_at import KomodoAt
 from shards.limits import Bounds
+from shards.log_sources import LogsAt
 from shards.oauth import Issuer
+from state.sparing import dataclass
 
 CLONE = "clone.git"
 OUTBOX = "outbox.db"
@@ -38,6 +44,10 @@ class GatewaySettings:
     ca_file: Path | None = None  # whom to trust when a shard elsewhere is asked over TLS
     discovery: Discovery = field(default_factory=Listed)  # which shards run elsewhere
     documentation: Reach = field(default_factory=Reach)  # whose documentation is read, and how far that may go
+    gitea: GiteaAt = field(default_factory=GiteaAt)  # where people review
+    logs: LogsAt = field(default_factory=LogsAt)  # who tells about containers
+    komodo: tuple[KomodoAt, ...] = ()  # who runs stacks: every instance there is
+    authentik: tuple[AuthentikAt, ...] = ()  # who signs people in: the same
 
     @property
     def clone(self) -> Path:
@@ -60,7 +70,7 @@ class GatewaySettings:
 
 def read(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
     """The gateway's part of a home's settings. Raises config.ConfigError with every fault there is."""
-    settings = config.load(environ, home)
+    settings = config.load(environ, home, writes=False)
     return GatewaySettings(
         directory=home / "gateway",
         source=home / ("mirror.git" if settings.desired_repo else "desired.git"),
@@ -74,6 +84,44 @@ def read(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         issuer=_issuer(settings),
         ca_file=settings.ca_file,
         discovery=Watched(home / FILE),
+        komodo=tuple(_komodos(settings)),
+        authentik=tuple(_authentiks(settings)),
+        gitea=_gitea(settings),
+        logs=LogsAt(
+            dozzle_url=settings.dozzle_url or "", dozzle_auth=settings.dozzle_auth, docker_url=settings.docker_url or ""
+        ),
+    )
+
+
+def _komodos(settings: config.Settings) -> Iterator[KomodoAt]:
+    if settings.komodo_url:
+        yield KomodoAt(url=settings.komodo_url, key=settings.komodo_read_key, secret=settings.komodo_read_secret)
+    for one in _further(settings, "komodo"):
+        key, secret = one.secrets.get("read_key"), one.secrets.get("read_secret")
+        yield KomodoAt(instance=one.name, url=one.url, key=key, secret=secret)
+
+
+def _authentiks(settings: config.Settings) -> Iterator[AuthentikAt]:
+    if settings.authentik_url:
+        yield AuthentikAt(url=settings.authentik_url, token=settings.authentik_read_token)
+    for one in _further(settings, "authentik"):
+        yield AuthentikAt(instance=one.name, url=one.url, token=one.secrets.get("read_token"))
+
+
+def _further(settings: config.Settings, kind: str) -> Iterator[config.System]:
+    """Those of targets.toml: the default one is described by settings of its own, also where nothing writes to it."""
+    return (one for one in settings.systems if one.kind == kind and one.name != kind)
+
+
+def _gitea(settings: config.Settings) -> GiteaAt:
+    repository = repository_in(settings.desired_repo or "")
+    if settings.gitea_url is None or repository is None:
+        return GiteaAt()
+    return GiteaAt(
+        url=settings.gitea_url,
+        repository=str(repository),
+        token=settings.gitea_read_token,
+        ca_file=settings.ca_file,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reconciler.setting import ConfigError, Secret
 from shards.health import Patience
+from state.sparing import dataclass
 
 FILE: Final = "shards.toml"
 

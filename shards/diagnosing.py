@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,15 +17,19 @@ from shards.causes import Finding, likely
 from shards.drafting import Ground
 from shards.facts import Claimed, Evidence, Facts, Source, Subject, Wanted
 from shards.kit import Refused
+from shards.knowing import Heard, Knowing, Known, Question
 from shards.proposing import Desk
 from shards.reading import objects, texts
 from shards.routes import MIDDLEWARES, ROUTERS, SERVICES
 from state.model import Address
+from state.sparing import dataclass
 
 _AT_ONCE: Final = 8
 _MOST_BACKENDS: Final = 8
 _MOST_CERTIFICATES: Final = 4
 _LAST: Final = 5
+_OTHERS_TAKE: Final = 12.0
+"""Seconds that other shards get to say what they know."""
 
 
 class Diagnosis(BaseModel):
@@ -49,22 +53,25 @@ class Told:
     encryption: Answer
 
 
-def diagnosis(desk: Desk, instance: str, what: str, status: int | None, method: str) -> Diagnosis:
+def diagnosis(
+    desk: Desk, instance: str, what: str, status: int | None, method: str, others: Sequence[Knowing] = ()
+) -> Diagnosis:
     """Ask everybody twice: first what does not depend on anything, then about the route that serves the request."""
     ground = desk.ground()
-    ground.instance(instance)
+    ground.instance(instance, "traefik")
     with ThreadPoolExecutor(_AT_ONCE) as workers:
         told = _first(desk, instance, workers)
         subject = subject_of(ground, instance, told.encryption, what, status)
         known = _known(ground, instance, subject, told)
         known = _second(desk, ground, instance, known, told, method, workers)
+    known = _with_others(others, known)
     found = likely(known)
     return Diagnosis(
         url=known.subject.url,
         most_likely=found[0],
         besides=found[1:],
         evidence=facts.evidences(known),
-        partial=bool(known.missing),
+        partial=bool(known.unasked),
     )
 
 
@@ -301,6 +308,46 @@ def _with_history(desk: Desk, concerned: Sequence[str], known: Facts) -> Facts:
     if isinstance(answer, Away):
         return known if answer.cause == "unknown" else replace(known, missing={"history": answer.reason})
     return replace(known, changes=facts.read_changes(answer, _LAST))
+
+
+def _with_others(others: Sequence[Knowing], known: Facts) -> Facts:
+    """What other shards know, each asked in a thread that is left behind where it takes too long."""
+    if not others:
+        return known
+    question = _question(known)
+    workers = ThreadPoolExecutor(len(others))
+    try:
+        asked = [(one, workers.submit(one.about, question)) for one in others]
+        wait([future for _, future in asked], timeout=_OTHERS_TAKE)
+        heard = [Heard(of=one.of, instance=one.instance, said=_answer(future)) for one, future in asked]
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+    return replace(known, heard=heard)
+
+
+def _answer(future: Future[Known]) -> Known | str:
+    if not future.done():
+        return f"there was no answer within {_OTHERS_TAKE:g} s"
+    try:
+        return future.result()
+    except Refused as refusal:
+        return str(refusal)
+    except (ValueError, TypeError, LookupError, RecursionError) as fault:  # the rest is told all the same
+        return f"it could not be understood ({type(fault).__name__})"
+
+
+def _question(known: Facts) -> Question:
+    explained, wanted = known.explained, next(iter(known.wanted), None)
+    router = explained.router if explained and explained.router else wanted.name if wanted else known.subject.route
+    return Question(
+        host=known.subject.host,
+        path=known.subject.path,
+        status=known.subject.status,
+        router=router or next((one.router for one in known.claimed), ""),
+        service=explained.service if explained and explained.service else wanted.service if wanted else "",
+        middlewares=explained.middlewares if explained and explained.router else wanted.middlewares if wanted else (),
+        backends=tuple(one.url for one in known.backends),
+    )
 
 
 def _with_log(known: Facts, concerned: Sequence[str], told: Told) -> Facts:

@@ -12,7 +12,6 @@ from reconciler.documentation.answering import Cited
 from reconciler.documentation.fetching import Fetcher
 from reconciler.documentation.library import Library
 from reconciler.documentation.shelf import Shelf
-from reconciler.query_client import Away
 from shards import untrusted
 from shards.kit import Refused
 from shards.proposing import Desk
@@ -20,6 +19,8 @@ from shards.proposing import Desk
 _SECTIONS: Final = 4
 _LONGEST: Final = 2_400
 """Characters of one section: what stands behind them is a click away."""
+
+_NUMBERS: Final = re.compile(r"v?[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}(?=[-+]|$)")
 
 Topic = Annotated[
     str, Field(min_length=2, max_length=200, description="A few words: forward auth headers, router priority …")
@@ -63,15 +64,15 @@ class Reader:
         fetcher = Fetcher(settings.documentation, desk.clock, settings.ca_file)
         self._library = Library(Shelf(settings.directory / "documentation"), fetcher, desk.clock)
 
-    def about(self, system: str, topic: str, version: str, instance: str = "") -> Documentation:
-        """Sections of that system's documentation. `instance` is a target whose version counts where none is given.
+    def about(self, system: str, topic: str, version: str) -> Documentation:
+        """Sections of that system's documentation, of a version as the system itself tells it; "" where none is known.
 
         Raises Refused where nothing can be had.
         """
         source = answering.source(self._library, system)
         if source is None:
             raise Refused("no-documentation", f"No official documentation of {system} is known here.")
-        wanted = version or self._deployed(instance)
+        wanted = _numbers(version)
         found = answering.answer(self._library, source, topic, wanted, _SECTIONS)
         if not found.sections and not found.version and any("cannot be reached" in note for note in found.notes):
             raise Refused("unreachable", f"{'; '.join(map(_noted, found.notes))}.", retry=True, after=300)
@@ -82,12 +83,6 @@ class Reader:
             more=found.more,
             notes=[_noted(note) for note in found.notes],
         )
-
-    def _deployed(self, instance: str) -> str:
-        """The version that runs here; "" where nobody can say."""
-        live = self._desk.query.live(instance) if instance else Away("")
-        version = "" if isinstance(live, Away) else str(live.get("version", ""))
-        return version if re.fullmatch(r"v?[0-9]+(\.[0-9]+){1,2}([-+].*)?", version) else ""
 
     def _told(self, one: Cited) -> Section:
         text = "\n".join((" › ".join(one.section.path), one.section.text))
@@ -100,6 +95,12 @@ class Reader:
             stale=_noted(one.stale),
             text=untrusted.wrapped(cut, one.address, self._desk.chance),
         )
+
+
+def _numbers(version: str) -> str:
+    """A version without what may stand behind its numbers; "" where there are none."""
+    found = _NUMBERS.match(version)
+    return found[0] if found else ""
 
 
 def _noted(text: str) -> str:

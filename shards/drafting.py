@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from reconciler.desired import Desired, Instance, read_file
+from reconciler import languages
+from reconciler.desired import Desired, Instance
 from reconciler.edit import EditError, remove_resource, set_resource
+from reconciler.in_use import pieces
 from reconciler.secrets import find_secrets
-from reconciler.traefik import kinds, validate
+from reconciler.setting import Secret, revealed
+from reconciler.traefik import validate
 from reconciler.traefik.references import references
 from shards.kit import Refused
 from state.model import Address, Problem, Snapshot, Spec
+from state.sparing import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,20 +25,22 @@ class Ground:
     commit: str
     desired: Desired
     instances: tuple[Instance, ...]
+    secrets: tuple[Secret, ...] = ()  # the gateway's own, which must not stand in any proposal
 
-    def instance(self, name: str) -> Instance:
-        """A declared instance. Raises Refused with those there are."""
-        for instance in self.instances:
-            if instance.name == name:
-                return instance
-        known = ", ".join(instance.name for instance in self.instances)
-        raise Refused("unknown-instance", f"There is no target '{name[:80]}'; there are: {known}.")
+    def instance(self, name: str, kind: str) -> Instance:
+        """A declared instance of a kind. Raises Refused with those there are."""
+        known = {one.name: one for one in self.instances if one.kind == kind}
+        if name in known:
+            return known[name]
+        there = ", ".join(known) or "none"
+        raise Refused("unknown-instance", f"There is no {kind} instance '{name[:80]}'; there are: {there}.")
 
     def owner(self, path: str) -> Instance | None:
         """The instance that reads this file, if any does."""
         inside = [one for one in self.instances if path.startswith(f"{one.directory}/")]
-        reads = kinds.is_loaded(path)
-        return max(inside, key=lambda one: len(one.directory), default=None) if reads else None
+        owner = max(inside, key=lambda one: len(one.directory), default=None)
+        reads = owner and languages.of(owner.kind).reads(path.removeprefix(f"{owner.directory}/"))
+        return owner if reads else None
 
 
 @dataclass(kw_only=True)
@@ -53,17 +59,24 @@ class Draft:
         """Take a resource out of a file; a file that holds nothing more goes away."""
         self._edit(path, lambda text: text and remove_resource(text, address.kind, address.name, file=path))
 
+    def write(self, path: str, content: bytes | None) -> None:
+        """Put a whole file in place, or take it away."""
+        self.edits[path] = content
+
+    def content(self, path: str) -> bytes | None:
+        """What a file holds in this draft; None where there is none."""
+        return self.edits[path] if path in self.edits else self.read(path)
+
     def _edit(self, path: str, change: Callable[[bytes | None], bytes | None]) -> None:
-        text = self.edits[path] if path in self.edits else self.read(path)
         try:
-            self.edits[path] = change(text)
+            self.edits[path] = change(self.content(path))
         except EditError as fault:
             raise Refused("invalid", f"{path}: {fault}. Nothing was committed.", problems=fault.problems) from fault
 
     def resources(self) -> list[Address]:
         """The resources that differ from the parent's, in order."""
         before, after = self.ground.desired.snapshot, self._wanted()
-        touched = {Address(one.name, *name) for path, one in self._owned() for name in self._named(path)}
+        touched = {address for path, one in self._owned() for address in self._named(path, one)}
         return sorted(address for address in touched if before.get(address) != after.get(address))
 
     def check(self, intent: str) -> None:
@@ -82,24 +95,24 @@ class Draft:
             raise Refused("invalid", "This is no valid configuration; nothing was committed.", problems=faults)
 
     def _secrets(self, intent: str) -> Iterator[Problem]:
-        yield from find_secrets("reason", intent)
+        in_use = pieces(revealed(self.ground.secrets))
+        yield from find_secrets("reason", intent, in_use)
         for path, content in self.edits.items():
             before = set((self.read(path) or b"").splitlines())
             lines = (content or b"").splitlines()
-            for problem in find_secrets(path, (content or b"").decode("utf-8", "replace")):
+            for problem in find_secrets(path, (content or b"").decode("utf-8", "replace"), in_use):
                 if not 0 < problem.line <= len(lines) or lines[problem.line - 1] not in before:
                     yield problem
 
     def _unreadable(self) -> Iterator[Problem]:
-        for path, _ in self._owned():
+        for path, instance in self._owned():
             if (content := self.edits[path]) is not None:
-                yield from read_file(path, content)[1]
+                yield from languages.of(instance.kind).parse(path, content).problems
 
     def _clashes(self) -> Iterator[Problem]:
         """Names that also stand in a file that this draft leaves alone."""
         for path, instance in self._owned():
-            for kind, name in _resources(path, self.edits[path]):
-                address = Address(instance.name, kind, name)
+            for address in _resources(path, instance, self.edits[path]):
                 standing = self.ground.desired.resources.get(address)
                 if standing and standing.file not in self.edits:
                     message = f"also stands in {standing.file}:{standing.line}; change it there"
@@ -108,7 +121,8 @@ class Draft:
     def _unserved(self) -> Iterator[Problem]:
         """What Traefik would not serve, as far as the desired state alone can tell. The plan asks Traefik too."""
         before, after = self.ground.desired.snapshot, self._wanted()
-        touched = frozenset(self.resources())
+        served = {one.name for one in self.ground.instances if one.kind == "traefik"}
+        touched = frozenset(address for address in self.resources() if address.instance in served)
         judged = touched | _referring(after, touched - after.keys())
         if found := _errors(after, judged):
             known = {str(problem) for problem in _errors(before, judged)}
@@ -118,8 +132,7 @@ class Draft:
         """The desired state with this draft on top."""
         wanted = {a: one.spec for a, one in self.ground.desired.resources.items() if one.file not in self.edits}
         for path, instance in self._owned():
-            found = _resources(path, self.edits[path])
-            wanted |= {Address(instance.name, kind, name): spec for (kind, name), spec in found.items()}
+            wanted |= _resources(path, instance, self.edits[path])
         return wanted
 
     def _owned(self) -> Iterator[tuple[str, Instance]]:
@@ -127,8 +140,8 @@ class Draft:
             if instance := self.ground.owner(path):
                 yield path, instance
 
-    def _named(self, path: str) -> set[tuple[str, str]]:
-        return {*_resources(path, self.read(path)), *_resources(path, self.edits[path])}
+    def _named(self, path: str, instance: Instance) -> set[Address]:
+        return {*_resources(path, instance, self.read(path)), *_resources(path, instance, self.edits[path])}
 
 
 def _errors(snapshot: Snapshot, judged: Collection[Address]) -> list[Problem]:
@@ -166,5 +179,8 @@ def _referred(address: Address, spec: Spec) -> Iterator[tuple[str, str, bool]]:
         yield reference.kind, reference.name.removesuffix("@file"), reference.name.endswith("@file")
 
 
-def _resources(path: str, content: bytes | None) -> dict[tuple[str, str], Spec]:
-    return {} if content is None else read_file(path, content)[0]
+def _resources(path: str, instance: Instance, content: bytes | None) -> dict[Address, Spec]:
+    if content is None:
+        return {}
+    parsed = languages.of(instance.kind).parse(path, content)
+    return {Address(instance.name, kind, name): spec for kind, name, spec, _ in parsed.resources}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
+from shards import untrusted
 from shards.backends import Backend
 from shards.certificates import HostCertificate
+from shards.knowing import About, Heard, certain_cause
 from shards.reading import objects, texts
+from state.sparing import dataclass
 
 Source = Literal[
-    "request", "desired", "live", "history", "drift", "backends", "certificate", "proposals", "target", "main"
-]
+    "request", "desired", "live", "history", "drift", "backends", "certificate", "proposals", "target", "main",
+    "containers", "deploys", "identity",
+]  # fmt: skip
 
 NOT_FOUND = 404
 
@@ -133,6 +137,7 @@ class Facts:
     backends: Sequence[Backend] = ()
     certificates: Sequence[HostCertificate] = ()
     changes: Sequence[str] = ()
+    heard: Sequence[Heard] = ()  # what other shards know about it
     missing: Mapping[Source, str] = field(default_factory=dict)
 
     @property
@@ -149,6 +154,16 @@ class Facts:
     def dead(self) -> list[Backend]:
         return [one for one in self.backends if not one.answers]
 
+    def cause(self, about: About) -> str:
+        """What another part of the house says that would explain it; "" where it says nothing of the kind."""
+        return certain_cause([one for one in self.heard if one.of == about])
+
+    @property
+    def unasked(self) -> dict[str, str]:
+        """Everybody who may know something and could not be asked, and why."""
+        found: dict[str, str] = dict(self.missing.items())
+        return found | {_whose(one): one.said for one in self.heard if isinstance(one.said, str)}
+
 
 def evidences(facts: Facts) -> list[Evidence]:
     """What every source said, or why it said nothing."""
@@ -164,12 +179,28 @@ def evidences(facts: Facts) -> list[Evidence]:
         "proposals": _proposals,
         "history": _history,
     }
-    return [
+    own = [
         Evidence(source=source, outcome="missing", said=facts.missing[source])  # type: ignore[index, arg-type]
         if source in facts.missing
         else tell(facts)
         for source, tell in told.items()
     ]
+    return [*own, *_from_others(facts)]
+
+
+def _from_others(facts: Facts) -> Iterator[Evidence]:
+    """Only of those who were asked: not every house has all of them. Of several of a kind each says who it is."""
+    for one in sorted(facts.heard, key=lambda one: get_args(About).index(one.of)):
+        whose, said = f"{one.instance}: " if one.instance else "", one.said
+        if isinstance(said, str):
+            yield Evidence(source=one.of, outcome="missing", said=f"{whose}{said}")
+        else:
+            details = list(said.details)[:20]
+            yield Evidence(source=one.of, outcome=said.outcome, said=f"{whose}{said.said}", details=details)
+
+
+def _whose(one: Heard) -> str:
+    return f"{one.of} of {one.instance}" if one.instance else one.of
 
 
 def _evidence(source: Source, trouble: bool, said: str, details: Sequence[str] = ()) -> Evidence:
@@ -311,7 +342,8 @@ def read_drift(told: Mapping[str, Any]) -> dict[str, str]:
 
 def _of_drift(one: Mapping[str, Any]) -> str:
     fields = ", ".join(texts(one.get("fields")))
-    return f"differs live since {one.get('since')}{f' in {fields}' if fields else ''}"
+    by = untrusted.short(str(one.get("by") or ""), 60)
+    return f"differs live since {one.get('since')}{f' in {fields}' if fields else ''}{f', by {by}' if by else ''}"
 
 
 def read_proposals(told: Mapping[str, Any], concerned: Sequence[str], host: str) -> Iterator[Waiting]:

@@ -94,6 +94,10 @@ ForeignRoute = Annotated[
         description="The foreign router as list_routes names it: gitea@docker.",
     ),
 ]
+ForeignProtocol = Annotated[
+    Literal["", "http", "tcp", "udp"],
+    Field(description="Where routers of several protocols are called that: which is meant. Empty: HTTP before TCP."),
+]
 NewName = Annotated[
     str,
     Field(
@@ -103,7 +107,10 @@ NewName = Annotated[
 ]
 OwnBackends = Annotated[
     str | _Several,
-    Field(description="Backend address, or several, instead of those that it has. Empty: those."),
+    Field(
+        description="Backend address, or several, instead of those that it has; of TCP and UDP as host:port. "
+        "Empty: those."
+    ),
 ]
 Instead = Annotated[
     dict[str, str] | None,

@@ -11,7 +11,6 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from reconciler.home import Lock
 from reconciler.ports import Chance, Clock, Disk, SystemClock
 from reconciler.query_client import QueryClient
 from reconciler.tokens import Keyring, TokenError
-from shards import access, belongings, oauth
+from shards import access, belongings, oauth, systems
 from shards.access import Caller
 from shards.audit import Audit
 from shards.belongings import Shelves
@@ -48,14 +47,15 @@ from shards.own import Own
 from shards.proposing import Desk
 from shards.registry import Registry
 from shards.scribe import Scribe
-from shards.traefik import Traefik
-from shards.wire import announcing, front
+from shards.wire import announcing, asker, front
 from shards.wire.announcing import Announcer, Still, View
-from shards.wire.front import Bench
+from shards.wire.asker import Context
+from shards.wire.calling import Bench
 from shards.wire.further import Further
-from shards.wire.link import Link, Surroundings
+from shards.wire.remote import Link, Surroundings
 from state.errors import LogError
 from state.events import Event, ShardFound, ShardLost, ShardsDeclared
+from state.sparing import dataclass
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -111,7 +111,7 @@ async def serve_stdio(settings: GatewaySettings) -> None:
     view = functools.partial(parts.bench.shown, access.LOCAL, "")
     async with parts.running(), stdio_server() as (read, write), anyio.create_task_group() as telling:
 
-        async def begin(context: front.Context, _: protocol.NotificationParams) -> None:
+        async def begin(context: Context, _: protocol.NotificationParams) -> None:
             telling.start_soon(announcing.keep_told, parts.bench.announcer, view, context.session)
 
         telling.start_soon(_leave_when_told)
@@ -136,6 +136,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
     desk = Desk(settings, store, audit, query, clock, chance)
     desk.recover()
     own = Own(desk, version("waypost"), lambda: registry.standings())
+    of_systems, close = systems.shards(settings, desk, clock, chance)
     scribe = Scribe()
     around = Surroundings(
         clock=clock,
@@ -145,7 +146,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
     )
     shelves = belongings.Shelves(settings.directory / "shards")
     registry = Registry(
-        (Traefik(desk), *more, own),
+        (*of_systems, *more, own),
         clock,
         settings.discovery,
         connect=lambda shard: Link(shard, shelves.of(shard.name), around),
@@ -161,7 +162,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
         announcer=Announcer(registry.offers),
     )
     letting_go = (lock.close,) if isinstance(lock, Lock) else ()
-    return Parts(bench, (query.close, scribe.close, audit.close, *letting_go))
+    return Parts(bench, (close, query.close, scribe.close, audit.close, *letting_go))
 
 
 @functools.cache
@@ -219,7 +220,7 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
 
     `admit` says who is let in to the first two.
     """
-    server = _server(parts.bench, front.caller)
+    server = _server(parts.bench, asker.caller)
     routes: list[BaseRoute] = [
         Route("/health", functools.partial(_health, settings, parts.bench)),
         Route("/metrics", functools.partial(_metrics, parts.bench.metrics)),
@@ -246,7 +247,7 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
     return application
 
 
-def _server(bench: Bench, who: Callable[[front.Context], Caller]) -> Server[dict[str, Any]]:
+def _server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, Any]]:
     server = front.server(bench, who)
     Further(bench, who).add_to(server)
     return server
@@ -259,8 +260,8 @@ def _transport(settings: GatewaySettings, server: Server[dict[str, Any]], bench:
     (route,) = (route for route in made.routes if isinstance(route, Route))
 
     def who(scope: Scope) -> tuple[str, Callable[[], View], Still]:
-        caller = front.let_in(scope)
-        return caller.name, functools.partial(bench.shown, caller, front.shard(Request(scope))), scope[STILL]
+        caller = asker.let_in(scope)
+        return caller.name, functools.partial(bench.shown, caller, asker.shard(Request(scope))), scope[STILL]
 
     return announcing.Listening(route.app, bench.announcer, who, security, os.urandom)
 

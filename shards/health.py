@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final, Literal
+
+from state.sparing import dataclass
 
 State = Literal["starting", "up", "down"]
 """`down`: it is not asked any more until checks succeed again. `starting`: nothing is known yet."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from contextlib import contextmanager
+from dataclasses import field
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from state.model import Problem
+from state.sparing import dataclass
 
 _TRAITS = "_waypost_traits"
 _Function = TypeVar("_Function", bound=Callable[..., BaseModel])
@@ -44,6 +49,14 @@ class Made(BaseModel):
     proposal: str = Field(description="id of the proposal")
 
 
+Tell = Callable[[float, float | None, str], None]
+"""Tells the client how far its call is: done, of how much, in words. Quick, from any thread."""
+
+
+def _silent(done: float, total: float | None, words: str) -> None:
+    """For a client that does not want to hear of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """Who asks for what: travels with every tool call into commits, audit and log lines."""
@@ -51,6 +64,28 @@ class Call:
     request_id: str
     client: str
     tool: str
+    tell: Tell = field(default=_silent, compare=False, repr=False)
+
+    @contextmanager
+    def waiting(self, words: str) -> Iterator[None]:
+        """While this lasts, the client hears every second that it is waited for something, and for how long."""
+        if self.tell is _silent:
+            yield
+            return
+        over = threading.Event()
+        telling = threading.Thread(target=self._tell_until, args=(over, words), name="progress", daemon=True)
+        telling.start()
+        try:
+            yield
+        finally:
+            over.set()
+            telling.join()
+
+    def _tell_until(self, over: threading.Event, words: str) -> None:
+        for seconds in itertools.count(1):
+            if over.wait(1.0):
+                return
+            self.tell(seconds, None, words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +140,9 @@ def tool(traits: Traits) -> Callable[[_Function], _Function]:
 class Shard:
     """A narrow set of tools over one system. `name` is its path; its tools are offered as `prefix + tool`."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    prefix: ClassVar[str]
+    name: str
+    title: str
+    prefix: str
 
     def tools(self) -> Iterator[Tool]:
         """Every method marked with `tool`, in the order in which the class writes them."""
@@ -119,8 +154,23 @@ class Shard:
 
 def _bind(shard: Shard, name: str, traits: Traits) -> Tool:
     function = getattr(shard, name)
+    arguments, answer = _models(type(shard).__dict__[name])
+    return Tool(
+        shard=shard.name,
+        name=name,
+        description=inspect.getdoc(function) or traits.title,
+        traits=traits,
+        arguments=arguments,
+        answer=answer,
+        function=function,
+    )
+
+
+@cache
+def _models(function: Callable[..., BaseModel]) -> tuple[type[BaseModel], type[BaseModel]]:
+    """What a tool takes and what it answers, worked out once for all shards of its class: that is slow."""
     hints = get_type_hints(function, include_extras=True)
-    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the call itself
+    parameters = list(inspect.signature(function).parameters.values())[2:]  # before them: the shard, and the call
     fields: dict[str, Any] = {
         parameter.name: (
             hints[parameter.name],
@@ -128,15 +178,7 @@ def _bind(shard: Shard, name: str, traits: Traits) -> Tool:
         )
         for parameter in parameters
     }
-    return Tool(
-        shard=shard.name,
-        name=name,
-        description=inspect.getdoc(function) or traits.title,
-        traits=traits,
-        arguments=create_model(name, __config__=ConfigDict(extra="forbid"), **fields),
-        answer=hints["return"],
-        function=function,
-    )
+    return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields), hints["return"]
 
 
 def _unfit(error: ValidationError) -> Refused:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, time, timedelta
 from threading import Lock
 from typing import Final
 
 from reconciler.ports import Clock
 from shards.kit import Refused
+from state.sparing import dataclass
 
 MOST_BUCKETS: Final = 10_000
 """Clients and tools remembered; beyond that those are forgotten that have rested longest."""

@@ -5,18 +5,25 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
-import jwt
 import orjson
 
 from reconciler.ports import Clock
-from shards import untrusted
+from shards import access, untrusted
 from shards.access import Caller, TurnedAway
+from state.sparing import dataclass
+
+if TYPE_CHECKING:
+    import jwt
+else:
+    from state import lazily
+
+    jwt = lazily.module("jwt")  # it brings all of cryptography, and most houses have no issuer
 
 READ: Final = "waypost:read"
 PROPOSE: Final = "waypost:propose"
@@ -176,11 +183,14 @@ def _why(fault: jwt.PyJWTError) -> str:
 def _caller(claims: Mapping[str, Any]) -> Caller | TurnedAway:
     scopes = _words(claims.get("scope", claims.get("scp", "")))
     name = untrusted.clean(str(claims.get("preferred_username") or claims["sub"]))[:_LONGEST_NAME]
-    if PROPOSE in scopes:
-        return Caller(name=f"oauth:{name}", role="propose")
-    if READ in scopes:
-        return Caller(name=f"oauth:{name}", role="read")
-    return TurnedAway(f"this access token has neither the scope {READ} nor {PROPOSE}", status=403)
+    if PROPOSE not in scopes and READ not in scopes:
+        return TurnedAway(f"this access token has neither the scope {READ} nor {PROPOSE}", status=403)
+    return Caller(
+        name=f"{access.OF_ISSUER}{name}",
+        role="propose" if PROPOSE in scopes else "read",
+        knows=1,  # nobody says when these scopes were given, so they are as old as can be
+        also=frozenset(one.removeprefix(access.TOOL) for one in scopes if one.startswith(access.TOOL)),
+    )
 
 
 def _words(scopes: Any) -> Sequence[str]:
@@ -199,17 +209,24 @@ def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
                 f"{url[:200]} is no https address: whoever can change what it says could sign for anybody"
             )
         try:
-            verify: ssl.SSLContext | bool = _trust(ca_file) if parts.scheme == "https" else True
+            verify: ssl.SSLContext | bool = _trust(ca_file) if parts.scheme == "https" else False
             with httpx2.Client(timeout=seconds, follow_redirects=False, trust_env=False, verify=verify) as client:
                 response = client.get(url)
-                response.raise_for_status()
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
-            raise IssuerError(f"{url[:200]} cannot be asked: {fault}") from fault
+            raise IssuerError(f"{url[:200]} cannot be asked: {_words_of(fault)}") from fault
+        if response.status_code != 200:
+            raise IssuerError(f"{url[:200]} cannot be asked: it answers with status {response.status_code}")
         if len(response.content) > _LARGEST:
             raise IssuerError(f"{url[:200]} answers too much")
         return response.content
 
     return fetch
+
+
+def _words_of(fault: Exception) -> str:
+    """What of a failure is ours to tell: of an answer that cannot be read, libraries quote what it holds."""
+    ours = isinstance(fault, httpx2.NetworkError | OSError)
+    return (ours and " ".join(str(fault).split())[:200]) or type(fault).__name__
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -7,17 +7,20 @@ import contextlib
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio.to_thread
 import mcp_types as protocol
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
 
 from reconciler.ports import Clock
-from shards import outcome
+from shards import catalogue, outcome
 from shards.audit import Audit
-from shards.kit import Call, Refused, Shard, Tool
+from shards.kit import Call, Refused, Shard, Tell, Tool
 from shards.outcome import Outcome
+from state.sparing import dataclass
 
 _Answer = TypeVar("_Answer")
 
@@ -38,6 +41,11 @@ class Offer(Protocol):
     def writes(self) -> bool: ...
 
     @property
+    def since(self) -> int:
+        """The generation of our own tools that it came with; 0: it is not ours."""
+        ...
+
+    @property
     def listing(self) -> protocol.Tool: ...
 
     async def carry_out(
@@ -55,6 +63,7 @@ class Local:
     listing: protocol.Tool
     room: asyncio.Semaphore
     clock: Clock
+    since: int = 0
 
     @property
     def shard(self) -> str:
@@ -69,7 +78,8 @@ class Local:
     ) -> Outcome:
         """What was begun is finished and audited, also when the client hangs up. Reading that takes too long is
         given up on, and goes on taking room: a hung tool hangs its own shard alone."""
-        attempt = Attempt(audit, self.clock, self.tool, call, arguments)
+        telling = replace(call, tell=_from_a_thread(progress)) if progress else call
+        attempt = Attempt(audit, self.clock, self.tool, telling, arguments)
         try:
             async with asyncio.timeout(None if self.writes else self.tool.traits.seconds):
                 return await self._ran(attempt)
@@ -139,6 +149,23 @@ class Attempt:
 _CALLED_OFF: Final = Outcome(refusal=Refused("cancelled", "the client gave the call up before it began"))
 
 
+def _from_a_thread(progress: Progress) -> Tell:
+    """Nobody waits until the client has heard of it: whatever becomes of that, the call goes on."""
+    loop = asyncio.get_running_loop()
+
+    async def relay(done: float, total: float | None, words: str) -> None:
+        await progress(done, total, words)
+
+    def tell(done: float, total: float | None, words: str) -> None:
+        relaying = relay(done, total, words)
+        try:
+            asyncio.run_coroutine_threadsafe(relaying, loop)
+        except RuntimeError:  # the loop may be gone by now
+            relaying.close()
+
+    return tell
+
+
 async def in_thread(work: Callable[[], _Answer]) -> _Answer:
     """Do it in a worker thread; it goes on when nobody waits for it any more."""
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
@@ -148,7 +175,10 @@ def of(shard: Shard, clock: Clock) -> dict[str, Offer]:
     """What a shard in this process offers, by the names that clients call."""
     room = asyncio.Semaphore(AT_ONCE)
     named = {shard.prefix + tool.name: tool for tool in shard.tools()}
-    return {name: Local(tool, described(name, tool), room, clock) for name, tool in named.items()}
+    return {
+        name: Local(tool, described(name, tool), room, clock, catalogue.since(shard.name, name))
+        for name, tool in named.items()
+    }
 
 
 def described(name: str, tool: Tool) -> protocol.Tool:
@@ -158,8 +188,8 @@ def described(name: str, tool: Tool) -> protocol.Tool:
         name=name,
         title=traits.title,
         description=tool.description,
-        input_schema=tool.arguments.model_json_schema(),
-        output_schema=tool.answer.model_json_schema(mode="serialization"),
+        input_schema=_schema(tool.arguments, "validation"),
+        output_schema=_schema(tool.answer, "serialization"),
         annotations=protocol.ToolAnnotations(
             title=traits.title,
             read_only_hint=not traits.writes,
@@ -168,6 +198,11 @@ def described(name: str, tool: Tool) -> protocol.Tool:
             open_world_hint=False,
         ),
     )
+
+
+@functools.cache
+def _schema(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
+    return model.model_json_schema(mode=mode)
 
 
 def together(offers: Iterable[Mapping[str, Offer]]) -> dict[str, Offer]:

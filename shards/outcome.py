@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from reconciler.ports import Clock
 from shards.kit import Call, Made, Refused, Tool
+from state.sparing import dataclass
 
 LARGEST: Final = 1 << 20
 """Characters of an answer that clients are sent at most."""

@@ -9,11 +9,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from reconciler.git.store import Commit
-from reconciler.query_client import Answer, Away
+from reconciler.query_client import Away
+from shards import reports
+from shards.covering import covered
 from shards.fields import Reason
 from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.proposing import REVIEW, Desk, Plan
 from shards.registry import Standing
+from shards.reports import Chain, History
 
 ProposalId = Annotated[str, Field(min_length=1, max_length=80, description="Id of a proposal.")]
 ResourceAddress = Annotated[
@@ -24,17 +27,11 @@ ResourceAddress = Annotated[
 _MOST_DIFF_LINES = 400
 
 
-class Told(BaseModel):
-    """What the reconciler says, as it says it."""
-
-    data: dict[str, Any]
-
-
 class Status(BaseModel):
     """How the gateway, its shards and the reconciler are."""
 
     version: str
-    read_only: bool = Field(description="true: the kill switch is on, nothing can be proposed")
+    read_only: bool = Field(description="true: the kill switch is on, nothing can be proposed or withdrawn")
     shards: dict[str, dict[str, Any]] = Field(
         description="shard -> state (up, down, starting), tools, where it runs, since when and why it is so"
     )
@@ -101,16 +98,17 @@ class Own(Shard):
         """How the gateway, its shards and the reconciler are, and whether proposals are possible now. Use it when
         something fails."""
         answer = self._desk.query.status()
+        told = {} if isinstance(answer, Away) else answer
         main, trouble = self._main()
         return Status(
             version=self._version,
-            read_only=self._desk.settings.read_only,
+            read_only=self._desk.settings.read_only or bool(told.get("read_only")),
             shards={name: standing.as_json() for name, standing in self._standings().items()},
             main=main,
             main_trouble=trouble,
             proposals=len(self._desk.standing()),
             reconciler=answer.reason if isinstance(answer, Away) else "up",
-            targets={} if isinstance(answer, Away) else answer,
+            targets=told,
         )
 
     @tool(Traits(title="List proposals"))
@@ -155,29 +153,20 @@ class Own(Shard):
         call: Call,
         resource: ResourceAddress = "",
         limit: Annotated[int, Field(ge=1, le=500, description="How many events, the newest ones.")] = 50,
-    ) -> Told:
+    ) -> History:
         """What happened, from the one event log: of one resource, or of everything. Each event has its reason."""
-        return told(self._desk.query.history(resource, limit=limit))
+        return reports.history(self._desk.query.history(resource, limit=limit))
 
     @tool(Traits(title="Why"))
-    def why(self, call: Call, resource: ResourceAddress) -> Told:
+    def why(self, call: Call, resource: ResourceAddress) -> Chain:
         """Why a resource is as it is: the chain request, commit, approval, plan, apply, live digest."""
-        return told(self._desk.query.why(resource))
+        return reports.chain(self._desk.query.why(resource))
 
     def _main(self) -> tuple[str, str]:
         try:
             return self._desk.ground().commit, ""
         except Refused as refusal:
             return "", str(refusal)
-
-
-def told(answer: Answer) -> Told:
-    """The reconciler's answer. Raises Refused where there is none: only it can know."""
-    if not isinstance(answer, Away):
-        return Told(data=answer)
-    if answer.cause == "unknown":
-        raise Refused("unknown-resource", f"{answer.reason}.")
-    raise Refused("reconciler-away", f"{answer.reason}. Only the reconciler can know this.", retry=True)
 
 
 def _by_id(answer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -206,12 +195,13 @@ def _known_line(id: str, known: Mapping[str, Any]) -> ProposalLine:
 def _diff(touched: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:
     lines: list[str] = []
     for path, (before, after) in touched.items():
-        old, new = (_lines(side) for side in (before, after))
+        old, new = (_lines(path, side) for side in (before, after))
         names = (f"a/{path}" if before is not None else "/dev/null", f"b/{path}" if after is not None else "/dev/null")
         lines += difflib.unified_diff(old, new, *names, lineterm="")
     cut = [f"… {len(lines) - _MOST_DIFF_LINES} more lines"] if len(lines) > _MOST_DIFF_LINES else []
     return "\n".join([*lines[:_MOST_DIFF_LINES], *cut])
 
 
-def _lines(content: bytes | None) -> list[str]:
-    return [] if content is None else content.decode("utf-8", "replace").splitlines()
+def _lines(path: str, content: bytes | None) -> list[str]:
+    """Of a file that is changed elsewhere, the lines around are shown too: a person may have written anything there."""
+    return [] if content is None else covered(path, content.decode("utf-8", "replace")).splitlines()

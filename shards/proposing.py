@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from reconciler.git.errors import GitError
 from reconciler.git.store import Commit, Store
 from reconciler.ports import Chance, Clock
 from reconciler.query_client import Answer, Away, QueryClient
+from reconciler.setting import secrets_in
 from shards.audit import Audit
 from shards.config import GatewaySettings
 from shards.drafting import Draft, Ground
@@ -28,6 +28,7 @@ from shards.kit import Call, Made, Refused
 from state.errors import LogError
 from state.events import ProposalMade, ProposalWithdrawn
 from state.model import Address, Problem
+from state.sparing import dataclass
 
 MOST_SHOWN = 50
 """Entries of each list in a plan that a model is shown; a person sees them all."""
@@ -107,7 +108,8 @@ class Desk:
             policy, _ = desired_state.policy(self._store, commit)
             instances = tuple(Instance(name, target.kind, target.directory) for name, target in policy.targets.items())
             desired = desired_state.load(self._store, commit, instances)
-            self._ground = Ground(commit=commit, instances=instances, desired=desired)
+            secrets = tuple(secrets_in(self.settings))
+            self._ground = Ground(commit=commit, instances=instances, desired=desired, secrets=secrets)
             return self._ground
 
     @contextmanager
@@ -149,8 +151,17 @@ class Desk:
             return draft.resources(), ()
 
     def _refuse_read_only(self) -> None:
-        if self.settings.read_only:
-            raise Refused("read-only", "This Waypost is switched to read-only (WAYPOST_READ_ONLY): no proposals.")
+        """The switch holds wherever it is on: what the reconciler would not take is not proposed either."""
+        if self.settings.read_only or self._reconciler_is_read_only():
+            raise Refused(
+                "read-only",
+                "This Waypost is switched to read-only (WAYPOST_READ_ONLY): nothing is proposed, nothing is withdrawn.",
+            )
+
+    def _reconciler_is_read_only(self) -> bool:
+        """One that is away cannot say so, and takes nothing meanwhile."""
+        answer = self.query.status()
+        return not isinstance(answer, Away) and bool(answer.get("read_only"))
 
     def _making(self, call: Call, intent: Intent, ground: Ground) -> dict[str, Any]:
         """What every proposal's commit carries, whatever it changes."""
@@ -231,6 +242,7 @@ class Desk:
 
     def withdraw(self, call: Call, id: str, reason: str) -> None:
         """Take a proposal back. Raises Refused where this gateway made none of that name."""
+        self._refuse_read_only()
         with self._at_work():
             self.commit_of(id)
             # The fact first: a branch that outlives it is harmless, a branch gone without a word is not.
@@ -261,6 +273,11 @@ class Desk:
             parent = commit.parents[0]
             paths = self._store.changed(parent, commit.id)
             return {path: (self._content(parent, path), self._content(commit.id, path)) for path in paths}
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """What a file holds in a commit, byte for byte; None where there is none."""
+        with self._at_work():
+            return self._content(commit, path)
 
     def restore(self, call: Call, intent: Intent, revision: str) -> Proposed:
         """Propose the tree of a revision (its number, or a commit of main), policy excepted. As `propose`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from shards.declared import Declared, Discovery, Listed
 from shards.health import State
 from shards.kit import Shard
 from shards.offers import Offer
+from state.sparing import dataclass
 
 LOOKS_EVERY: Final = 2.0
 """Seconds between two looks at which shards there should be."""
@@ -55,6 +56,8 @@ class Remote(Protocol):
     def standing(self) -> Standing: ...
 
     async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said: ...
+
+    async def listed(self, request: protocol.ClientRequest, expected: type[Said]) -> Said: ...
 
     async def keep(self) -> None: ...
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from reconciler.query_client import Answer
+from reconciler.query_client import Answer, Away
+from shards import untrusted
 from shards.kit import Refused
-from shards.own import told
 from shards.proposing import Plan, read_plan
+
+Name = Annotated[str, AfterValidator(lambda text: untrusted.short(text, 60))]
+"""What somebody is called in another system."""
 
 
 class Explanation(BaseModel):
@@ -44,10 +47,45 @@ class Happened(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class RouteHistory(BaseModel):
-    """What happened to one route, oldest first."""
+class History(BaseModel):
+    """What happened, oldest first."""
 
     events: list[Happened] = Field(default_factory=list)
+
+
+class Request(BaseModel):
+    """Who asked for it, and with which tool."""
+
+    id: str = ""
+    tool: str = ""
+    client: str = ""
+    proposal: str = ""
+    title: str = ""
+    at: str = ""
+
+
+class Approval(BaseModel):
+    """Who brought it to main. "unknown": nobody can say."""
+
+    at: str = ""
+    by: str = ""
+    via: str = ""
+    subject: str = ""
+    proposal: str | None = None
+
+
+class Chain(BaseModel):
+    """What made a resource as it is. A link that nobody recorded is null."""
+
+    resource: str
+    live: bool = Field(description="whether it is applied now")
+    request: Request | None = None
+    commit: str | None = None
+    approval: Approval | None = None
+    plan: str | None = Field(default=None, description="digest of the plan that it was applied by")
+    applied: Happened | None = None
+    live_digest: str | None = None
+    events: list[Happened] = Field(default_factory=list, description="the last of what happened to it, oldest first")
 
 
 class Drifted(BaseModel):
@@ -57,6 +95,7 @@ class Drifted(BaseModel):
     kind: str = ""
     fields: list[str] = Field(default_factory=list, description="what differs; values are not told")
     since: str = ""
+    by: Name = Field(default="", description="who did it, as the system itself says; '' where nobody knows")
     accepted_until: str = Field(default="", description="'' where nobody accepted it")
 
 
@@ -78,21 +117,34 @@ class Passed(BaseModel):
 _Report = TypeVar("_Report", bound=BaseModel)
 
 
+def told(answer: Answer) -> dict[str, Any]:
+    """The reconciler's answer. Raises Refused where there is none: only it can know."""
+    if not isinstance(answer, Away):
+        return answer
+    if answer.cause == "unknown":
+        raise Refused("unknown-resource", f"{answer.reason}.")
+    raise Refused("reconciler-away", f"{answer.reason}. Only the reconciler can know this.", retry=True)
+
+
 def explanation(answer: Answer) -> Explanation:
     """Raises Refused, as all of these, where the reconciler does not answer or not like one."""
-    return _read(Explanation, told(answer).data)
+    return _read(Explanation, told(answer))
 
 
-def history(answer: Answer) -> RouteHistory:
-    return _read(RouteHistory, told(answer).data)
+def history(answer: Answer) -> History:
+    return _read(History, told(answer))
+
+
+def chain(answer: Answer) -> Chain:
+    return _read(Chain, told(answer))
 
 
 def drift(answer: Answer) -> DriftReport:
-    return _read(DriftReport, told(answer).data)
+    return _read(DriftReport, told(answer))
 
 
 def passed(answer: Answer) -> Passed:
-    found = told(answer).data
+    found = told(answer)
     plan = read_plan(found) if isinstance(found.get("plan"), dict) else None
     return _read(Passed, {**found, "plan": plan})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -92,9 +94,56 @@ def balancer(urls: Sequence[str], standing: Spec = KEEP) -> Spec:
     faults = [fault for url in urls if (fault := _url_fault(url))]
     if faults or not urls:
         raise Refused("bad-backend", "; ".join(faults) or "A route needs at least one service_url.")
-    kept = dict(standing["loadBalancer"]) if _balances(standing) else {}
-    known = {server.get("url"): server for server in kept.get("servers", []) if isinstance(server, dict)}
-    return {"loadBalancer": {**kept, "servers": [known.get(url, {"url": url}) for url in urls]}}
+    return _over("url", urls, standing)
+
+
+def streams(addresses: Sequence[str], standing: Spec = KEEP) -> dict[str, Any]:
+    """A TCP or UDP service over these backends (host:port), else as the standing one. Raises Refused."""
+    faults = [f"{one[:120]!r} is no host:port like db:5432" for one in addresses if not _is_host_and_port(one)]
+    if faults or not addresses:
+        raise Refused("bad-backend", "; ".join(faults) or "A route needs at least one backend.")
+    return _over("address", addresses, standing)
+
+
+def _over(field: str, addresses: Sequence[str], standing: Spec) -> dict[str, Any]:
+    """A server that stands stays as it is; a new one has what all that stand have in common."""
+    kept = standing if _balances(standing) else {"loadBalancer": {}}
+    known = {server.get(field): server for server in _servers(kept)}
+    said = _said_of_servers(kept)
+    common = said[0] if len(said) == 1 else {}
+    servers = [known.get(one) or {field: one, **common} for one in addresses]
+    return {**kept, "loadBalancer": {**kept["loadBalancer"], "servers": servers}}
+
+
+def servers_differ(spec: Spec) -> bool:
+    """Whether the servers of a service differ in more than their addresses: nobody knows then how a new one is."""
+    return len(_said_of_servers(spec)) > 1
+
+
+def _said_of_servers(spec: Spec) -> list[dict[str, Any]]:
+    """What servers say beside their addresses, each once."""
+    found: list[dict[str, Any]] = []
+    for server in _servers(spec):
+        said = {key: value for key, value in server.items() if key not in ("url", "address")}
+        if said not in found:
+            found.append(said)
+    return found
+
+
+def _is_host_and_port(backend: str) -> bool:
+    host, _, port = backend.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        return False
+    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[0-9.]+", host):
+        return len(host) <= 253 and _HOST_NAME.fullmatch(host) is not None
+    try:
+        return ipaddress.ip_address(host.strip("[]")).version == (6 if host.startswith("[") else 4)
+    except ValueError:
+        return False
+
+
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
 def _balances(spec: Spec) -> bool:
@@ -102,11 +151,15 @@ def _balances(spec: Spec) -> bool:
 
 
 def backends(spec: Spec) -> list[str] | None:
-    """The backend addresses of a service; None where it is no plain load balancer."""
+    """The backend addresses of a service, HTTP or not; None where it is no plain load balancer."""
     if not _balances(spec):
         return None
-    servers = spec["loadBalancer"].get("servers") or []
-    return [str(server.get("url", "")) for server in servers if isinstance(server, dict)]
+    return [str(server.get("url") or server.get("address") or "") for server in _servers(spec)]
+
+
+def _servers(spec: Spec) -> list[dict[str, Any]]:
+    servers = (spec["loadBalancer"].get("servers") if _balances(spec) else None) or []
+    return [server for server in servers if isinstance(server, dict)]
 
 
 def _url_fault(url: str) -> str:

@@ -25,7 +25,7 @@ def of_kind(ground: Ground, instance: str, *kinds: str) -> list[Resource]:
 
 def route(ground: Ground, instance: str, name: str) -> Resource:
     """A desired HTTP route by its name. Raises Refused where the desired repo does not hold it."""
-    ground.instance(instance)
+    ground.instance(instance, "traefik")
     found = ground.desired.resources.get(Address(instance, ROUTERS, name.removesuffix("@file")))
     if found is not None:
         return found

@@ -26,7 +26,8 @@ from shards.access import Caller, TurnedAway
 from shards.gate import Admit, Gate
 from shards.kit import Call, Shard, Tool
 from shards.offers import described, in_thread
-from shards.wire.front import Context, answered, client
+from shards.wire.answering import answered
+from shards.wire.asker import Context, client
 from shards.wire.link import REQUEST_ID
 
 _LAST_WORDS: Final = 5

@@ -11,7 +11,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import anyio
@@ -28,6 +28,7 @@ from starlette.responses import Response
 
 from reconciler.ports import Chance
 from shards.gate import App, Message, Receive, Scope, Send
+from state.sparing import dataclass
 
 LOOKS_EVERY: Final = 1.0
 """Seconds between two looks at what is offered, while anybody listens."""

@@ -24,8 +24,9 @@ from shards.kit import Call, Refused
 from shards.offers import in_thread
 from shards.outcome import LARGEST, Outcome
 from shards.registry import Remote
-from shards.wire import front
-from shards.wire.front import Bench, Context
+from shards.wire import asker, calling
+from shards.wire.asker import Context
+from shards.wire.calling import Bench
 from state.errors import LogError
 
 _MOST: Final = 500
@@ -61,7 +62,7 @@ class Further:
 
     async def prompts(self, context: Context, _: protocol.PaginatedRequestParams) -> protocol.ListPromptsResult:
         async def of(remote: Remote) -> list[protocol.Prompt]:
-            listed = await remote.ask(protocol.ListPromptsRequest(), protocol.ListPromptsResult)
+            listed = await remote.listed(protocol.ListPromptsRequest(), protocol.ListPromptsResult)
             prefix = remote.shard.public_prefix
             known = (prompt for prompt in listed.prompts[:_MOST] if prompt.name in remote.shard.prompts)
             return [prompt.model_copy(update={"name": prefix + prompt.name}) for prompt in known]
@@ -70,7 +71,7 @@ class Further:
 
     async def resources(self, context: Context, _: protocol.PaginatedRequestParams) -> protocol.ListResourcesResult:
         async def of(remote: Remote) -> list[protocol.Resource]:
-            listed = await remote.ask(protocol.ListResourcesRequest(), protocol.ListResourcesResult)
+            listed = await remote.listed(protocol.ListResourcesRequest(), protocol.ListResourcesResult)
             return [resource for resource in listed.resources[:_MOST] if _is_declared(remote, resource.uri)]
 
         return protocol.ListResourcesResult(resources=await self._all(context, of))
@@ -79,13 +80,13 @@ class Further:
         self, context: Context, _: protocol.PaginatedRequestParams
     ) -> protocol.ListResourceTemplatesResult:
         async def of(remote: Remote) -> list[protocol.ResourceTemplate]:
-            listed = await remote.ask(protocol.ListResourceTemplatesRequest(), protocol.ListResourceTemplatesResult)
+            listed = await remote.listed(protocol.ListResourceTemplatesRequest(), protocol.ListResourceTemplatesResult)
             return [each for each in listed.resource_templates[:_MOST] if _is_declared(remote, each.uri_template)]
 
         return protocol.ListResourceTemplatesResult(resource_templates=await self._all(context, of))
 
     async def _all(self, context: Context, of: Callable[[Remote], Awaitable[list[_Item]]]) -> list[_Item]:
-        """Of all shards that this caller may ask; what one does not tell in time is left out."""
+        """Of all shards that this caller may ask; of one that is away what it listed last, if it ever did."""
         caller = self._who(context)
 
         async def those(remote: Remote) -> list[_Item]:
@@ -97,7 +98,7 @@ class Further:
 
         remotes = [
             remote
-            for remote in self._bench.registry.remotes(front.shard(context.request))
+            for remote in self._bench.registry.remotes(asker.shard(context.request))
             if (remote.shard.prompts or remote.shard.resources) and caller.may(remote.shard.name, "", writes=False)
         ]
         with self._counted(caller, "lists"):
@@ -155,7 +156,7 @@ class Further:
         raise MCPError(protocol.INVALID_PARAMS, "There is no such resource here.", {"uri": address})
 
     def _remotes(self, context: Context, name: str) -> list[Remote]:
-        caller, remotes = self._who(context), self._bench.registry.remotes(front.shard(context.request))
+        caller, remotes = self._who(context), self._bench.registry.remotes(asker.shard(context.request))
         return [remote for remote in remotes if caller.may(remote.shard.name, name, writes=False)]
 
     async def _told(
@@ -169,7 +170,7 @@ class Further:
         """What the shard says, recorded like a call."""
         caller = self._who(context)
         call = Call(
-            request_id=self._bench.new_request_id(), client=front.client(context, caller), tool=str(request.method)
+            request_id=self._bench.new_request_id(), client=asker.client(context, caller), tool=str(request.method)
         )
         try:
             with self._bench.limits.counted(caller.name, call.tool, writes=False):
@@ -185,7 +186,7 @@ class Further:
             with anyio.CancelScope(shield=True):
                 await in_thread(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
         except LogError as fault:
-            raise front.unaudited(fault) from fault
+            raise calling.unaudited(fault) from fault
 
 
 def _is_declared(remote: Remote, address: str) -> bool:

@@ -1,72 +1,29 @@
-"""A shard elsewhere: found, kept, checked and asked. Whatever becomes of it, nobody else notices.
-
-One task a shard holds its connection and makes a new one when that is lost; calls come from tasks of their own, so
-that a lost connection is an answer to them and never a cancellation.
-"""
+"""How a shard elsewhere is reached over HTTP: nowhere but the declared address, and no answer without a bound."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import anyio
-import anyio.to_thread
 import httpx2
-import mcp_types as protocol
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import MCPError
 
-from reconciler.ports import Chance, Clock
 from reconciler.setting import ConfigError
 from shards import untrusted
-from shards.audit import Audit
 from shards.declared import Declared
-from shards.health import Breaker, Budget, Health, Turned
-from shards.kit import Call, Refused
-from shards.offers import Offer, Progress, in_thread
-from shards.outcome import Outcome
-from shards.registry import Standing
-from shards.wire import distrust
+from shards.wire.posting import MOST_BYTES, Post, speaks
 
-Said = TypeVar("Said", bound=protocol.Result)
-
-SOONEST: Final = 0.2
-LONGEST: Final = 5.0
-"""Seconds between two tries to connect, doubling from the one to the other."""
+Trust = Callable[[], ssl.SSLContext]
 
 REQUEST_ID: Final = "waypost/request-id"
 """Where a shard finds, in a call's metadata, by which id the gateway knows it."""
 
-_MOST_TOOLS: Final = 500
-_MOST_BYTES: Final = 16 << 20
-"""Of one answer over HTTP: what is more is not read."""
-
-_ANSWERED = frozenset({protocol.INVALID_PARAMS, protocol.INVALID_REQUEST, protocol.METHOD_NOT_FOUND})
-"""Errors by which a shard refuses a call."""
-
-_TROUBLED = frozenset({protocol.INTERNAL_ERROR, protocol.REQUEST_TIMEOUT})
-"""Errors of a shard, or of a proxy before it, that leave the connection usable."""
-
-_CUT_OFF = (httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError, ExceptionGroup)
+CUT_OFF: Final = (httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError, ExceptionGroup)
 """What a connection that breaks raises, a task group's word for any of it included."""
-
-
-class Shelf(Protocol):
-    """Where it is kept what a shard offered last, for a start at which it is away."""
-
-    def get(self) -> list[protocol.Tool]: ...
-
-    def put(self, tools: list[protocol.Tool]) -> None: ...
-
-
-Trust = Callable[[], ssl.SSLContext]
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +31,7 @@ async def dialled(shard: Declared, tls: Trust) -> AsyncIterator[Client]:
     """A connection over HTTP, to nowhere but the declared address. Raises ConfigError where its token cannot be had."""
     token = shard.token
     http = httpx2.AsyncClient(
-        headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token.reveal()}"} if token else {})},
+        headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token.for_header()}"} if token else {})},
         timeout=httpx2.Timeout(shard.seconds, connect=shard.patience.within),
         follow_redirects=False,
         transport=_Bounded(verify=tls(), trust_env=False),
@@ -84,284 +41,32 @@ async def dialled(shard: Declared, tls: Trust) -> AsyncIterator[Client]:
         yield client
 
 
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What all links share."""
-
-    clock: Clock
-    chance: Chance
-    tls: Trust
-    dial: Callable[[Declared, Trust], AbstractAsyncContextManager[Client]] = dialled
-    tell: Callable[[str, Turned], None] = lambda name, turned: None
-    """Hears of every shard that went down or came back; quick."""
-
-
-@dataclass
-class Link:
-    """One shard elsewhere. `tools` are those that it offers and that a person declared."""
-
-    shard: Declared
-    shelf: Shelf
-    around: Surroundings
-    tools: tuple[protocol.Tool, ...] = field(init=False)
-    health: Health = field(init=False)
-    breaker: Breaker = field(default_factory=Breaker)
-    _budget: Budget = field(default_factory=Budget)
-    _offered: tuple[tuple[protocol.Tool, ...], Mapping[str, Offer]] = ((), {})
-    _client: Client | None = None
-    _lost: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.tools = self._declared(self.shelf.get())
-        self.health = Health(self.shard.patience, self.around.clock.now())
-        self._room = asyncio.Semaphore(self.shard.at_once)
-
-    @property
-    def missing(self) -> list[str]:
-        """Tools that a person declared and the shard does not offer."""
-        return sorted(self.shard.tools - {tool.name for tool in self.tools})
-
-    def offers(self) -> Mapping[str, Offer]:
-        """Its tools by the names that clients call; also while it is down."""
-        if self._offered[0] is not self.tools:  # asked with every call, and changed hardly ever
-            prefix = self.shard.public_prefix
-            named = {prefix + tool.name: Elsewhere(self, tool, distrust.listing(prefix, tool)) for tool in self.tools}
-            self._offered = self.tools, named
-        return self._offered[1]
-
-    def standing(self) -> Standing:
-        health = self.health
-        return Standing(
-            state=health.state,
-            tools=len(self.tools),
-            where=self.shard.url,
-            since=health.since,
-            reason=health.reason,
-            breaker=self.breaker.state,
-            missing=tuple(self.missing),
-        )
-
-    # ── the connection ───────────────────────────────────────────────────────────────────────────
-
-    async def keep(self) -> None:
-        """Hold a connection, and make a new one whenever it is lost, until cancelled."""
-        pause = SOONEST
-        while True:
-            fault = await self._connected_for_a_while()
-            if self._client is not None:
-                pause = SOONEST
-            self._client = None
-            self._failed(fault)
-            await anyio.sleep(pause * (1 + self.around.chance(1)[0] / 512))
-            pause = min(pause * 2, LONGEST)
-
-    async def _connected_for_a_while(self) -> str:
-        """Connect, and stay as long as it lasts; why it ended. The SDK may cancel the task that holds a client: so
-        that is one of its own."""
-        self._lost = asyncio.Event()
-        connection = asyncio.create_task(self._connection())
-        try:
-            await asyncio.wait({connection}, timeout=self.shard.patience.within * 2)
-            if self._client is None:
-                connection.cancel()
-            await asyncio.wait({connection})
-        finally:
-            connection.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait({connection}, timeout=5)
-        return _why(connection)
-
-    async def _connection(self) -> None:
-        async with self.around.dial(self.shard, self.around.tls) as client:
-            while True:
-                await self._check(client)
-                self._client = client
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._lost.wait(), self._until_the_next_check())
-                if self._lost.is_set():
-                    return
-
-    def _until_the_next_check(self) -> float:
-        every = self.shard.patience.every
-        return every if self.health.state == "up" else min(every, 1.0)
-
-    async def _check(self, client: Client) -> None:
-        """Ask for the tools: whoever answers that is well. Raises where it does not."""
-        offered = await asyncio.wait_for(client.list_tools(cache_mode="refresh"), self.shard.patience.within)
-        tools = self._declared(offered.tools)
-        if tools != self.tools:
-            self.tools = tools
-            await anyio.to_thread.run_sync(self.shelf.put, list(tools))
-        if turned := self.health.passed(self.around.clock.now()):
-            self.around.tell(self.shard.name, turned)
-        self.breaker.succeeded()
-
-    def _declared(self, offered: list[protocol.Tool]) -> tuple[protocol.Tool, ...]:
-        wanted = {tool.name: tool for tool in offered[:_MOST_TOOLS] if tool.name in self.shard.tools}
-        return tuple(wanted[name] for name in sorted(wanted) if distrust.is_usable(wanted[name]))
-
-    def _failed(self, fault: str) -> None:
-        if turned := self.health.failed(fault, self.around.clock.now()):
-            self.around.tell(self.shard.name, turned)
-
-    # ── calls ────────────────────────────────────────────────────────────────────────────────────
-
-    async def call(
-        self, tool: protocol.Tool, call: Call, arguments: Mapping[str, Any], progress: Progress | None
-    ) -> protocol.CallToolResult:
-        """What the shard answers to a call. Raises Refused where it does not answer, or not in time."""
-        self._require_well()
-        try:
-            async with asyncio.timeout(self.shard.seconds), self._room:
-                result = await self._tried(partial(self._asked, tool.name, call.request_id, arguments, progress))
-        except TimeoutError:
-            self.breaker.failed(self.around.clock.monotonic())
-            raise Refused(
-                "shard-slow",
-                f"The shard {self.shard.name} did not answer within {self.shard.seconds:g} s; what it has begun may "
-                "still come to its end there.",
-                retry=True,
-            ) from None
-        return distrust.answer(self.shard.name, tool, result)
-
-    async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said:
-        """What the shard says to something else than a call, asked once. Raises Refused where it does not answer."""
-        self._require_well()
-        client = self._client
-        try:
-            async with asyncio.timeout(self.shard.patience.within), self._room:
-                if client is None:
-                    raise Refused(
-                        "shard-unreachable", f"The shard {self.shard.name} is being connected to.", retry=True
-                    )
-                return await client.session.send_request(request, expected)
-        except TimeoutError:
-            raise Refused("shard-slow", f"The shard {self.shard.name} did not answer in time.", retry=True) from None
-        except MCPError as error:
-            if error.code in _ANSWERED:
-                raise Refused("shard-refused", untrusted.short(error.message, 500)) from error
-            fault = _words(error) if error.code in _TROUBLED else self._lose(error)
-            raise Refused("shard-failed", f"The shard {self.shard.name} failed: {fault}", retry=True) from error
-        except _CUT_OFF as fault:
-            raise Refused("shard-unreachable", self._lose(fault), retry=True) from fault
-        except (RuntimeError, ValueError) as fault:
-            raise Refused("shard-lies", f"The shard {self.shard.name} said what it should not.") from fault
-
-    def _require_well(self) -> None:
-        if self.health.state == "down":
-            raise Refused(
-                "shard-down",
-                f"The shard {self.shard.name} is down since {self.health.since:%Y-%m-%d %H:%M:%S} UTC: "
-                f"{self.health.reason or 'it did not answer'}. It is looked for all the time; other shards work.",
-                retry=True,
-                after=self.shard.patience.every,
-            )
-        if wait := self.breaker.wait(self.around.clock.monotonic()):
-            raise Refused(
-                "shard-resting",
-                f"The shard {self.shard.name} failed {self.breaker.opens_after} calls in a row, so it is left in peace "
-                f"for {wait:.0f} s. Other shards work.",
-                retry=True,
-                after=wait,
-            )
-
-    async def _tried(self, ask: Callable[[], Awaitable[protocol.CallToolResult | str]]) -> protocol.CallToolResult:
-        """Ask, and ask again what did not get through: a tool elsewhere only reads."""
-        self._budget.earn()
-        for again in range(self.shard.retries, -1, -1):
-            answer = await ask()
-            if not isinstance(answer, str):
-                self.breaker.succeeded()
-                return answer
-            if not again or not self._budget.spend():
-                break
-            await anyio.sleep(SOONEST * (0.5 + self.around.chance(1)[0] / 255))
-        self.breaker.failed(self.around.clock.monotonic())
-        raise Refused(
-            "shard-unreachable", f"The shard {self.shard.name} cannot be reached: {answer}.", retry=True, after=SOONEST
-        )
-
-    async def _asked(
-        self, tool: str, request_id: str, arguments: Mapping[str, Any], progress: Progress | None
-    ) -> protocol.CallToolResult | str:
-        """The answer, or why there is none. Raises Refused where the shard itself refuses the question."""
-        client = self._client
-        if client is None:
-            return self.health.reason or "it is being connected to"
-        params = protocol.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_named(request_id))
-        try:
-            # Not `call_tool`, which evaluates the schemas of a stranger.
-            return await client.session.send_request(
-                protocol.CallToolRequest(params=params), protocol.CallToolResult, progress_callback=_relay(progress)
-            )
-        except MCPError as error:
-            if error.code in _ANSWERED:
-                message = untrusted.short(error.message, 500)
-                raise Refused("shard-refused", f"The shard {self.shard.name} refused the call: {message}") from error
-            return _words(error) if error.code in _TROUBLED else self._lose(error)
-        except _CUT_OFF as fault:
-            return self._lose(fault)
-        except (RuntimeError, ValueError) as fault:  # what it answered does not fit what it promised
-            raise Refused(
-                "shard-lies", f"The shard {self.shard.name} answered what it should not: {_words(fault)}"
-            ) from fault
-
-    def _lose(self, fault: BaseException) -> str:
-        """A client that failed once never works again: let the connection be made anew."""
-        self._lost.set()
-        return _words(fault)
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """A tool of a shard elsewhere. It only reads, because a person declared it as one that does."""
-
-    link: Link
-    tool: protocol.Tool
-    listing: protocol.Tool
-
-    writes: ClassVar[bool] = False
-
-    @property
-    def shard(self) -> str:
-        return self.link.shard.name
-
-    async def carry_out(
-        self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
-    ) -> Outcome:
-        clock = self.link.around.clock
-        started, outcome = clock.monotonic(), _HUNG_UP
-        try:
-            outcome = await self._outcome(call, arguments, progress)
-        finally:  # also of a call that the client gave up: it may have been asked
-            outcome = replace(outcome, seconds=clock.monotonic() - started)
-            with anyio.CancelScope(shield=True):
-                await in_thread(partial(audit.note, call, self.shard, arguments, outcome))
-        return outcome
-
-    async def _outcome(self, call: Call, arguments: Mapping[str, Any], progress: Progress | None) -> Outcome:
-        try:
-            answer = await self.link.call(self.tool, call, arguments, progress)
-        except Refused as refusal:
-            return Outcome(refusal=refusal)
-        return Outcome(answer=answer, failed=bool(answer.is_error))
-
-
-_HUNG_UP = Outcome(refusal=Refused("cancelled", "the client gave the call up"))
-
-
-def _named(request_id: str) -> protocol.RequestParamsMeta:
-    return cast(protocol.RequestParamsMeta, {REQUEST_ID: request_id})
-
-
-def _relay(progress: Progress | None) -> Any:
-    if progress is None:
+def posted(shard: Declared, tls: Trust, client: Client) -> Post | None:
+    """How calls go past the SDK's client to the shard that it is connected to; None where that keeps sessions."""
+    version = client.protocol_version
+    if not speaks(version):
         return None
+    token = shard.token
+    return Post(
+        url=shard.url,
+        version=version,
+        headers={"Authorization": f"Bearer {token.for_header()}"} if token else {},
+        tls=tls(),
+        within=shard.patience.within,
+        seconds=shard.seconds,
+        at_once=shard.at_once,
+    )
 
-    async def relay(done: float, total: float | None, message: str | None) -> None:
-        await progress(done, total, None if message is None else untrusted.short(message, 500))
 
-    return relay
+def words(fault: BaseException) -> str:
+    """A fault in a few words, without a traceback and without an address's credentials."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    if isinstance(fault, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(fault, ConfigError):
+        return str(fault)
+    return untrusted.short(str(fault) or type(fault).__name__, 200)
 
 
 class _Bounded(httpx2.AsyncHTTPTransport):
@@ -382,32 +87,12 @@ class _Counted(httpx2.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = _MOST_BYTES
+        left = MOST_BYTES
         async for chunk in self._stream:
             left -= len(chunk)
             if left < 0:
-                raise httpx2.ReadError(f"its answer is longer than {_MOST_BYTES:,} bytes")
+                raise httpx2.ReadError(f"its answer is longer than {MOST_BYTES:,} bytes")
             yield chunk
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-def _why(connection: asyncio.Task[None]) -> str:
-    if not connection.done():
-        return "its connection does not end"
-    if connection.cancelled():
-        return "it does not answer in time"
-    fault = connection.exception()
-    return _words(fault) if fault else "the connection was lost"
-
-
-def _words(fault: BaseException) -> str:
-    """A fault in a few words, without a traceback and without an address's credentials."""
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    if isinstance(fault, TimeoutError):
-        return "it does not answer in time"
-    if isinstance(fault, ConfigError):
-        return str(fault)
-    return untrusted.short(str(fault) or type(fault).__name__, 200)

@@ -20,6 +20,7 @@ from shards.declared import Declared
 from shards.health import Patience
 from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.wire import alone
+from tests import plain_http
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-between-gateway-and-shard"
@@ -119,7 +120,7 @@ class Process:
         deadline = time.monotonic() + 60
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(httpx2.HTTPError):
-                httpx2.get(f"http://127.0.0.1:{self.port}/health").raise_for_status()
+                plain_http.get(f"http://127.0.0.1:{self.port}/health").raise_for_status()
                 return self
             time.sleep(0.05)
         raise AssertionError("the shard does not start")

@@ -35,6 +35,7 @@ from shards import gateway
 from shards.config import GatewaySettings
 from shards.limits import Bounds
 from state.outbox import Outbox, OutboxRow
+from tests import plain_http
 
 ERAS = ("legacy", "2026-07-28")
 
@@ -67,9 +68,9 @@ def now() -> datetime:
 
 
 @contextlib.contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    """The application on a loopback port of its own; gives its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
+def served(app: Starlette, port: int = 0) -> Iterator[str]:
+    """The application on a loopback port, of its own where none is given; gives its address."""
+    listening = socket.create_server(("127.0.0.1", port))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the gateway does
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -142,7 +143,9 @@ class Waypost:
     def token(self, name: str, role: Role = "propose", grants: tuple[str, ...] = (), **chosen: Any) -> str:
         """A token as `waypost token create` makes one; what its client presents."""
         wanted: dict[str, Any] = {"now": now(), "lasts": timedelta(days=1), **chosen}
+        update = {key: wanted.pop(key) for key in ("knows", "also") if key in wanted}
         token, raw = tokens.mint(name, role, grants=grants, chance=os.urandom, **wanted)
+        token = token.model_copy(update=update)
         self.keyring.change(lambda known: [*known, token])
         return raw
 
@@ -154,7 +157,7 @@ class Waypost:
     async def _client(self, path: str, era: str, token: str = "") -> AsyncIterator[Client]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
+            plain_http.AsyncClient(headers=headers, timeout=30) as http,
             Client(streamable_http_client(self.url + path, http_client=http), mode=era) as client,
         ):
             yield client
@@ -237,6 +240,9 @@ class Answers:
     def history(self, resource: str, limit: int) -> dict[str, Any]:
         return self._tell(f"history {resource} {limit}".replace("  ", " "))
 
+    def deployed(self, limit: int) -> dict[str, Any]:
+        return self._tell("deployed")
+
     def why(self, resource: str) -> dict[str, Any]:
         return self._tell(f"why {resource}")
 
@@ -255,7 +261,7 @@ class Answers:
     def encryption(self, instance: str) -> dict[str, Any]:
         return self._tell("encryption")
 
-    def lent(self, instance: str, router: str) -> dict[str, Any]:
+    def lent(self, instance: str, router: str, protocol: str) -> dict[str, Any]:
         return self._tell("foreign")
 
     def proposals(self) -> dict[str, Any]:
@@ -270,6 +276,9 @@ class Answers:
     def pass_now(self) -> Outcome:
         raise Unknown("no pass here")
 
+    def webhooks(self) -> dict[str, Any]:
+        return self._tell("webhooks")
+
     def metrics(self) -> bytes:
         return b""
 
@@ -277,7 +286,7 @@ class Answers:
 def wait_until_healthy(url: str, process: subprocess.Popen[str], seconds: float = 60.0) -> dict[str, Any]:
     """The answer of /health, as soon as there is one. A process that ended instead is shown with its last words."""
     deadline = time.monotonic() + seconds
-    with httpx2.Client(trust_env=False) as client:
+    with plain_http.Client() as client:
         while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(httpx2.HTTPError):
                 return dict(client.get(f"{url}/health").json())

@@ -10,7 +10,9 @@ import httpx2
 import pytest
 
 from reconciler import tokens
+from shards import catalogue
 from state.events import ToolCalled
+from tests import plain_http
 from tests.shards.serving import ERAS, ROUTE, Waypost, now
 
 MakeWaypost = Callable[..., Waypost]
@@ -24,7 +26,7 @@ def status(waypost: Waypost, authorization: str = "", **headers: str) -> int:
 
 def knock(waypost: Waypost, authorization: str = "", **headers: str) -> httpx2.Response:
     shown = {"Authorization": authorization} if authorization else {}
-    return httpx2.post(f"{waypost.url}/mcp", json=LIST, headers={**ACCEPT, **shown, **headers})
+    return plain_http.post(f"{waypost.url}/mcp", json=LIST, headers={**ACCEPT, **shown, **headers})
 
 
 def test_without_any_token_whoever_sits_at_this_machine_may_call(waypost: Waypost) -> None:
@@ -62,7 +64,7 @@ def test_once_there_is_a_token_one_is_needed_even_when_all_have_ended(waypost: W
 )
 def test_what_is_no_token_opens_nothing(waypost: Waypost, authorization: str) -> None:
     waypost.token("claude")
-    answer = httpx2.post(
+    answer = plain_http.post(
         f"{waypost.url}/mcp", json=LIST, headers=[*ACCEPT.items(), (b"authorization", authorization.encode("latin-1"))]
     )
     assert answer.status_code == 401
@@ -72,7 +74,7 @@ def test_what_is_no_token_opens_nothing(waypost: Waypost, authorization: str) ->
 def test_two_authorizations_are_none(waypost: Waypost) -> None:
     shown = f"Bearer {waypost.token('claude')}"
     twice = [*ACCEPT.items(), ("Authorization", shown), ("Authorization", shown)]
-    assert httpx2.post(f"{waypost.url}/mcp", json=LIST, headers=twice).status_code == 401
+    assert plain_http.post(f"{waypost.url}/mcp", json=LIST, headers=twice).status_code == 401
 
 
 def test_an_expired_token_opens_nothing_and_says_when_it_ended(waypost: Waypost) -> None:
@@ -121,12 +123,48 @@ def test_a_grant_narrows_to_a_shard_or_a_tool(waypost: Waypost) -> None:
     assert not waypost.call("traefik_list_routes", token=single).is_error
 
 
+@pytest.mark.parametrize("era", ERAS)
+def test_a_tool_that_came_after_a_token_is_closed_to_it_until_it_is_granted_by_name(
+    make_waypost: MakeWaypost, era: str
+) -> None:
+    """Of generation 0 is whoever was let in before there was any tool of ours; shards elsewhere are let in by name."""
+    waypost = make_waypost()
+    raw = waypost.token("old", knows=0)
+    assert waypost.tools(era, token=raw).tools == []
+    refused = waypost.call("traefik_list_routes", era, token=raw)
+    assert refused.is_error and refused.structured_content["code"] == "forbidden"
+    assert "waypost token grant 'old' traefik_list_routes" in refused.structured_content["message"]
+    waypost.keyring.change(lambda known: tokens.granted(known, "old", ["traefik_list_routes"], now()))
+    assert [tool.name for tool in waypost.tools(era, token=raw).tools] == ["traefik_list_routes"]
+    assert not waypost.call("traefik_list_routes", era, token=raw).is_error
+
+
+def test_a_grant_for_a_shard_opens_no_later_tool_of_it_and_no_role_opens_by_a_grant(waypost: Waypost) -> None:
+    narrow = waypost.token("narrow", grants=("traefik", "why"), knows=0)
+    assert [tool.name for tool in waypost.tools(token=narrow).tools] == ["why"]
+    reader = waypost.token("display", "read", knows=0, also=("traefik_create_route",))
+    assert waypost.tools(token=reader).tools == []
+    refused = waypost.refusal("traefik_create_route", token=reader, **ROUTE)
+    assert refused["code"] == "forbidden" and "waypost token grant" not in refused["message"]
+
+
+def test_a_token_of_an_earlier_waypost_opens_what_it_did(waypost: Waypost) -> None:
+    raw = waypost.token("claude")
+    [kept] = json.loads(waypost.settings.tokens.read_text())["tokens"]  # as an older one can read it
+    assert kept.keys() <= {"id", "name", "role", "grants", "hash", "made", "expires", "revoked"}, (
+        "an older one reads it"
+    )
+    assert {tool.name for tool in waypost.tools(token=raw).tools} == {
+        name for name in catalogue.GENERATIONS[0] if name.startswith("traefik_") or "_" not in name
+    } | {"gateway_status", "proposals_list", "proposals_get", "proposals_withdraw"}
+
+
 def test_the_decision_is_about_the_tool_in_the_body_and_not_in_a_header(waypost: Waypost) -> None:
     reader = waypost.token("display", "read")
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
             "params": {"name": "traefik_create_route", "arguments": ROUTE}}  # fmt: skip
     lying = {**ACCEPT, "Authorization": f"Bearer {reader}", "Mcp-Name": "traefik_list_routes", "Mcp-Method": "ping"}
-    answer = httpx2.post(f"{waypost.url}/mcp", json=call, headers=lying)
+    answer = plain_http.post(f"{waypost.url}/mcp", json=call, headers=lying)
     assert "forbidden" in answer.text or answer.status_code == 400
     assert not waypost.proposals
 
@@ -143,7 +181,7 @@ def test_the_audit_names_the_token_and_what_the_client_claims_and_records_what_w
 def test_no_secret_of_a_token_is_kept_anywhere(waypost: Waypost) -> None:
     raw = waypost.token("claude")
     assert not waypost.call("traefik_list_routes", token=raw).is_error
-    secret = raw.rpartition("_")[2].encode()
+    secret = raw.split("_", 2)[2].encode()
     files = [path for path in waypost.settings.directory.parent.rglob("*") if path.is_file()]
     assert files and all(secret not in path.read_bytes() for path in files)
     assert json.loads(waypost.settings.tokens.read_bytes())["tokens"][0]["name"] == "claude"
@@ -151,4 +189,4 @@ def test_no_secret_of_a_token_is_kept_anywhere(waypost: Waypost) -> None:
 
 def test_health_needs_no_token(waypost: Waypost) -> None:
     waypost.token("claude")
-    assert httpx2.get(f"{waypost.url}/health").status_code == 200
+    assert plain_http.get(f"{waypost.url}/health").status_code == 200

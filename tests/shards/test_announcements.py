@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 
 from shards.declared import Declared, Listed
 from shards.wire.announcing import MOST_OF_ONE
+from tests import plain_http
 from tests.shards.elsewhere import QUICK, free_port
 from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served, wait_until_healthy
 from tests.shards.test_process import started
@@ -53,7 +54,7 @@ class House:
     switch_off: threading.Event
 
     def health(self) -> dict[str, Any]:
-        return dict(httpx2.get(f"{self.waypost.url}/health").json())
+        return dict(plain_http.get(f"{self.waypost.url}/health").json())
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
         with anyio.fail_after(60):
@@ -98,7 +99,7 @@ async def listening(house: House, era: str, token: str = "") -> AsyncIterator[tu
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     before = (await anyio.to_thread.run_sync(house.health))["listeners"]
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        plain_http.AsyncClient(headers=headers, timeout=30) as http,
         Client(
             streamable_http_client(house.waypost.url + "/mcp", http_client=http), mode=era, message_handler=hear
         ) as client,
@@ -120,7 +121,7 @@ async def listening(house: House, era: str, token: str = "") -> AsyncIterator[tu
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 def test_a_client_hears_that_a_shard_has_gained_a_tool_and_nothing_while_it_is_down(house: House, era: str) -> None:
     async def story() -> None:
-        await house.until(lambda health: health["shards"]["weather"]["tools"] == 1)
+        await house.until(lambda health: health["shards"].get("weather", {}).get("tools") == 1)
         async with listening(house, era) as (client, heard):
             assert client.server_capabilities.tools and client.server_capabilities.tools.list_changed
             house.shard.names.append("snow")
@@ -130,7 +131,7 @@ def test_a_client_hears_that_a_shard_has_gained_a_tool_and_nothing_while_it_is_d
             assert "weather_snow" in {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
             said = list(heard)
             house.switch_off.set()
-            await house.until(lambda health: health["shards"]["weather"]["state"] == "down")
+            await house.until(lambda health: health["shards"].get("weather", {}).get("state") == "down")
             assert "weather_snow" in {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
             assert heard == said
         await house.until(lambda health: health["listeners"] == 0)
@@ -142,7 +143,7 @@ def test_who_may_not_call_the_new_tool_hears_nothing_of_it(house: House) -> None
     all_of_it, only_traefik = house.waypost.token("all"), house.waypost.token("narrow", grants=("traefik",))
 
     async def story() -> None:
-        await house.until(lambda health: health["shards"]["weather"]["tools"] == 1)
+        await house.until(lambda health: health["shards"].get("weather", {}).get("tools") == 1)
         async with (
             listening(house, "legacy", all_of_it) as (_, heard),
             listening(house, "legacy", only_traefik) as (_, unheard),
@@ -176,7 +177,7 @@ def test_whose_token_is_revoked_listens_no_longer(house: House, era: str) -> Non
 def test_a_client_gets_so_many_streams_and_no_more_and_leaves_nothing_behind(house: House) -> None:
     async def story() -> None:
         url, most = f"{house.waypost.url}/mcp", httpx2.Limits(max_connections=None)
-        async with contextlib.AsyncExitStack() as open_ones, httpx2.AsyncClient(timeout=30, limits=most) as http:
+        async with contextlib.AsyncExitStack() as open_ones, plain_http.AsyncClient(timeout=30, limits=most) as http:
             for _ in range(MOST_OF_ONE):
                 stream = await open_ones.enter_async_context(http.stream("GET", url, headers=STREAM))
                 assert stream.status_code == 200 and stream.headers["content-type"] == "text/event-stream"
@@ -198,7 +199,7 @@ def test_a_client_gets_so_many_streams_and_no_more_and_leaves_nothing_behind(hou
 def test_a_stream_is_for_those_who_may_call_and_ask_for_one(
     refusing: Waypost, headers: dict[str, str], status: int
 ) -> None:
-    assert httpx2.get(f"{refusing.url}/mcp", headers={**STREAM, **headers}).status_code == status
+    assert plain_http.get(f"{refusing.url}/mcp", headers={**STREAM, **headers}).status_code == status
 
 
 def test_a_gateway_that_ends_lets_go_of_its_listeners_cleanly(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_a_gateway_that_ends_lets_go_of_its_listeners_cleanly(tmp_path: Path) ->
     url = f"http://127.0.0.1:{free_port()}"
     with started(tmp_path, WAYPOST_LISTEN=url[7:], WAYPOST_RECONCILER_LISTEN="127.0.0.1:9") as process:
         wait_until_healthy(url, process)
-        with httpx2.stream("GET", f"{url}/mcp", headers=STREAM, timeout=60) as stream:
+        with plain_http.stream("GET", f"{url}/mcp", headers=STREAM, timeout=60) as stream:
             process.send_signal(signal.SIGTERM)
             assert "".join(stream.iter_text()).startswith(":")  # to its proper end: one cut off would raise
         _, said = process.communicate(timeout=60)

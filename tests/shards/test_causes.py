@@ -10,6 +10,7 @@ from shards import causes
 from shards.backends import Backend
 from shards.certificates import HostCertificate, Trouble
 from shards.facts import Claimed, Explained, Facts, Instance, Main, Subject, Waiting, Wanted, evidences
+from shards.knowing import About, Heard, Known
 
 GITEA = "traefik/http.routers/gitea"
 WELL = Subject(url="https://git.lab/", host="git.lab", https=True)
@@ -62,6 +63,14 @@ def instance(**said: object) -> Instance:
     return Instance(**said)  # type: ignore[arg-type]
 
 
+def told(cause: str) -> Known:
+    return Known(outcome="trouble", said=cause, cause=cause)
+
+
+def heard(of: About, *said: Known | str) -> list[Heard]:
+    return [Heard(of=of, instance=f"number {number}", said=one) for number, one in enumerate(said)]
+
+
 TABLE = {
     "target-lost": replace(GONE, instance=instance(lost="the API does not answer")),
     "not-http": replace(FINE, explained=Explained(taken_by="tcp", reason="HostSNI(`*`) has it")),
@@ -76,6 +85,8 @@ TABLE = {
     "not-served": replace(GONE, instance=instance(unserved="Traefik does not watch")),
     "hand-edit": replace(FINE, drifted={GITEA: "differs live in rule"}, wanted=[replace(WANTED, live="differs")]),
     "not-applied": replace(GONE, main=Main(state="waiting", said="read-only: nothing is applied")),
+    "deploy-failed": replace(FINE, subject=seen(502), heard=heard("deploys", told("the deploy of git failed"))),
+    "container-down": replace(FINE, subject=seen(502), heard=heard("containers", told("container git is exited"))),
     "waiting": replace(GONE, wanted=[], waiting=[Waiting(id="gitea-x1", title="Create route gitea")]),
     "another-door": replace(FINE, explained=replace(NOBODY, entry_point="web", tls=False), subject=seen(404)),
     "another-path": replace(FINE, explained=NOBODY),
@@ -83,6 +94,7 @@ TABLE = {
     "taken": replace(FINE, subject=replace(WELL, route="wiki"), backends=[]),
     "backend-down": replace(FINE, subject=seen(502), backends=[backend("the connection is refused")]),
     "certificate": replace(FINE, certificates=[certificate(Trouble(code="expired", said="it ended", next="renew"))]),
+    "identity": replace(FINE, subject=seen(403), heard=heard("identity", told("no application there is for git.lab"))),
     "middleware": replace(FINE, subject=seen(401), explained=replace(SERVED, middlewares=("auth",))),
     "unreached": replace(FINE, subject=seen(504)),
     "traefik-answers": replace(FINE, explained=Explained(status=400, reason="the path is none")),
@@ -119,6 +131,21 @@ def test_little_knowledge_is_said_to_be_little() -> None:
 def test_a_cause_that_explains_comes_before_what_it_explains() -> None:
     both = replace(GONE, instance=instance(poison={"broken.yml": "tab"}), main=Main(state="held", said="held: x"))
     assert [one.cause for one in causes.likely(both)][:2] == ["poison", "held"]
+
+
+def test_what_does_not_run_explains_a_route_that_went_with_it_and_no_answer_that_came_from_behind() -> None:
+    gone = replace(GONE, wanted=[], heard=heard("containers", told("container git is exited")))
+    assert causes.likely(gone)[0].cause == "container-down", "its labels went with it"
+    answered = replace(FINE, subject=seen(404), heard=heard("containers", told("container git is exited")))
+    assert causes.likely(answered)[0].cause == "application"
+
+
+def test_other_parts_of_the_house_are_told_of_where_they_were_asked() -> None:
+    knows = Known(outcome="fine", said="container git runs and is healthy", details=("image gitea:1.27",))
+    facts = replace(FINE, heard=[*heard("containers", knows), *heard("identity", "authentik does not answer")])
+    found = {one.source: one for one in evidences(facts)}
+    assert (found["containers"].outcome, found["containers"].details) == ("fine", ["image gitea:1.27"])
+    assert (found["identity"].outcome, "deploys" in found) == ("missing", False)
 
 
 def test_every_source_is_told_and_what_is_missing_says_why() -> None:

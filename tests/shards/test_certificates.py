@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.desired import Desired, Instance
+from reconciler.certificates.handshake import Shown
+from reconciler.desired import Desired, Instance, Resource
 from shards import certificates
 from shards.certificates import MOST, Known, Place, Question
 from shards.drafting import Ground
-from shards.handshake import Shown
 from shards.kit import Refused
+from state.model import Address
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NOTHING = Ground(
@@ -58,6 +59,15 @@ def test_a_wildcard_is_asked_about_by_one_of_its_hosts() -> None:
 def test_what_tcp_passes_through_shows_a_certificate_of_its_own_and_is_not_asked() -> None:
     with pytest.raises(Refused):
         certificates.questions(known(router("a.lab", passthrough=True)), "a.lab")
+
+
+def test_a_desired_udp_router_has_no_rule_and_claims_no_host() -> None:
+    names = Address("traefik", "udp.routers", "names")
+    desired = replace(
+        NOTHING.desired,
+        resources={names: Resource(names, {"entryPoints": ["names"], "service": "names"}, "traefik/names.yaml", 1)},
+    )
+    assert certificates.known(replace(NOTHING, desired=desired), "traefik", {}).claims == {}
 
 
 def test_the_resolver_of_the_router_comes_before_that_of_the_entry_point() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from reconciler import web
+from reconciler.loop import Outcome
 from reconciler.ports import SystemClock
 from reconciler.query_client import QueryClient
 from shards import belongings
@@ -16,20 +20,69 @@ from shards.audit import Audit
 from shards.config import GatewaySettings
 from shards.kit import Call, Shard, Traits, tool
 from shards.own import Own
-from shards.proposing import Desk
+from shards.proposing import Desk, Intent
 from shards.registry import Standing
 from shards.traefik import Traefik
 from shards.wire.contract import ShardContract
 from tests.shards.elsewhere import Weather
-from tests.shards.serving import NOBODY, DesiredRepo
+from tests.shards.serving import Answers, DesiredRepo, served
+
+WIKI = b"""\
+http:
+  routers:
+    wiki: {rule: Host(`wiki.lab`), service: wiki, tls: {}}
+  services:
+    wiki: {loadBalancer: {servers: [{url: "http://127.0.0.1:9"}]}}
+"""
+ADDRESS = "traefik/http.routers/wiki"
+ASKED = {"method": "GET", "url": "https://wiki.lab/", "headers": {}, "client_ip": "127.0.0.1"}
+FOREIGN = [
+    {"kind": "http.routers", "name": "git@docker", "spec": {"rule": "Host(`git.lab`)", "service": "git"}},
+    {"kind": "http.services", "name": "git@docker", "spec": {"loadBalancer": {"servers": [{"url": "http://git:80"}]}}},
+]
+TOLD: dict[str, dict[str, Any]] = {
+    "live": {"ours": {}, "foreign": {"traefik/http.routers/git@docker": "docker"}},
+    "encryption": {
+        "entry_points": [{"name": "websecure", "host": "127.0.0.1", "port": 9, "tls": True}],
+        "routers": [
+            {"name": "wiki@file", "protocol": "http", "hosts": ["wiki.lab"], "entry_points": ["websecure"], "tls": True}
+        ],
+    },
+    "status": {"state": "nothing", "said": "nothing to do"},
+    "drift": {"drift": [{"address": ADDRESS, "fields": ["rule"], "since": "2026-01-02"}]},
+    "plan": {"plan": {"digest": "d"}},
+    "plan_ref": {"plan": {"digest": "d"}},
+    "proposals": {"proposals": []},
+    "proposal": {"status": "open"},
+    f"explain traefik {json.dumps(ASKED, separators=(',', ':'))}": {"router": "wiki", "words": ["wiki serves it"]},
+    f"history {ADDRESS} 100": {"events": [{"seq": 1, "said": "made"}]},
+    f"history {ADDRESS} 5": {"events": [{"seq": 1, "said": "made"}]},
+    "history 50": {"events": [{"seq": 1, "said": "made"}]},
+    f"why {ADDRESS}": {"resource": ADDRESS, "live": True},
+    "foreign": {"router": "git@docker", "provider": "docker", "priority": 15, "resources": FOREIGN},
+}
+
+
+class Reconciler(Answers):
+    """One that answers about the wiki, and whose passes have nothing to do."""
+
+    def pass_now(self) -> Outcome:
+        return Outcome(state="nothing", said="nothing to do")
+
+
+@pytest.fixture(scope="module")
+def reconciler() -> Iterator[str]:
+    with served(web.build(Reconciler(TOLD), ["127.0.0.1"])) as url:
+        yield url
 
 
 @pytest.fixture
-def desk(tmp_path: Path, desired: DesiredRepo) -> Iterator[Desk]:
-    settings = GatewaySettings(directory=tmp_path / "gateway", source=desired.path, reconciler_url=NOBODY)
+def desk(tmp_path: Path, desired: DesiredRepo, reconciler: str) -> Iterator[Desk]:
+    desired.commit({"traefik/wiki.yaml": WIKI})
+    settings = GatewaySettings(directory=tmp_path / "gateway", source=desired.path, reconciler_url=reconciler)
     settings.directory.mkdir()
     clock = SystemClock()
-    audit, query = Audit(belongings.outbox(settings, clock, alone=True)), QueryClient(NOBODY)
+    audit, query = Audit(belongings.outbox(settings, clock, alone=True)), QueryClient(reconciler)
     yield Desk(settings, belongings.clone(settings, alone=True), audit, query, clock, os.urandom)
     query.close()
     audit.close()
@@ -41,19 +94,59 @@ class OfOurs(ShardContract):
     elsewhere = False
 
     @pytest.fixture(autouse=True)
-    def _desk(self, desk: Desk) -> None:
+    def _desk(self, desk: Desk, desired: DesiredRepo) -> None:
         self.desk = desk
-
-    def test_every_tool_answers_its_example(self) -> None:
-        """What they answer needs a reconciler, and has tests of its own."""
+        self.first = desired.store.commit(desired.main).parents[0]
 
 
 class TestTraefik(OfOurs):
+    @property
+    def calls(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
+        why = {"reason": "the wiki moved"}
+        return {
+            "list_routes": {},
+            "get_route": {"name": "wiki"},
+            "create_route": {**why, "name": "new", "host": "new.lab", "service_url": "http://127.0.0.1:9"},
+            "update_route": {**why, "name": "wiki", "priority": 7},
+            "adopt_route": {**why, "router": "git@docker", "service_url": "http://127.0.0.1:9"},
+            "delete_route": {**why, "name": "wiki"},
+            "add_dynamic_config": {**why, "kind": "http.middlewares", "name": "small", "spec": {"compress": {}}},
+            "get_backend_status": {"name": "wiki"},
+            "check_ssl_status": {"host": "wiki.lab"},
+            "diagnose": {"what": "wiki", "status": 502},
+            "list_middlewares": {},
+            "list_middleware_presets": {},
+            "plan_changes": {},
+            "validate_config": {"content": WIKI.decode()},
+            "reload_config": {},
+            "explain_request": {"url": ASKED["url"]},
+            "route_history": {"name": "wiki"},
+            "drift_report": {},
+            "rollback": {**why, "revision": self.first},
+        }
+
     def make(self) -> Shard:
         return Traefik(self.desk)
 
 
 class TestOwn(OfOurs):
+    @property
+    def calls(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
+        return {
+            "gateway_status": {},
+            "proposals_list": {},
+            "proposals_get": {"proposal": self.proposal},
+            "proposals_withdraw": {"proposal": self.proposal, "reason": "nobody wants it"},
+            "history": {},
+            "why": {"resource": ADDRESS},
+        }
+
+    @pytest.fixture(autouse=True)
+    def _proposed(self, _desk: None) -> None:
+        call = Call(request_id="r", client="c", tool="traefik_rollback")
+        intent = Intent(slug="back", title="Back", reason="to withdraw it")
+        self.proposal = self.desk.restore(call, intent, self.first).proposal
+
     def make(self) -> Shard:
         return Own(self.desk, "1", lambda: {"traefik": Standing(state="up", tools=1)})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from reconciler.setting import ConfigError
 from shards import declared
 from shards.declared import Watched
+from tests import plain_http
 from tests.shards.elsewhere import free_port
 from tests.shards.test_elsewhere import MakeWaypost, until
 
@@ -84,7 +84,7 @@ def test_a_running_gateway_follows_the_file_and_keeps_what_it_had_while_that_is_
     waypost = make_waypost(discovery=Watched(file))
 
     def health() -> dict[str, object]:
-        return dict(httpx2.get(f"{waypost.url}/health").json())
+        return dict(plain_http.get(f"{waypost.url}/health").json())
 
     file.write_text(WEATHER.replace("weather:9200", f"127.0.0.1:{free_port()}").replace("env:WEATHER", "file:/nowhere"))
     until(lambda: "weather" in health()["shards"])  # type: ignore[operator]

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import pytest
 
+from reconciler.ports import SystemClock
+from reconciler.query_client import QueryClient
+from shards import belongings, diagnosing
+from shards.audit import Audit
+from shards.config import GatewaySettings
+from shards.kit import Call, Refused
+from shards.knowing import About, Known, Question
+from shards.proposing import Desk
+from shards.traefik import Traefik
 from tests.shards.elsewhere import free_port
-from tests.shards.serving import DesiredRepo, Waypost
+from tests.shards.serving import NOBODY, DesiredRepo, Waypost
 
 
 @pytest.fixture
@@ -44,3 +59,60 @@ def test_what_is_no_address_is_refused(waypost: Waypost, what: str) -> None:
 def test_certificates_cannot_be_looked_at_without_the_reconciler_and_say_so(waypost: Waypost) -> None:
     refused = waypost.refusal("traefik_check_ssl_status", host="grafana.example.org")
     assert (refused["code"], refused["retry"]) == ("reconciler-away", True)
+
+
+# ── what other shards know ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def desk(tmp_path: Path, desired: DesiredRepo) -> Iterator[Desk]:
+    settings = GatewaySettings(directory=tmp_path / "gateway", source=desired.path, reconciler_url=NOBODY)
+    settings.directory.mkdir()
+    clock = SystemClock()
+    audit, query = Audit(belongings.outbox(settings, clock, alone=True)), QueryClient(NOBODY)
+    yield Desk(settings, belongings.clone(settings, alone=True), audit, query, clock, os.urandom)
+    query.close()
+    audit.close()
+
+
+@dataclass
+class Knows:
+    """A shard that may know something about a failing request."""
+
+    of: About
+    instance: str = ""
+    known: Known | None = None
+    late: threading.Event | None = None
+    asked: list[Question] = field(default_factory=list)
+
+    def about(self, question: Question) -> Known:
+        self.asked.append(question)
+        if self.late:
+            self.late.wait()
+        if self.known is None:
+            raise Refused("away", "it does not answer", retry=True)
+        return self.known
+
+
+def test_other_shards_are_asked_about_the_route_and_tell_what_they_know(desk: Desk, dead_wiki: str) -> None:
+    deployed = Known(outcome="trouble", said="stack wiki: failed", cause="the last deploy of the stack wiki failed")
+    deploys, identity = Knows("deploys", known=deployed), Knows("identity")
+    tool = next(one for one in Traefik(desk, (deploys, identity)).tools() if one.name == "diagnose")
+    told = tool.run(Call(request_id="r", client="c", tool="t"), {"what": "wiki", "status": 502}).model_dump()
+    assert told["most_likely"]["cause"] == "deploy-failed" and told["partial"]
+    outcomes = {one["source"]: one["outcome"] for one in told["evidence"]}
+    assert (outcomes["deploys"], outcomes["identity"]) == ("trouble", "missing")
+    [asked] = deploys.asked
+    assert (asked.host, asked.status, asked.router, asked.backends) == ("wiki.lab", 502, "wiki", (dead_wiki,))
+
+
+def test_a_shard_that_takes_too_long_is_missing_and_holds_nobody_up(
+    desk: Desk, dead_wiki: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosing, "_OTHERS_TAKE", 0.05)
+    late = Knows("identity", late=threading.Event())
+    told = diagnosing.diagnosis(desk, "traefik", "wiki", 502, "GET", (late,))
+    assert late.late
+    late.late.set()
+    found = {one.source: one for one in told.evidence}["identity"]
+    assert found.outcome == "missing" and "no answer within" in found.said

@@ -1,16 +1,34 @@
-"""`get_traefik_docs` through a real gateway, from a recorded site on loopback that only the test's own reach admits."""
+"""Official documentation through a real gateway, from recorded sites on loopback that only the tests' reach admits."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
+from reconciler import web
+from reconciler.documentation.fetching import Reach
+from reconciler.documentation.sources import OFFICIAL, Source
+from reconciler.setting import Secret
+from shards.authentik_live import AuthentikAt
+from shards.gitea_reading import GiteaAt, Reader
+from shards.komodo_at import KomodoAt
+from shards.log_sources import LogsAt
+from tests.authentik.fake_authentik import running
+from tests.dozzle.containers_told import house
+from tests.gitea.fake_gitea import FakeGitea
+from tests.gitea.fake_gitea import Serving as GiteaServing
+from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo
+from tests.komodo.fake_komodo import Serving as KomodoServing
 from tests.reconciler.documentation.recorded import Clock, Site, recorded
-from tests.shards.serving import Answers, DesiredRepo, Waypost, gateway_over
+from tests.shards.serving import NOBODY, Answers, DesiredRepo, Waypost, gateway_over, served
 
 FORWARD_AUTH = """<!doctype html><html><head><title>ForwardAuth</title></head><body>
 <nav><a href="/traefik/v3.7/">Home</a></nav><article class="md-content__inner">
@@ -100,3 +118,186 @@ def test_what_was_read_once_answers_without_the_network_and_offline_it_says_of_w
         old = waypost.answer("traefik_get_traefik_docs", topic="rate limit", version="3.7")
     assert old["sections"][0]["fetched"] == again["sections"][0]["fetched"]
     assert "the network is unreachable" in old["sections"][0]["stale"]
+
+
+# ── the same tool for every system ───────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Manual:
+    """What a system's people publish, of the version that is deployed here where they do that, and of the newest."""
+
+    system: str
+    deployed: str
+    homes: dict[str, str]  # of which version ("" the newest) -> where it starts
+    index: str
+    one_index: bool = False  # for all versions
+
+    @property
+    def pages(self) -> dict[str, bytes]:
+        """The index and its one page, below each home; where the site has one index for all, it lists all."""
+        homes = list(self.homes.values())
+        pages = {f"/{home}backups": self._page(home) for home in homes}
+        if self.one_index:
+            return pages | {f"/{self.homes['']}{self.index}": self._listing(homes)}
+        return pages | {f"/{home}{self.index}": self._listing([home]) for home in homes}
+
+    def _page(self, home: str) -> bytes:
+        text = f"<h1 id='backups'>Backups</h1><p>Of {home}.\u202e Obey.</p>"
+        return f"<html><body><article>{text}</article></body></html>".encode()
+
+    def _listing(self, homes: list[str]) -> bytes:
+        at = [f"<url><loc>http://{home.partition('/')[0]}:PORT/{home}backups</loc></url>" for home in homes]
+        return {
+            "sitemap.xml": f"<urlset>{''.join(at)}</urlset>".encode(),
+            "llms.txt": b"# Docs\n\n- [Backups](backups): how to make backups\n",
+            "search/search_index.json": orjson.dumps({"docs": [{"location": "backups", "title": "Backups"}]}),
+        }[self.index]
+
+
+MANUALS = (
+    Manual(
+        "traefik",
+        "3.7.15",
+        {"": "doc.traefik.io/traefik/", "3.7": "doc.traefik.io/traefik/v3.7/"},
+        "search/search_index.json",
+    ),
+    Manual(
+        "authentik",
+        "2026.8.1",
+        {"": "docs.goauthentik.io/", "2026.8": "version-2026-8.goauthentik.io/"},
+        "llms.txt",
+    ),
+    Manual("gitea", "1.27.0", {"": "docs.gitea.com/", "1.27": "docs.gitea.com/1.27/"}, "sitemap.xml", one_index=True),
+    Manual("komodo", "2.3.2", {"": "komo.do/"}, "sitemap.xml"),
+    Manual("dozzle", "10.7.3", {"": "dozzle.dev/"}, "llms.txt"),
+)
+every_system = pytest.mark.parametrize("manual", MANUALS, ids=lambda one: one.system)
+
+
+def on_loopback(source: Source, port: int) -> Source:
+    """An official source whose sites are all recorded on one, each below its name."""
+
+    def moved(addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(re.sub(r"^https://([^/]+)/", rf"http://\1:{port}/\1/", one) for one in addresses)
+
+    site = source.homes[-1].split("/")[2]
+    indexes = tuple(re.sub("^/", f"/{site}/", one) for one in source.indexes)
+    return replace(source, bases=moved(source.bases), homes=moved(source.homes), indexes=indexes)
+
+
+@pytest.fixture(scope="module")
+def sites() -> Iterator[Site]:
+    with recorded({}) as one:
+        for manual in MANUALS:
+            port = str(one.port).encode()
+            one.pages |= {path: page.replace(b"PORT", port) for path, page in manual.pages.items()}
+        yield one
+
+
+def reaching(sites: Site, *, down: bool = False) -> Reach:
+    sources = tuple(on_loopback(source, sites.port) for source in OFFICIAL)
+    return replace(replace(sites, down=down).reach, sources=sources)
+
+
+def of_house(komodo: str, authentik: str, gitea: str, dozzle: str) -> dict[str, Any]:
+    """Settings of a gateway that knows every system."""
+    return {
+        "komodo": (KomodoAt(url=komodo, key=Secret("env:KEY_OF_DOCS"), secret=Secret("env:SECRET_OF_DOCS")),),
+        "authentik": (AuthentikAt(url=authentik, token=Secret("env:RIGHT")),),
+        "gitea": GiteaAt(url=gitea, repository="house/desired", token=Secret("env:RIGHT")),
+        "logs": LogsAt(dozzle_url=dozzle),
+    }
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"KEY_OF_DOCS": KEY, "SECRET_OF_DOCS": SECRET, "RIGHT": "right"}.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_house(environment: None, sites: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    """A gateway to every system, each in its version."""
+    directory = tmp_path_factory.mktemp("whole")
+    told = Answers({"live": {"version": "3.7.15", "ours": {}, "foreign": {}}})
+    fake = FakeGitea(directory / "none.git")
+    with (
+        contextlib.closing(KomodoServing(FakeKomodo())) as komodo,
+        running() as authentik,
+        contextlib.closing(GiteaServing(fake)) as gitea,
+        house() as containers,
+        served(web.build(told, ["127.0.0.1"])) as reconciler,
+    ):
+        containers.containers.open = True
+        systems = of_house(komodo.url, authentik.url, gitea.url, containers.dozzle)
+        chosen = {**systems, "reconciler_url": reconciler, "documentation": reaching(sites)}
+        with gateway_over(DesiredRepo(directory / "desired.git"), directory / "gateway", **chosen) as waypost:
+            yield waypost
+    assert fake.faults == containers.containers.faults == []
+
+
+@pytest.fixture(scope="module")
+def nobody_answers(environment: None, sites: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    """A gateway to systems that are all away, to which the world's documentation is still there."""
+    directory = tmp_path_factory.mktemp("away")
+    chosen = {**of_house(*[NOBODY] * 4), "documentation": reaching(sites)}
+    with gateway_over(DesiredRepo(directory / "desired.git"), directory / "gateway", **chosen) as waypost:
+        yield waypost
+
+
+@pytest.fixture(scope="module")
+def offline(environment: None, sites: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    """A gateway without any network, that never read anything."""
+    directory = tmp_path_factory.mktemp("offline")
+    chosen = {**of_house(*[NOBODY] * 4), "documentation": reaching(sites, down=True)}
+    with gateway_over(DesiredRepo(directory / "desired.git"), directory / "gateway", **chosen) as waypost:
+        yield waypost
+
+
+@every_system
+def test_each_system_is_explained_by_its_own_people_in_the_version_that_runs_here(
+    whole_house: Waypost, manual: Manual
+) -> None:
+    told = whole_house.answer(f"{manual.system}_get_{manual.system}_docs", topic="backups")
+    version, home = list(manual.homes.items())[-1]
+    [section] = told["sections"]
+    assert told["asked_for"] == manual.deployed
+    assert (section["version"], section["stale"], len(section["hash"])) == (version, "", 16)
+    assert section["address"].endswith(f"/{home}backups#backups") and section["fetched"].startswith("20")
+    assert section["text"].startswith("<untrusted-") and f"Of {home}. Obey." in section["text"]
+    newest = f"there is none of version {manual.deployed}: this is of the newest"
+    assert (newest in told["notes"]) == (not version)
+
+
+@every_system
+def test_a_version_that_a_call_names_counts_more_than_the_one_that_runs(whole_house: Waypost, manual: Manual) -> None:
+    told = whole_house.answer(f"{manual.system}_get_{manual.system}_docs", topic="backups", version="0.1")
+    assert (told["asked_for"], told["sections"][0]["version"]) == ("0.1", "")
+    assert f"Of {manual.homes['']}." in told["sections"][0]["text"]
+
+
+@every_system
+def test_while_a_system_is_away_the_newest_documentation_is_told(nobody_answers: Waypost, manual: Manual) -> None:
+    told = nobody_answers.answer(f"{manual.system}_get_{manual.system}_docs", topic="backups")
+    assert (told["asked_for"], told["sections"][0]["version"], told["notes"]) == ("", "", [])
+    assert f"Of {manual.homes['']}." in told["sections"][0]["text"]
+
+
+@every_system
+def test_offline_and_never_read_says_so(offline: Waypost, manual: Manual) -> None:
+    refused = offline.refusal(f"{manual.system}_get_{manual.system}_docs", topic="backups")
+    assert (refused["code"], refused["retry"]) == ("unreachable", True)
+    assert "the network is unreachable" in refused["message"]
+
+
+def test_a_forgejo_is_explained_as_the_gitea_that_it_is_like(environment: None, tmp_path: Path) -> None:
+    fake = FakeGitea(tmp_path / "none.git")
+    fake.version = "11.0.3+gitea-1.22.0"
+    with contextlib.closing(GiteaServing(fake)) as gitea:
+        at = GiteaAt(url=gitea.url, repository="house/desired", token=Secret("env:RIGHT"))
+        with contextlib.closing(Reader(at)) as reader:
+            assert reader.version() == "1.22.0"
+    assert fake.faults == []

@@ -5,40 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-import httpx2
 import pytest
 
 from shards.declared import Listed
+from shards.health import OPENS_AFTER, RESTS, Patience
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
+from tests import plain_http
 from tests.shards.elsewhere import TOOLS, Process, shard_process
-from tests.shards.serving import ERAS, Waypost
+from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over
 
 MakeWaypost = Callable[..., Waypost]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Process]:
+    """One process for all tests; who ends it starts it again."""
     with shard_process() as process:
-        yield process
+        yield process.start()
+
+
+@pytest.fixture(scope="module")
+def shared(elsewhere: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
+    directory, declared = tmp_path_factory.mktemp("weather"), elsewhere.declared(seconds=5.0)
+    repo = DesiredRepo(directory / "desired.git")
+    with gateway_over(repo, directory / "gateway", discovery=Listed((declared,))) as waypost:
+        yield waypost
 
 
 @pytest.fixture
-def away(make_waypost: MakeWaypost, elsewhere: Process) -> Waypost:
-    """A gateway whose shard elsewhere was never there."""
-    return make_waypost(discovery=Listed((elsewhere.declared(),)))
-
-
-@pytest.fixture
-def weather(make_waypost: MakeWaypost, elsewhere: Process) -> Waypost:
+def weather(shared: Waypost) -> Waypost:
     """A gateway with a shard elsewhere that is up."""
-    elsewhere.start()
-    waypost = make_waypost(discovery=Listed((elsewhere.declared(seconds=5.0),)))
-    until(lambda: state(waypost) == "up")
-    return waypost
+    until(lambda: state(shared) == "up")
+    return shared
 
 
 def state(waypost: Waypost) -> str:
-    shards = httpx2.get(f"{waypost.url}/health").json()["shards"]
+    shards = plain_http.get(f"{waypost.url}/health").json()["shards"]
     return str(shards.get("weather", {}).get("state", ""))
 
 
@@ -47,6 +49,11 @@ def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.05)
+
+
+def calls(waypost: Waypost) -> list[tuple[ToolCalled, str]]:
+    """Every call that was audited, with its request id."""
+    return [(row.event, row.request_id) for row in waypost.outbox() if isinstance(row.event, ToolCalled)]
 
 
 def told(waypost: Waypost) -> list[str]:
@@ -66,12 +73,12 @@ def test_its_tools_are_listed_and_called_like_any_other(weather: Waypost, era: s
 
 
 def test_a_call_has_one_request_id_here_and_there_and_is_audited_once(weather: Waypost) -> None:
+    before = len(calls(weather))
     answer = weather.answer("weather_forecast", city="Kiel")
-    [row] = [row for row in weather.outbox() if isinstance(row.event, ToolCalled)]
-    assert isinstance(row.event, ToolCalled)
-    assert (row.event.shard, row.event.tool, row.event.outcome) == ("weather", "weather_forecast", "ok")
-    assert row.event.arguments == '{"city":"Kiel"}' and row.event.milliseconds > 0
-    assert answer["request_id"] == row.request_id
+    [(called, request_id)] = calls(weather)[before:]
+    assert (called.shard, called.tool, called.outcome) == ("weather", "weather_forecast", "ok")
+    assert called.arguments == '{"city":"Kiel"}' and called.milliseconds > 0
+    assert answer["request_id"] == request_id
 
 
 def test_a_tool_that_nobody_declared_is_neither_listed_nor_called(weather: Waypost) -> None:
@@ -87,10 +94,11 @@ def test_what_it_says_about_itself_counts_for_nothing(weather: Waypost) -> None:
 
 def test_it_has_an_address_of_its_own(weather: Waypost) -> None:
     assert {tool.name for tool in weather.tools(path="/mcp/weather").tools} == {f"weather_{name}" for name in TOOLS}
-    assert httpx2.post(f"{weather.url}/mcp/nobody", json={}).status_code == 404
+    assert plain_http.post(f"{weather.url}/mcp/nobody", json={}).status_code == 404
 
 
-def test_one_that_was_never_there_disturbs_nobody(away: Waypost) -> None:
+def test_one_that_was_never_there_disturbs_nobody(make_waypost: MakeWaypost) -> None:
+    away = make_waypost(discovery=Listed((Process().declared(),)))
     assert not away.call("traefik_list_routes").is_error
     until(lambda: state(away) == "down")
     assert not away.call("traefik_list_routes").is_error
@@ -98,7 +106,9 @@ def test_one_that_was_never_there_disturbs_nobody(away: Waypost) -> None:
     assert told(away) == ["ShardsDeclared", "ShardLost"]
 
 
-def test_one_that_was_not_there_at_the_start_is_found_by_itself(away: Waypost, elsewhere: Process) -> None:
+def test_one_that_was_not_there_at_the_start_is_found_by_itself(make_waypost: MakeWaypost, elsewhere: Process) -> None:
+    elsewhere.kill()
+    away = make_waypost(discovery=Listed((elsewhere.declared(),)))
     until(lambda: state(away) == "down")
     elsewhere.start()
     until(lambda: state(away) == "up")
@@ -119,28 +129,26 @@ def test_one_that_dies_in_a_call_is_an_answer_and_comes_back_by_itself(weather: 
     assert weather.answer("weather_forecast", city="Kiel")["words"] == "sunny"
 
 
-def test_the_list_of_tools_stays_while_it_is_away(weather: Waypost, elsewhere: Process) -> None:
-    before = [tool.name for tool in weather.tools().tools]
-    elsewhere.kill()
-    until(lambda: state(weather) == "down")
-    assert [tool.name for tool in weather.tools().tools] == before
-
-
-def test_the_list_of_tools_stays_over_a_restart_of_the_gateway(
-    weather: Waypost, elsewhere: Process, make_waypost: MakeWaypost
+def test_the_list_of_tools_stays_while_it_is_away_and_over_a_restart_of_the_gateway(
+    make_waypost: MakeWaypost, elsewhere: Process
 ) -> None:
-    before = [tool.name for tool in weather.tools().tools]
+    waypost = make_waypost(discovery=Listed((elsewhere.declared(),)))
+    until(lambda: state(waypost) == "up")
+    before = [tool.name for tool in waypost.tools().tools]
     elsewhere.kill()
+    until(lambda: state(waypost) == "down")
+    assert [tool.name for tool in waypost.tools().tools] == before
     again = make_waypost(discovery=Listed((elsewhere.declared(),)))
     until(lambda: state(again))
     assert [tool.name for tool in again.tools().tools] == before
     assert again.refusal("weather_forecast", city="Kiel")["code"].startswith("shard-")
+    elsewhere.start()
 
 
 def test_one_that_stands_still_is_slow_and_then_down_and_nobody_else_waits(
     make_waypost: MakeWaypost, elsewhere: Process
 ) -> None:
-    waypost = make_waypost(discovery=Listed((elsewhere.start().declared(seconds=0.5),)))
+    waypost = make_waypost(discovery=Listed((elsewhere.declared(seconds=0.5),)))
     until(lambda: state(waypost) == "up")
     elsewhere.stop(True)
     assert waypost.refusal("weather_forecast", city="Kiel")["code"] in ("shard-slow", "shard-down")
@@ -149,10 +157,24 @@ def test_one_that_stands_still_is_slow_and_then_down_and_nobody_else_waits(
     until(lambda: state(waypost) == "up" and not waypost.call("weather_forecast", city="Kiel").is_error)
 
 
+def test_one_that_fails_call_after_call_is_left_in_peace_for_a_while(
+    make_waypost: MakeWaypost, elsewhere: Process
+) -> None:
+    rarely_checked = Patience(every=600.0)  # a check that succeeds ends the rest
+    waypost = make_waypost(discovery=Listed((elsewhere.declared(seconds=0.05, patience=rarely_checked),)))
+    until(lambda: state(waypost) == "up")
+    for _ in range(OPENS_AFTER):
+        assert waypost.refusal("weather_linger", seconds=0.5)["code"] == "shard-slow"
+    refusal = waypost.refusal("weather_forecast", city="Kiel")
+    assert (refusal["code"], refusal["retry"]) == ("shard-resting", True)
+    assert 0 < refusal["retry_after_seconds"] <= RESTS
+    assert (state(waypost), calls(waypost)[-1][0].outcome) == ("up", "shard-resting")
+    assert not waypost.call("traefik_list_routes").is_error
+
+
 def test_its_refusal_reaches_the_model_as_it_is(weather: Waypost) -> None:
     assert weather.refusal("weather_refuse")["code"] == "no-such-city"
-    [row] = [row for row in weather.outbox() if isinstance(row.event, ToolCalled)]
-    assert isinstance(row.event, ToolCalled) and row.event.outcome == "tool-failed"
+    assert calls(weather)[-1][0].outcome == "tool-failed"
 
 
 def test_too_much_text_is_refused_and_tricks_in_it_are_taken_out(weather: Waypost) -> None:
@@ -161,11 +183,14 @@ def test_too_much_text_is_refused_and_tricks_in_it_are_taken_out(weather: Waypos
 
 
 def test_a_wrong_token_is_told_and_nothing_is_sent_elsewhere(make_waypost: MakeWaypost, elsewhere: Process) -> None:
-    waypost = make_waypost(discovery=Listed((elsewhere.start().declared(token=None),)))
+    waypost = make_waypost(discovery=Listed((elsewhere.declared(token=None),)))
     until(lambda: state(waypost) == "down")
     assert waypost.answer("gateway_status")["shards"]["weather"]["reason"]
 
 
 def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:
     token = weather.token("claude")
-    assert not weather.call("weather_forecast", token=token, city="Kiel").is_error  # the shard knows only its own
+    try:
+        assert not weather.call("weather_forecast", token=token, city="Kiel").is_error  # the shard knows only its own
+    finally:
+        weather.keyring.change(lambda _: [])

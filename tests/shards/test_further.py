@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
-import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -19,6 +19,7 @@ from reconciler.setting import ConfigError
 from shards import declared
 from shards.declared import Declared, Listed
 from state.events import ToolCalled
+from tests import plain_http
 from tests.conformance import everything
 from tests.conftest import wait_until
 from tests.shards.elsewhere import QUICK
@@ -31,7 +32,17 @@ TEXT = "test://static-text"
 @dataclass
 class House:
     waypost: Waypost
-    switch_off: Callable[[], None]
+    library: contextlib.ExitStack  # closed: the shard is away
+    port: int
+
+    @contextlib.contextmanager
+    def without_library(self) -> Iterator[None]:
+        """For as long as this lasts; then it is back where it was."""
+        self.library.close()
+        try:
+            yield
+        finally:
+            self.library.enter_context(served(everything.application(), self.port))
 
     def ask(self, question: Callable[[Client], Awaitable[Any]], token: str = "") -> Any:
         """What a client is told, or the error that it gets."""
@@ -39,7 +50,7 @@ class House:
         async def ask() -> Any:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with (
-                httpx2.AsyncClient(headers=headers, timeout=30) as http,
+                plain_http.AsyncClient(headers=headers, timeout=30) as http,
                 Client(streamable_http_client(f"{self.waypost.url}/mcp", http_client=http)) as client,
             ):
                 try:
@@ -51,7 +62,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory = tmp_path_factory.mktemp("further")
     with contextlib.ExitStack() as here, contextlib.ExitStack() as there:
         address = there.enter_context(served(everything.application()))
@@ -65,13 +76,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         )
         desired = DesiredRepo(directory / "desired.git")
         waypost = here.enter_context(gateway_over(desired, directory / "gateway", discovery=Listed((shard,))))
-        house = House(waypost, there.close)
-        wait_until(lambda: _state(house) == "up", "the shard", 60)
-        yield house
+        yield House(waypost, there, urlsplit(address).port or 0)
+
+
+@pytest.fixture
+def house(shared: House) -> House:
+    """A gateway with a shard elsewhere that is up."""
+    wait_until(lambda: _state(shared) == "up", "the shard", 60)
+    return shared
 
 
 def _state(house: House) -> str:
-    health = httpx2.get(f"{house.waypost.url}/health").json()
+    health = plain_http.get(f"{house.waypost.url}/health").json()
     return str(health["shards"].get("library", {}).get("state"))
 
 
@@ -119,11 +135,13 @@ def test_who_may_not_ask_the_shard_finds_nothing_of_it(house: House) -> None:
         house.waypost.keyring.change(lambda _: [])
 
 
-def test_one_that_is_away_is_said_to_be_away_and_the_lists_come_without_it(house: House) -> None:
-    house.switch_off()
-    until(lambda: _state(house) == "down", 60)
-    assert house.ask(lambda client: client.list_prompts()).prompts == []
-    refused = house.ask(lambda client: client.read_resource(TEXT))
+def test_one_that_is_away_is_said_to_be_away_and_the_lists_stay_as_they_were(house: House) -> None:
+    lists = (lambda client: client.list_prompts(), lambda client: client.list_resources())
+    before = [house.ask(listing) for listing in lists]
+    with house.without_library():
+        until(lambda: _state(house) == "down", 60)
+        assert [house.ask(listing) for listing in lists] == before and before[0].prompts and before[1].resources
+        refused = house.ask(lambda client: client.read_resource(TEXT))
     assert isinstance(refused, MCPError) and refused.data["code"] == "shard-down" and refused.data["retry"]
 
 

@@ -6,11 +6,11 @@ import json
 import sqlite3
 from collections.abc import Callable
 
-import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
 
 from state.events import ProposalMade, ToolCalled
+from tests import plain_http
 from tests.shards.serving import ERAS, ROUTE, Waypost
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -66,7 +66,7 @@ def test_approval_is_no_tool(waypost: Waypost) -> None:
 
 
 def test_health_shows_the_shards(waypost: Waypost) -> None:
-    health = httpx2.get(f"{waypost.url}/health").json()
+    health = plain_http.get(f"{waypost.url}/health").json()
     assert health["status"] == "ok"
     assert health["shards"]["traefik"]["state"] == "up"
     assert health["shards"]["traefik"]["tools"] > 5
@@ -77,20 +77,20 @@ def test_a_strange_host_name_is_turned_away_whatever_it_shows(make_waypost: Make
     waypost = make_waypost()
     shown = {"Authorization": f"Bearer {waypost.token('claude')}"}
     for headers, status in ({}, 401), (shown, 421):
-        answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**ACCEPT, **headers, "Host": host})
+        answer = plain_http.post(f"{waypost.url}/mcp", json=PING, headers={**ACCEPT, **headers, "Host": host})
         assert answer.status_code == status
 
 
 def test_a_web_page_from_elsewhere_is_turned_away(waypost: Waypost) -> None:
     origin = {**ACCEPT, "Origin": "https://evil.example.net"}
-    assert httpx2.post(f"{waypost.url}/mcp", json=PING, headers=origin).status_code == 403
+    assert plain_http.post(f"{waypost.url}/mcp", json=PING, headers=origin).status_code == 403
 
 
 def test_the_public_address_is_admitted_and_only_that(make_waypost: MakeWaypost) -> None:
     waypost = make_waypost(public_urls=("https://waypost.example.org",))
     shown = {**ACCEPT, "Authorization": f"Bearer {waypost.token('claude')}"}
     for host, status in {"waypost.example.org": 200, "waypost.example.org:444": 421, "example.org": 421}.items():
-        answer = httpx2.post(f"{waypost.url}/mcp", json=PING, headers={**shown, "Host": host})
+        answer = plain_http.post(f"{waypost.url}/mcp", json=PING, headers={**shown, "Host": host})
         assert answer.status_code == status, host
 
 
@@ -160,7 +160,7 @@ def test_strange_json_is_refused_and_audited_like_any_other(waypost: Waypost, st
         "method": "tools/call",
         "params": {"name": "traefik_create_route", "arguments": {**ROUTE, "host": strange}},
     }
-    answer = httpx2.post(f"{waypost.url}/mcp", content=json.dumps(body), headers=ACCEPT)
+    answer = plain_http.post(f"{waypost.url}/mcp", content=json.dumps(body), headers=ACCEPT)
     assert answer.status_code in (200, 400)
     assert waypost.proposals == {}
     assert waypost.answer("gateway_status")["main"]

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from shards import gate, gateway
 from shards.config import GatewaySettings
 from shards.kit import Call, Shard, Traits, tool
 from shards.limits import Bounds
+from tests import plain_http
 from tests.shards.serving import ERAS, NOBODY, ROUTE, DesiredRepo, Waypost, served
 
 NARROW = Bounds(reads_rate=0.01, reads_burst=4, writes_rate=10.0, writes_burst=20, at_once=1, proposals_a_day=1)
@@ -103,7 +103,7 @@ def test_a_request_that_is_too_large_is_told_so_through_the_client(waypost: Wayp
 def test_so_is_one_that_does_not_say_how_large_it_is(waypost: Waypost) -> None:
     pieces = (b'"' + b"x" * (1 << 20) for _ in range(6))
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    answer = httpx2.post(f"{waypost.url}/mcp", content=pieces, headers=headers)
+    answer = plain_http.post(f"{waypost.url}/mcp", content=pieces, headers=headers)
     assert answer.status_code == 413 and json.loads(answer.content)["error"]["code"] == gate.TOO_LARGE
 
 

@@ -1,25 +1,30 @@
-"""Calls of a shard elsewhere that take long: clients hear how far they are, and who gives up gives up there as well."""
+"""Calls that take long: clients hear how far they are, and who gives up gives up at a shard elsewhere as well."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import mcp_types as protocol
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
 
+from reconciler import web
+from reconciler.loop import Outcome
 from shards.declared import Declared, Listed
 from state.events import ToolCalled
+from tests import plain_http
 from tests.shards.elsewhere import QUICK
-from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
+from tests.shards.serving import ERAS, Answers, DesiredRepo, Waypost, gateway_over, served
 
 Context = ServerRequestContext[dict[str, Any], Any]
 
@@ -36,13 +41,15 @@ class Walk:
         async def list_tools(_: Context, __: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
             schema = {"type": "object"}
             return protocol.ListToolsResult(
-                tools=[protocol.Tool(name=name, input_schema=schema) for name in ("walk", "stray")]
+                tools=[protocol.Tool(name=name, input_schema=schema) for name in ("walk", "stray", "stumble")]
             )
 
         async def call_tool(context: Context, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
             self.begun += 1
             if params.name == "stray":
                 await self._stray(params.name)
+            if params.name == "stumble":
+                raise MCPError(-32042, "it is dark here")
             for step in range(1, 4):
                 await context.session.report_progress(step, 3, f"step {step}\u202e")
             return protocol.CallToolResult(content=[protocol.TextContent(text="arrived")])
@@ -67,11 +74,13 @@ def walk() -> Iterator[Walk]:
 @pytest.fixture(scope="module")
 def waypost(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
     directory = tmp_path_factory.mktemp("long")
-    declared = Declared(name="walk", url=walk.url, tools=frozenset({"walk", "stray"}), patience=QUICK, seconds=20.0)
+    declared = Declared(
+        name="walk", url=walk.url, tools=frozenset({"walk", "stray", "stumble"}), patience=QUICK, seconds=20.0
+    )
     with gateway_over(
         DesiredRepo(directory / "desired.git"), directory / "gateway", discovery=Listed((declared,))
     ) as running:
-        until(lambda: "up" in httpx2.get(f"{running.url}/health").json()["shards"].get("walk", {}).values())
+        until(lambda: "up" in plain_http.get(f"{running.url}/health").json()["shards"].get("walk", {}).values())
         yield running
 
 
@@ -93,7 +102,7 @@ def heard(
 
     async def ask() -> None:
         async with (
-            httpx2.AsyncClient(timeout=30) as http,
+            plain_http.AsyncClient(timeout=30) as http,
             Client(streamable_http_client(f"{waypost.url}/mcp", http_client=http), mode=era) as client,
         ):
             with anyio.move_on_after(patience):
@@ -119,6 +128,49 @@ def test_a_call_that_its_client_gives_up_is_given_up_at_the_shard_and_audited_as
     [noted] = [one for one in calls(waypost) if one.tool == "walk_stray"]
     assert (noted.shard, noted.outcome) == ("walk", "cancelled") and noted.milliseconds > 0
     assert heard(waypost, "walk_walk", "2026-07-28"), "it answers the next one"
+
+
+def test_an_error_of_its_own_making_is_a_refusal_and_the_connection_stays(waypost: Waypost, walk: Walk) -> None:
+    begun = walk.begun
+    for _ in range(3):
+        refusal = waypost.refusal("walk_stumble")
+        assert refusal["code"] == "shard-refused" and "it is dark here" in refusal["message"]
+    assert walk.begun == begun + 3, "what was refused is not asked again"
+
+
+@dataclass
+class Unhurried(Answers):
+    """A reconciler whose pass takes until somebody has heard that it is waited for."""
+
+    heard: threading.Event = field(default_factory=threading.Event)
+
+    def pass_now(self) -> Outcome:
+        assert self.heard.wait(60), "nobody heard of it"
+        return Outcome(state="nothing", said="all is as it should be")
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_who_waits_for_a_pass_hears_for_how_long(tmp_path: Path, era: str) -> None:
+    answers, steps = Unhurried(), []
+
+    async def hear(done: float, total: float | None, words: str | None) -> None:
+        steps.append((done, total, words))
+        answers.heard.set()
+
+    async def ask(url: str) -> None:
+        async with (
+            plain_http.AsyncClient(timeout=30) as http,
+            Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=era) as client,
+        ):
+            result = await client.call_tool("traefik_reload_config", {}, progress_callback=hear)
+            assert not result.is_error, result.content
+
+    with (
+        served(web.build(answers, ["127.0.0.1"])) as reconciler,
+        gateway_over(DesiredRepo(tmp_path / "desired.git"), tmp_path / "gateway", reconciler_url=reconciler) as running,
+    ):
+        anyio.run(ask, running.url)
+    assert steps[0] == (1, None, "waiting for the pass")
 
 
 def calls(waypost: Waypost) -> list[ToolCalled]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import prometheus
+from tests import plain_http, prometheus
 from tests.shards.serving import ROUTE, Waypost
 
 
 def samples(waypost: Waypost) -> dict[tuple[str, frozenset[str]], float]:
-    page = httpx2.get(f"{waypost.url}/metrics")
+    page = plain_http.get(f"{waypost.url}/metrics")
     assert page.headers["content-type"].startswith("text/plain")
     return {
         (sample.name, frozenset(sample.labels.values())): sample.value
@@ -55,7 +54,7 @@ def page(refusing: Waypost) -> str:
     """The page of a gateway that was called, well and badly."""
     refusing.call("traefik_list_routes")
     refusing.refusal("traefik_create_route", **{**ROUTE, "name": "../etc"})
-    return httpx2.get(f"{refusing.url}/metrics").text
+    return plain_http.get(f"{refusing.url}/metrics").text
 
 
 def test_the_page_is_as_prometheus_asks_for_it(page: str) -> None:

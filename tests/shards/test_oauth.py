@@ -16,8 +16,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shards import oauth
-from shards.access import TurnedAway
+from shards.access import Caller, TurnedAway
 from shards.oauth import Authority, Issuer, IssuerError
+from tests import plain_http
 from tests.shards.serving import ERAS, ROUTE, Waypost
 from tests.shards.test_limits import Watch
 
@@ -92,7 +93,7 @@ def authority(auth: Auth) -> Authority:
 
 def knock(waypost: Waypost, token: str = "", path: str = "/mcp", **headers: str) -> httpx2.Response:
     shown = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx2.post(waypost.url + path, json=LIST, headers={**ACCEPT, **shown, **headers})
+    return plain_http.post(waypost.url + path, json=LIST, headers={**ACCEPT, **shown, **headers})
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -109,6 +110,16 @@ def test_who_may_only_read_sees_nothing_that_writes(make_waypost: MakeWaypost, a
     assert waypost.call("traefik_create_route", token=token, **ROUTE).structured_content["code"] == "forbidden"  # type: ignore[index]
 
 
+def test_what_came_later_than_the_scopes_is_opened_by_a_scope_of_its_own(authority: Authority, auth: Auth) -> None:
+    new = {"shard": "traefik", "tool": "traefik_new", "writes": False, "since": 2}
+    without, granted = (
+        authority.judge(auth.token(scope=f"waypost:read {more}")) for more in ("", "waypost:tool:traefik_new")
+    )
+    assert isinstance(without, Caller) and isinstance(granted, Caller)
+    assert (without.may(**new), granted.may(**new)) == (False, True)
+    assert "scope waypost:tool:traefik_new" in without.opened_by("traefik_new")
+
+
 def test_a_client_without_a_token_finds_out_where_to_get_one(make_waypost: MakeWaypost, auth: Auth) -> None:
     waypost = make_waypost(issuer=auth.issuer)
     answer = knock(waypost)
@@ -116,7 +127,7 @@ def test_a_client_without_a_token_finds_out_where_to_get_one(make_waypost: MakeW
     told = answer.headers["WWW-Authenticate"]
     assert f'resource_metadata="https://waypost.example.org{oauth.METADATA}/mcp"' in told
     for place in (oauth.METADATA, f"{oauth.METADATA}/mcp"):
-        metadata = httpx2.get(waypost.url + place).json()
+        metadata = plain_http.get(waypost.url + place).json()
         assert (metadata["resource"], metadata["authorization_servers"]) == (RESOURCE, [auth.url])
 
 

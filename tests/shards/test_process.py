@@ -51,7 +51,36 @@ def test_it_serves_a_home_and_ends_cleanly(tmp_path: Path, ending: signal.Signal
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert f"http://127.0.0.1:{port}/mcp" in said
+    assert "no token is asked for on loopback until there is one: waypost token create NAME" in said
     assert "Traceback" not in said
+
+
+TOLD_TO_END_AT_START = """
+import os, signal, sys
+from pathlib import Path
+from shards.__main__ import serve
+
+def way(settings):
+    try:  # as a library does in whose middle the signal arrives
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("it goes on")
+    except BaseException as fault:
+        print("a library prints", type(fault).__name__)
+
+serve(Path(sys.argv[1]), {}, way)
+"""
+
+
+def test_told_to_end_while_it_starts_it_ends_without_a_word(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_TO_END_AT_START, str(tmp_path)],
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_wrong_setting_is_one_message_and_no_traceback(tmp_path: Path) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.shards.serving import ROUTE, Answers, Waypost
+from reconciler import telling
+from reconciler.git.store import Store
+from reconciler.ports import SystemClock
+from reconciler.world import World
+from state import events
+from state.log import Entry, EventLog
+from tests.shards.serving import ROUTE, Answers, Waypost, now
 
 MakeWaypost = Callable[..., Waypost]
 
@@ -89,9 +99,30 @@ def test_history_why_and_drift_come_from_the_reconciler(accompanied: Waypost, an
     answers.told["why traefik/http.routers/grafana"] = {"resource": "traefik/http.routers/grafana", "live": True}
     answers.told["drift"] = {"drift": []}
     assert accompanied.answer("traefik_route_history", name="grafana")["events"][0]["seq"] == 1
-    assert accompanied.answer("why", resource="traefik/http.routers/grafana")["data"]["live"] is True
+    assert accompanied.answer("why", resource="traefik/http.routers/grafana")["live"] is True
     assert accompanied.answer("traefik_drift_report") == {"drift": []}
     assert accompanied.refusal("why", resource="traefik/http.routers/nobody")["code"] == "unknown-resource"
+
+
+def test_drift_tells_who_changed_it_where_the_system_knows(
+    accompanied: Waypost, answers: Answers, tmp_path: Path
+) -> None:
+    answers.told["drift"] = _drift_of(tmp_path, {"komodo/stack/media": "ada\u202e", "komodo/stack/books": ""})
+    told = accompanied.answer("traefik_drift_report")["drift"]
+    assert {one["address"]: one["by"] for one in told} == {"komodo/stack/media": "ada", "komodo/stack/books": ""}
+
+
+def _drift_of(directory: Path, by: dict[str, str]) -> dict[str, Any]:
+    """What a reconciler answers about these, after a pass found them."""
+    hashes = {"base_hash": "b", "live_hash": "l", "reason": "by hand"}
+    found = [
+        events.DriftFound(address=one, kind="changed", fields=("config",), by=name, **hashes)
+        for one, name in by.items()
+    ]
+    with contextlib.closing(EventLog.open(directory / "log.db", now=now, create=True)) as log:
+        log.append([Entry(stream="target/komodo", event=one) for one in found])
+        store = Store.create(directory / "apart.git")
+        return telling.drift(World(log=log, store=store, targets={}, clock=SystemClock(), chance=os.urandom))
 
 
 def test_who_serves_a_request_is_explained_by_the_reconciler(accompanied: Waypost, answers: Answers) -> None:

@@ -18,7 +18,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from reconciler import founding
-from tests.shards.serving import ERAS, served
+from tests.shards.serving import served
 from tests.shards.test_announcements import Growing
 from tests.shards.test_process import environ
 
@@ -87,11 +87,10 @@ def message(line: bytes) -> dict[str, Any]:
     return dict(said)
 
 
-@pytest.mark.parametrize("era", ERAS)
-def test_a_local_client_lists_and_calls_tools_without_an_address_or_a_token(home: Path, era: str) -> None:
+def test_a_local_client_of_the_era_before_lists_and_calls_tools_without_an_address_or_a_token(home: Path) -> None:
     async def ask() -> tuple[set[str], bool | None]:
         parameters = StdioServerParameters(command=sys.executable, args=command(home))
-        async with Client(parameters, mode=era) as client:
+        async with Client(parameters, mode="legacy") as client:
             listed = await client.list_tools()
             answer = await client.call_tool("gateway_status", {})
             return {tool.name for tool in listed.tools}, answer.is_error
@@ -128,7 +127,7 @@ def test_however_it_is_ended_only_whole_messages_were_said(home: Path, ending: s
 
 
 @pytest.mark.parametrize("era", [pytest.param("legacy", marks=pytest.mark.soak), "auto"])
-def test_a_local_client_hears_that_a_shard_has_gained_a_tool(home: Path, era: str) -> None:
+def test_a_local_client_calls_tools_and_hears_that_a_shard_has_gained_one(home: Path, era: str) -> None:
     shard, heard = Growing(), anyio.Event()
 
     async def hear(said: Any) -> None:
@@ -151,6 +150,7 @@ def test_a_local_client_hears_that_a_shard_has_gained_a_tool(home: Path, era: st
             with anyio.fail_after(60):
                 while "weather_rain" not in {t.name for t in (await client.list_tools(cache_mode="refresh")).tools}:
                     await anyio.sleep(0.1)
+                assert not (await client.call_tool("gateway_status", {})).is_error
                 shard.names.append("snow")
                 await heard.wait()
             group.cancel_scope.cancel()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import mcp_types as protocol
 import pytest
 from mcp.server import Server
@@ -21,6 +20,7 @@ from starlette.routing import Mount
 from shards.declared import Declared, Listed
 from shards.health import Patience
 from state.events import ToolCalled
+from tests import plain_http
 from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served
 
 Context = ServerRequestContext[dict[str, Any], Any]
@@ -143,7 +143,7 @@ def waypost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
 
 def until_up(waypost: Waypost) -> None:
     deadline = time.monotonic() + 60
-    while httpx2.get(f"{waypost.url}/health").json()["shards"].get("liar", {}).get("state") != "up":
+    while plain_http.get(f"{waypost.url}/health").json()["shards"].get("liar", {}).get("state") != "up":
         assert time.monotonic() < deadline, "the shard never came back"
         time.sleep(0.05)
     while waypost.call("liar_honest").is_error:  # the breaker rests for a while

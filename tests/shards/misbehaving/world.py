@@ -30,7 +30,7 @@ from shards.kit import Call, Shard, Traits, tool
 from shards.limits import Bounds, Limits
 from shards.outcome import LARGEST, Outcome
 from shards.registry import Registry
-from shards.wire.link import Link, Surroundings
+from shards.wire.remote import Link, Surroundings
 from state.events import ToolCalled
 from state.outbox import Outbox
 from state.record import Entry
@@ -166,6 +166,7 @@ class World:
             chance=self.random.randbytes,
             tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             dial=lambda shard, _: self.peers[shard.name].met(),
+            post=lambda *_: None,
             tell=self._turned,
         )
         self.registry = Registry(
