@@ -1,31 +1,33 @@
-"""Alerts follow transitions: one cause, one message, one reminder interval, a recovery. Apprise carries them.
+"""Alerts follow transitions: one cause, one message, one reminder interval, a recovery; each to those it is for.
 
-What to say is decided from the log alone and recorded first; telling it comes after, and is made up for until
-every receiver has it. So nothing is lost in a crash, and nothing that anybody's network does holds up a pass.
-Nor is anybody told twice: what goes out is noted before it does (underway.py).
+What to say, and to which channels, is decided from the log and the policy and recorded first; telling it comes after,
+and is made up for until every receiver has it. So nothing is lost in a crash, and nothing that anybody's network does
+holds up a pass. Nor is anybody told twice: what goes out is noted before it does (underway.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler import underway
-from reconciler.causes import Cause, causes
+from reconciler.alerting import alertmanager, missed, routing
+from reconciler.alerting.cause import Cause
+from reconciler.alerting.channels import OverApprise
+from reconciler.alerting.receivers import KEPT_AGAIN, Answers, Receivers
+from reconciler.causes import causes
+from reconciler.commits import policy_in_force
+from reconciler.config import Settings
+from reconciler.core.policy import AlertPolicy, interval
+from reconciler.git.errors import GitError
+from reconciler.ports import Clock
 from reconciler.underway import Message
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
-from state.model import digest_bytes
 
-if TYPE_CHECKING:
-    import apprise
-
-REMINDER = timedelta(hours=24)
 GONE_FOR_GOOD = timedelta(hours=24)
 """How long an address may be missing from the settings, which another command may have been started with."""
 
@@ -33,184 +35,16 @@ _LOOK_AGAIN = 10.0
 """Seconds after which the announcer looks whether a receiver that failed is due again."""
 
 
-# ── receivers ────────────────────────────────────────────────────────────────────────────────────
-
-LIMIT = 10.0
-"""Seconds that a round of sending may take; Apprise itself limits single reads only, not how many there are."""
-
-_FAREWELL = 1.0
-"""Seconds that who ends still waits for answers: a message without one may not have arrived."""
-
-_FIRST_RETRY = timedelta(seconds=30)
-_LAST_RETRY = timedelta(hours=1)
+def channels(settings: Settings, clock: Clock) -> list[OverApprise | alertmanager.Alertmanager]:
+    """Every way out that the settings of a home name."""
+    addresses = {address.reference: address for address in settings.alert_urls}
+    manager = alertmanager.made(settings.alertmanager_url, clock, settings.alertmanager_auth, settings.ca_file)
+    return [*map(OverApprise, addresses.values()), *manager]
 
 
-class Answers(NamedTuple):
-    """Who took a message, and who said no to it. Of anybody else nothing is known yet."""
-
-    took: frozenset[str]
-    refused: frozenset[str] = frozenset()
-
-
-@dataclass
-class _Failing:
-    times: int
-    since: datetime
-
-    def due(self, now: datetime) -> bool:
-        pause = min(_FIRST_RETRY * 2 ** min(self.times - 1, 20), _LAST_RETRY)
-        return now >= self.since + pause or now < self.since  # the clock may have been set back
-
-
-class _Sending(threading.Thread):
-    """One message on its way to one receiver. A daemon: a receiver that hangs must not keep the process alive."""
-
-    def __init__(self, channel: apprise.Apprise, message: Message, moved: threading.Condition) -> None:
-        super().__init__(name="alert", daemon=True)
-        self._channel = channel
-        self._moved = moved
-        self.message = message
-        self.took: bool | None = None  # None while it is on its way
-
-    def run(self) -> None:
-        took = False
-        try:
-            took = bool(self._channel.notify(title=self.message.title, body=self.message.body))
-        except Exception:  # the top of this thread; its error may quote the address, so it is not told
-            took = False
-        with self._moved:
-            self.took = took
-            self._moved.notify_all()
-
-
-class Receivers:
-    """The receivers of alerts. Usable by one thread at a time; `stop` may come from another.
-
-    Addresses are secrets: outside of here a receiver is a short mark. After a failure a receiver is left alone
-    for a while, longer each time; what it missed is sent then. What one took is not sent again, even where that
-    cannot be recorded: a log that is full must not make one message a message with every pass.
-    """
-
-    def __init__(self, addresses: Iterable[str], *, limit: float = LIMIT) -> None:
-        self._limit = limit
-        self._channels = dict(_marked(addresses))
-        self._moved = threading.Condition()
-        self._sending: dict[str, _Sending] = {}
-        self._failing: dict[str, _Failing] = {}
-        self._taken: dict[Message, frozenset[str]] = {}  # who took what is not recorded yet
-        self._complaints: list[str] = []
-        self._stopped = False
-        self.inherited = set(self._channels)
-        """Receivers to which an earlier process may have left a message on its way; who has looked takes them out."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The marks of all receivers."""
-        return frozenset(self._channels)
-
-    def due(self, to: Iterable[str], now: datetime) -> frozenset[str]:
-        """Those of these receivers that something may be sent to now."""
-        return frozenset(name for name in to if self._is_due(name, now))
-
-    def send(self, message: Message, to: Iterable[str], now: datetime) -> Answers:
-        """Send to all of these at once, and wait for answers, no longer than the limit."""
-        started = {name: self._start(name, message) for name in to}
-        with self._moved:
-            self._moved.wait_for(lambda: self._stopped or _answered(started), self._limit)
-            if self._stopped:
-                self._moved.wait_for(lambda: _answered(started), _FAREWELL)
-            answered = {name: bool(one.took) for name, one in started.items() if one.took is not None}
-            for name in answered:
-                del self._sending[name]
-        took = frozenset(name for name, yes in answered.items() if yes)
-        if not self._stopped:  # who was not waited for has not failed
-            self._judge(started.keys(), took, now)
-        self._keep_in_mind(message, took)
-        return Answers(took, frozenset(answered) - took)
-
-    @property
-    def unrecorded(self) -> list[tuple[Message, frozenset[str]]]:
-        """Messages and who took them, as long as that is not `recorded`."""
-        return list(self._taken.items())
-
-    def recorded(self, message: Message) -> None:
-        """Who took this message is written down: nothing of it has to be kept in mind."""
-        self._taken.pop(message, None)
-
-    def answers_that_came_late(self) -> Iterator[tuple[Message, Answers]]:
-        """Of messages whose answer was given up waiting for; each is told once."""
-        for name, one in list(self._sending.items()):
-            if one.took is None:
-                continue
-            del self._sending[name]
-            if one.took:
-                self._failing.pop(name, None)
-                self._keep_in_mind(one.message, frozenset({name}))
-                yield one.message, Answers(frozenset({name}))
-            else:
-                yield one.message, Answers(frozenset(), frozenset({name}))
-
-    def complaints(self) -> Iterator[str]:
-        """What went wrong since this was asked last, in sentences without addresses."""
-        while self._complaints:
-            yield self._complaints.pop(0)
-
-    def stop(self) -> None:
-        """Wait for nobody any more, but for a moment."""
-        with self._moved:
-            self._stopped = True
-            self._moved.notify_all()
-
-    def _keep_in_mind(self, message: Message, names: frozenset[str]) -> None:
-        if names:
-            self._taken[message] = self._taken.get(message, frozenset()) | names
-
-    def _is_due(self, name: str, now: datetime) -> bool:
-        if self._stopped or name in self._sending:  # two messages at once would come doubled or in disorder
-            return False
-        return name not in self._failing or self._failing[name].due(now)
-
-    def _start(self, name: str, message: Message) -> _Sending:
-        one = self._sending[name] = _Sending(self._channels[name], message, self._moved)
-        one.start()
-        return one
-
-    def _judge(self, tried: Iterable[str], took: frozenset[str], now: datetime) -> None:
-        for name in tried:
-            if name in took:
-                self._failing.pop(name, None)
-                continue
-            times = self._failing[name].times + 1 if name in self._failing else 1
-            self._failing[name] = _Failing(times, now)
-            if times == 1:
-                place = list(self._channels).index(name) + 1
-                self._complaints.append(f"alert address {place} (mark {name}) takes no messages; it is tried again")
-
-
-def _answered(sent: Mapping[str, _Sending]) -> bool:
-    return all(one.took is not None for one in sent.values())
-
-
-def _marked(addresses: Iterable[str]) -> Iterator[tuple[str, apprise.Apprise]]:
-    if not (wanted := dict.fromkeys(addresses)):
-        return
-    import apprise  # a tenth of all that a reconciler has in memory, and most homes name no receiver
-
-    taken: set[str] = set()
-    for address in wanted:
-        channel = apprise.Apprise()
-        # One that Apprise cannot read stays a receiver: it never takes a message, which is seen and complained of.
-        with contextlib.suppress(TypeError):
-            channel.add(address)
-        mark = _mark(address, taken)
-        taken.add(mark)
-        yield mark, channel
-
-
-def _mark(address: str, taken: set[str]) -> str:
-    # So short that many guesses of a weak password in an address would fit it equally well.
-    mark = digest_bytes(address.encode())[:4]
-    return mark if mark not in taken else f"{mark}-{len(taken)}"
+def receivers(settings: Settings, clock: Clock) -> Receivers:
+    """Everybody whom the settings of a home name."""
+    return Receivers(channels(settings, clock))
 
 
 # ── what to say, and saying it ───────────────────────────────────────────────────────────────────
@@ -218,39 +52,62 @@ def _mark(address: str, taken: set[str]) -> str:
 
 def announce(world: World, receivers: Receivers) -> None:
     """Decide and deliver, at once. A receiver that hangs costs its time limit, and keeps the message for later."""
-    decide(world)
+    decide(world, _policy(world), receivers.for_channels)
     deliver(world, receivers)
 
 
-def decide(world: World) -> None:
-    """Compare what stands with what was announced, and record what is new, due again, or over. Tells nobody yet."""
-    standing = {cause.fingerprint: cause for cause in causes(world)}
+def _policy(world: World) -> AlertPolicy:
+    """What is in force; where it cannot be read, everybody is told of everything."""
+    with contextlib.suppress(GitError):
+        if head := world.store.head(world.branch):
+            return policy_in_force(world, head).alerts
+    return AlertPolicy()
+
+
+def decide(world: World, policy: AlertPolicy | None = None, audience: missed.Audience = missed.nobody) -> None:
+    """Compare what stands with what was announced, and record what is new, due again, or over. Tells nobody yet.
+
+    Of what is over, who was to hear of it and has not is recorded too: they get a summary.
+    """
+    policy = policy or AlertPolicy()
+    standing = {cause.fingerprint: cause for cause in causes(world, policy)}
     announced, now = world.log.view(views.Alerts).open, world.clock.now()
     for cause in standing.values():
         known = announced.get(cause.fingerprint)
-        if cause.part_of not in standing and (reason := _news(cause, known, now)):
-            raised = events.AlertRaised(
-                fingerprint=cause.fingerprint,
-                title=cause.title,
-                body=cause.body,
-                delivered=False,
-                reason=reason,
-                subjects=cause.subjects,
-            )
-            _record(world, raised)
-    for fingerprint in announced.keys() - standing.keys():
-        title = announced[fingerprint].title
-        over = events.AlertResolved(fingerprint=fingerprint, title=title, delivered=False, reason="its cause is gone")
-        _record(world, over)
+        reason = _news(cause, known, now, reminder(policy))
+        if reason and cause.part_of not in standing and not cause.is_expected(now):
+            _record(world, _raised(cause, reason, policy))
+    for fingerprint in sorted(announced.keys() - standing.keys()):
+        _record(world, missed.over(fingerprint, announced[fingerprint], audience))
 
 
-def _news(cause: Cause, known: views.OpenAlert | None, now: datetime) -> str:
+def reminder(policy: AlertPolicy) -> timedelta:
+    """After what time what still stands is told again."""
+    return interval(policy.remind_after) or timedelta.max
+
+
+def _news(cause: Cause, known: views.OpenAlert | None, now: datetime, remind_after: timedelta) -> str:
     """Why a cause is to be announced (again), "" where it is not."""
     if known is None or known.raised is None:
         return "new"
     if set(cause.subjects) - set(known.subjects):
         return "it grew"
-    return "still so" if not cause.once and now - known.raised >= REMINDER else ""
+    return "still so" if not cause.once and now - known.raised >= remind_after else ""
+
+
+def _raised(cause: Cause, reason: str, policy: AlertPolicy) -> events.AlertRaised:
+    return events.AlertRaised(
+        fingerprint=cause.fingerprint,
+        title=cause.title,
+        body=cause.body,
+        delivered=False,
+        reason=reason,
+        subjects=cause.subjects,
+        severity=cause.severity,
+        instance=cause.instance,
+        channels=routing.channels(policy, cause.severity, cause.instance, cause.resources),
+        ends=cause.ends,
+    )
 
 
 def deliver(world: World, receivers: Receivers) -> bool:
@@ -263,11 +120,19 @@ def deliver(world: World, receivers: Receivers) -> bool:
     for message, answers in receivers.answers_that_came_late():
         _record_answers(world, receivers, message, answers)
     _forget_ends(world, receivers.names)
+    _forget_who_is_gone(world, receivers.names)
     complete = True
-    for message, told in _messages(world.log.view(views.Alerts), receivers.names):
-        missing = receivers.names - told
+    for message, missing in _messages(world.log.view(views.Alerts), receivers):
         complete = (not missing or _send(world, receivers, message, missing)) and complete
+    _keep_standing(world, receivers)
     return complete
+
+
+def _keep_standing(world: World, receivers: Receivers) -> None:
+    """Who forgets what is not told again is told again."""
+    for name in receivers.forgetful:
+        known = [_message(one, alert) for one, alert in world.log.view(views.Alerts).open.items() if name in alert.took]
+        receivers.keep(name, known, world.clock.now())
 
 
 def _send(world: World, receivers: Receivers, message: Message, missing: frozenset[str]) -> bool:
@@ -297,12 +162,32 @@ def _forget_ends(world: World, names: frozenset[str]) -> None:
             )
 
 
-def _messages(alerts: views.Alerts, names: frozenset[str]) -> Iterator[tuple[Message, frozenset[str]]]:
-    """Everything that receivers are to know, each with those that know it."""
+def _forget_who_is_gone(world: World, names: frozenset[str]) -> None:
+    """What was missed at an address that is gone for good, nobody can be told any more."""
+    for name, known in world.log.view(views.Alerts).missed.items():
+        if name not in names and world.clock.now() - known.alerts[-1].until >= GONE_FOR_GOOD:
+            told = missed.message(name, known)
+            reason = "whoever missed it has no address any more"
+            _record(
+                world,
+                events.AlertResolved(fingerprint=told.fingerprint, title=told.alert, delivered=True, reason=reason),
+            )
+
+
+def _messages(alerts: views.Alerts, receivers: Receivers) -> Iterator[tuple[Message, frozenset[str]]]:
+    """Everything that receivers are to know, each with those that do not know it yet."""
     for fingerprint, alert in alerts.open.items():
-        yield Message(fingerprint, alert.title, alert.body, alert.seq), alert.took
+        yield _message(fingerprint, alert), receivers.for_channels(alert.channels) - alert.took
     for fingerprint, ended in alerts.ended.items():
-        yield Message(fingerprint, ended.title, "This is over; nothing more to do.", 0), names - ended.owed
+        said = "This is over; nothing more to do."
+        over = Message(fingerprint, ended.title, said, 0, ended.severity, ended.instance)
+        yield over, receivers.names & ended.owed
+    for name in sorted(alerts.missed.keys() & receivers.names):
+        yield missed.message(name, alerts.missed[name]), frozenset({name})
+
+
+def _message(fingerprint: str, alert: views.OpenAlert) -> Message:
+    return Message(fingerprint, alert.title, alert.body, alert.seq, alert.severity, alert.instance, alert.since)
 
 
 def _record_taken(world: World, receivers: Receivers, message: Message, took: frozenset[str]) -> None:
@@ -334,6 +219,7 @@ class Announcer:
         self._world = world
         self._receivers = receivers
         self._complain = complain
+        self._policy = AlertPolicy()
         self._due = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="alerts")
@@ -342,9 +228,19 @@ class Announcer:
         self._thread.start()
         self._due.set()  # what an earlier process could not deliver
 
+    def follow(self, policy: AlertPolicy) -> None:
+        """Decide by this policy from now on."""
+        if policy != self._policy:
+            named = {name for route in policy.routes.values() for name in route.to}
+            for name in sorted(self._receivers.unknown(named)):
+                self._complain(
+                    f"waypost.yaml sends alerts to '{name}', which no address in WAYPOST_ALERT_URLS is called"
+                )
+        self._policy = policy
+
     def announce(self) -> None:
         """Call after a pass. Reads and writes the log only; does not wait for any receiver."""
-        decide(self._world)
+        decide(self._world, self._policy, self._receivers.for_channels)
         self._due.set()
 
     def stop(self) -> None:
@@ -356,9 +252,9 @@ class Announcer:
             self._thread.join()
 
     def _work(self) -> None:
-        complete = True
+        complete, idle = True, KEPT_AGAIN.total_seconds() if self._receivers.forgetful else None
         while not self._stopped.is_set():
-            self._due.wait(None if complete else _LOOK_AGAIN)
+            self._due.wait(idle if complete else _LOOK_AGAIN)
             self._due.clear()
             if not self._stopped.is_set():
                 complete = self._deliver()

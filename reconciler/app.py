@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import alerts
-from reconciler.config import Place
-from reconciler.core.target import Target
+from reconciler.alerting.receivers import Receivers
+from reconciler.config import ConfigError, Place, System
+from reconciler.core.target import Target, TargetError
+from reconciler.git.errors import GitError
 from reconciler.git.remote import Remote
 from reconciler.git.store import Store
-from reconciler.gitea.api import Gitea, repository_in
+from reconciler.gitea.address import repository_in
+from reconciler.gitea.api import Gitea, GiteaError
 from reconciler.home import Held, Home
+from reconciler.in_use import pieces
 from reconciler.ports import Clock, Disk, SystemClock
+from reconciler.setting import Secret, revealed, secrets_in
 from reconciler.targets.shadow import Shadow, find_binary
 from reconciler.targets.traefik import TraefikTarget
 from reconciler.traefik.api import TraefikApi
@@ -43,7 +49,7 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
         yield World(
             log=log,
             store=store,
-            targets={place.name: _target(home, place, clock, stack) for place in home.settings.places},
+            targets=_targets(home, clock, stack),
             clock=clock,
             chance=os.urandom,
             branch=home.settings.desired_branch,
@@ -54,7 +60,13 @@ def opened(home: Home, *, write: bool) -> Iterator[World]:
             people_outbox=home.people_path,
             source=home.desired_source,
             read_only=home.settings.read_only,
+            secrets=functools.partial(_secrets, home),
         )
+
+
+def _secrets(home: Home) -> frozenset[str]:
+    """What must stand in no proposal: all that the settings of a home refer to."""
+    return pieces(revealed(secrets_in(home.settings)))
 
 
 def watcher(home: Home, world: World) -> Watcher:
@@ -71,8 +83,8 @@ def watcher(home: Home, world: World) -> Watcher:
     return Watcher(world, library, Ledger(place / "watched"))
 
 
-def sender(home: Home) -> alerts.Receivers:
-    return alerts.Receivers(url.reveal() for url in home.settings.alert_urls)
+def sender(home: Home) -> Receivers:
+    return alerts.receivers(home.settings, SystemClock())
 
 
 @contextmanager
@@ -93,6 +105,18 @@ def _sweep_scratch(home: Home) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def _as_it_is(secret: Secret | None, fault: Callable[[str], Exception]) -> Callable[[], str]:
+    """A credential as it is whenever it is used, so that a rotated one counts; whoever cannot have it fails by that."""
+
+    def asked() -> str:
+        try:
+            return secret.reveal() if secret else ""
+        except ConfigError as reason:
+            raise fault(str(reason)) from None
+
+    return asked
+
+
 def remote(home: Home) -> Remote | None:
     """The repository elsewhere that the settings of a home name; None where it is inside the home."""
     settings = home.settings
@@ -100,22 +124,37 @@ def remote(home: Home) -> Remote | None:
         return None
     return Remote(
         settings.desired_repo,
-        token=settings.git_token.reveal() if settings.git_token else "",
+        token=_as_it_is(settings.git_token, GitError) if settings.git_token else "",
         ssh_key=settings.git_ssh_key,
         ca_file=settings.ca_file,
     )
 
 
-def _gitea(home: Home, stack: ExitStack) -> Gitea | None:
+@contextmanager
+def in_my_name(home: Home) -> Iterator[Gitea | None]:
+    """Gitea as the person at this terminal uses it; None where there is none, or no token of theirs is set."""
+    with ExitStack() as stack:
+        mine = home.settings.gitea_person_token
+        yield _gitea(home, stack, mine) if mine else None
+
+
+def _gitea(home: Home, stack: ExitStack, mine: Secret | None = None) -> Gitea | None:
     settings = home.settings
     if settings.gitea_url is None or settings.desired_repo is None:
         return None
-    token = settings.gitea_token or settings.git_token
+    repository = repository_in(settings.desired_repo)
+    if repository is None:
+        raise GiteaError(
+            f"'{settings.desired_repo}' names no repository of a Gitea: right would be https://HOST/OWNER/NAME.git; "
+            "see WAYPOST_DESIRED_REPO",
+            retry=False,
+        )
+    token = mine or settings.gitea_token or settings.git_token
     client = Gitea(
         settings.gitea_url,
-        repository_in(settings.desired_repo),
-        token=token.reveal if token else lambda: "",
-        ca_file=str(settings.ca_file or ""),
+        repository,
+        token=_as_it_is(token, GiteaError),
+        ca_file=settings.ca_file,
     )
     stack.callback(client.close)
     return client
@@ -124,12 +163,42 @@ def _gitea(home: Home, stack: ExitStack) -> Gitea | None:
 def api(home: Home, place: Place) -> TraefikApi:
     return TraefikApi(
         place.api_url,
-        auth=place.api_auth.reveal() if place.api_auth else "",
+        auth=_as_it_is(place.api_auth, TargetError),
         ca_file=str(home.settings.ca_file or ""),
     )
 
 
-def _target(home: Home, place: Place, clock: Clock, stack: ExitStack) -> Target:
+def _targets(home: Home, clock: Clock, stack: ExitStack) -> dict[str, Target]:
+    settings = home.settings
+    traefiks = {place.name: _traefik(home, place, clock, stack) for place in settings.places}
+    return {**traefiks, **{system.name: _made[system.kind](home, system, clock, stack) for system in settings.systems}}
+
+
+def _komodo(home: Home, system: System, clock: Clock, stack: ExitStack) -> Target:
+    # Only a home that has one needs them: a command would start later.
+    from reconciler.komodo.api import KomodoApi
+    from reconciler.targets.komodo import KomodoTarget
+
+    api = KomodoApi(system.url, system.secrets["key"], system.secrets["secret"], ca_file=home.settings.ca_file)
+    stack.callback(api.close)
+    record = home.path / "targets" / f"{system.name}.json"
+    return KomodoTarget(system.name, api, clock=clock, deadline=system.deadline, record=record)
+
+
+def _authentik(home: Home, system: System, clock: Clock, stack: ExitStack) -> Target:
+    from reconciler.authentik.api import AuthentikApi
+    from reconciler.targets.authentik import AuthentikTarget
+
+    api = AuthentikApi(system.url, system.secrets["token"], ca_file=home.settings.ca_file)
+    stack.callback(api.close)
+    context = {one.name: one for one in system.context}
+    return AuthentikTarget(system.name, api, clock=clock, deadline=system.deadline, context=context)
+
+
+_made: Mapping[str, Callable[[Home, System, Clock, ExitStack], Target]] = {"komodo": _komodo, "authentik": _authentik}
+
+
+def _traefik(home: Home, place: Place, clock: Clock, stack: ExitStack) -> Target:
     witness = api(home, place)
     stack.callback(witness.close)
     binary = find_binary(str(place.binary or ""))

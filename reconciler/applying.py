@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from reconciler import evidence
 from reconciler.blaming import blame
-from reconciler.core import redact
+from reconciler.commits import policy_in_force
 from reconciler.core.plan import ABSENT, Change, same
 from reconciler.core.target import Attempt, Observation, Target, TargetError, Verdict
 from reconciler.planned import Planned
@@ -39,7 +40,7 @@ def apply(world: World, instance: str, planned: Planned, undoes: tuple[str, ...]
     if observed.witness or observed.poison.keys() - {observed.own_file}:
         return "waiting"  # a write that nobody could confirm is not begun; over our own broken file it mends
     if doubtful := world.log.view(views.Attempts).open.get(instance):
-        _make_way(world, target, doubtful)
+        _make_way(world, target, doubtful, observed)
         return "waiting"
     changes, attempt = planned.plan.of(instance).changes, _attempt(world, instance, planned)
     if world.log.view(views.Health).of(instance).write_failed and target.blocked(attempt):
@@ -64,7 +65,7 @@ def _fallback(world: World, instance: str, observed: Observation) -> Snapshot:
     return observed.live
 
 
-def _make_way(world: World, target: Target, doubtful: views.OpenAttempt) -> None:
+def _make_way(world: World, target: Target, doubtful: views.OpenAttempt, observed: Observation) -> None:
     """Put back what was proven last, before anything newer is written.
 
     A write in doubt is no ground to build on: were the next one refuted, undoing that would bring back what nobody
@@ -73,11 +74,17 @@ def _make_way(world: World, target: Target, doubtful: views.OpenAttempt) -> None
     if doubtful.state == "refuted":
         return  # it is to be undone already, and was not to be moved just now
     base = world.log.view(views.Applied).base(target.instance)
+    evidence.catch_up(world, doubtful.started, observed)  # undone, it says no more what was done before
+    attempt = _again(doubtful.started, base, base).attempt
     try:
-        back = target.undo(_again(doubtful.started, base, base).attempt, base)
-    except TargetError:
-        return  # the next pass tries again, as long as the newer one is wanted
+        back = target.undo(attempt, base)
+    except TargetError as error:  # the next pass tries again, as long as the newer one is wanted
+        reason = f"something newer is to be written, and it could not be put back before that: {error}"
+        _doubt(world, attempt, Verdict(outcome="unknown", evidence=reason, remedy=error.remedy))
+        return
+    back = evidence.covered(back, evidence.specs_around(world, doubtful.started))
     reason = f"nobody could prove it, and something newer is to be written; {back.evidence}"
+    evidence.tell(world, target.instance, back.deeds)
     _record(world, target.instance, _abandoned(doubtful.started, reason, failed=False))
 
 
@@ -96,7 +103,8 @@ def _proved(world: World, target: Target, write: Write) -> str:
 
 def settle(world: World, target: Target, write: Write, verdict: Verdict) -> str:
     """Record the verdict. Only "refuted" puts the last good state back and quarantines."""
-    attempt, verdict = write.attempt, _covered(verdict, write.attempt.live)
+    attempt, verdict = write.attempt, evidence.covered(verdict, write.attempt.live.values())
+    evidence.tell(world, attempt.instance, verdict.deeds)
     if verdict.outcome == "proven":
         _record(world, attempt.instance, _proven(write, verdict), key=f"proven:{attempt.id}")
     elif verdict.outcome == "refuted":
@@ -120,15 +128,6 @@ def _doubt(world: World, attempt: Attempt, verdict: Verdict) -> None:
     _record(world, attempt.instance, unknown, key=f"unknown:{attempt.id}:{verdict.evidence}")
 
 
-def _covered(verdict: Verdict, live: Snapshot) -> Verdict:
-    # Traefik quotes what it cannot parse, a password hash for instance; that must not enter the log.
-    if verdict.outcome == "proven":
-        return verdict  # this is said in our own words, and a look through thousands of specs has its price
-    specs = live.values()
-    faults = {address: redact.cover(fault, specs) for address, fault in verdict.faults.items()}
-    return replace(verdict, evidence=redact.cover(verdict.evidence, specs), faults=faults)
-
-
 def resume(world: World, instance: str) -> None:
     """Finish what an earlier pass began and could not conclude: a crash, or a witness that was out."""
     open_attempt = world.log.view(views.Attempts).open.get(instance)
@@ -143,9 +142,12 @@ def resume(world: World, instance: str) -> None:
         observed = target.observe()
     except TargetError:
         return  # the plan that follows looks again, and records what it does not see
+    evidence.catch_up(world, started, observed)
     write = _again(started, observed.live, base)
     if observed.file == started.before:
-        _record(world, instance, _abandoned(started, "the write was never carried out", failed=False))
+        put_back = "nothing of it stands there: it was put back, or never carried out"
+        reason = put_back if observed.deeds else "the write was never carried out"
+        _record(world, instance, _abandoned(started, reason, failed=False))
     elif observed.file != started.after:
         world.log.append([Entry(stream=f"target/{instance}", event=event) for event in _overwritten(started, observed)])
     elif not observed.witness:
@@ -198,17 +200,32 @@ def _seen(world: World, target: Target) -> bool:
 
 
 def _attempt(world: World, instance: str, planned: Planned) -> Attempt:
-    observed, live = planned.observed[instance], planned.after[instance]
+    observed = planned.observed[instance]
     draft = Attempt(
         id=world.chance(8).hex(),
         instance=instance,
         commit=planned.plan.commit,
-        live=live,
-        gone=frozenset(observed.live.keys() - live.keys()),
+        live=_without_idle(planned, instance),
+        gone=frozenset(observed.live.keys() - planned.after[instance].keys()),
         before=observed.file,
+        pending=frozenset(_pending(instance, planned)),
     )
     after = digest_bytes(world.targets[instance].render(draft))
     return replace(draft, after=after)
+
+
+def _without_idle(planned: Planned, instance: str) -> Snapshot:
+    """What is to be live; what somebody took down and no change is about stays down."""
+    after, changed = planned.after[instance], {one.address.name for one in planned.plan.of(instance).changes}
+    down = planned.observed[instance].idle.keys() - changed
+    return {address: spec for address, spec in after.items() if address.name not in down} if down else after
+
+
+def _pending(instance: str, planned: Planned) -> Iterator[Address]:
+    after = planned.after[instance]
+    for address, spec in planned.desired.snapshot.items():
+        if address.instance == instance and not same(spec, after.get(address, ABSENT)):
+            yield address
 
 
 def _again(started: events.ApplyStarted, live: Snapshot, base: Snapshot) -> Write:
@@ -326,9 +343,11 @@ def _refused(attempt: Attempt, verdict: Verdict) -> events.ApplyRefuted:
 
 
 def _undo(world: World, target: Target, write: Write) -> None:
-    attempt = write.attempt
+    attempt = replace(write.attempt, put_back=_puts_back(world, write.attempt))
     try:
-        undone = target.undo(attempt, write.fallback)
+        undone = evidence.covered(
+            target.undo(attempt, write.fallback), [*attempt.live.values(), *write.fallback.values()]
+        )
     except TargetError as error:
         reason = f"it was refused, and could not be undone: {error}"
         _doubt(world, attempt, Verdict(outcome="unknown", evidence=reason, remedy=error.remedy))
@@ -340,7 +359,14 @@ def _undo(world: World, target: Target, write: Write) -> None:
         file=undone.file,
         reason=undone.evidence,
     )
+    evidence.tell(world, attempt.instance, undone.deeds)
     _record(world, attempt.instance, put_back)
+
+
+def _puts_back(world: World, attempt: Attempt) -> bool:
+    """Whether the policy wants what was refused undone, and not left for a person to look at."""
+    part = policy_in_force(world, attempt.commit).targets.get(attempt.instance)
+    return part is None or part.refused == "undo"
 
 
 def _wanted(changes: Iterable[Change]) -> dict[str, object]:

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from reconciler.tokens import EXPIRES_SOON
+from reconciler.alerting import done, ending
+from reconciler.alerting.cause import Cause, as_text
+from reconciler.alerting.words import looked_at, taken_back
+from reconciler.core.policy import AlertPolicy, interval
 from reconciler.watching import doubt
 from reconciler.world import World
 from state import events, views
 from state.model import Address
 from state.views import InstanceHealth, OpenDrift
-
-_MOST = 40
-"""Lines of one message."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something a person should know, for as long as it stands.
-
-    `subjects` is what it is about: something new among them makes it news again. `part_of` is the fingerprint
-    of the cause that explains it, if there is one: while that one stands, this one is not announced by itself.
-    One that is told `once` is not reminded of.
-    """
-
-    fingerprint: str
-    title: str
-    body: str
-    subjects: tuple[str, ...] = ()
-    part_of: str = ""
-    once: bool = False
-
 
 _UNFOLLOWED = (
     "What was applied last stays live, and is watched. See that the repository is there and its branch with it, and "
@@ -48,36 +29,44 @@ _AWAY_FOR_LONG = timedelta(hours=6)
 _TRIED_AGAIN = "What was applied last stays served; every pass tries again. `waypost doctor` looks for what hinders it."
 
 
-def causes(world: World) -> list[Cause]:
-    """All that stands now."""
+def causes(world: World, policy: AlertPolicy | None = None) -> list[Cause]:
+    """All that stands now. The policy says what is expected, and whether changes that went well are told."""
+    policy = policy or AlertPolicy()
     return [
         *_main(world),
-        *_targets(world),
+        *_targets(world, policy),
         *_quarantined(world),
         *_drift(world),
         *_reviews(world),
         *_backups(world),
-        *_shards(world),
-        *_tokens(world),
+        *_shards(world, policy),
+        *ending.tokens(world),
         *_documentation(world),
+        *ending.certificates(world),
+        *ending.credentials(world),
+        *done.report(world),
+        *(done.changes(world) if policy.changes else ()),
     ]
 
 
 def _main(world: World) -> Iterator[Cause]:
     main, health = world.log.view(views.Main), world.log.view(views.Health)
     if main.source_lost:
-        yield Cause("source", "the desired repo cannot be followed", _lines((main.source_lost, _UNFOLLOWED)))
+        body = as_text((main.source_lost, _UNFOLLOWED))
+        yield Cause("source", "the desired repo cannot be followed", body, severity="critical")
     if main.refused:
-        lines = _lines(str(problem["where"]) for problem in main.refused.problems)
+        lines = as_text(str(problem["where"]) for problem in main.refused.problems)
         yield Cause(f"refused/{main.refused.commit}", f"commit {main.refused.commit[:12]} cannot be read", lines)
     if main.held:
         plan = main.held.plan
         # Another commit is news, and so is what newly speaks against this one; how its plan moves else is none.
         against = (*(one["address"] for one in plan.refusals), *(one["where"] for one in plan.problems))
         subjects = (plan.commit, *map(str, against), *plan.conflicts)
-        yield Cause("held", f"commit {plan.commit[:12]} is held", _held(plan), subjects)
+        about = (*(str(one["address"]) for one in plan.refusals), *plan.conflicts)
+        body = "\n".join((_held(plan), *looked_at(world, plan.commit)))
+        yield Cause("held", f"commit {plan.commit[:12]} is held", body, subjects, resources=about)
     if health.pass_failed:
-        yield Cause("pass", "a pass failed", _lines((health.pass_failed, _TRIED_AGAIN)))
+        yield Cause("pass", "a pass failed", as_text((health.pass_failed, _TRIED_AGAIN)), severity="critical")
 
 
 def _held(held: events.PlanHeld) -> str:
@@ -85,30 +74,49 @@ def _held(held: events.PlanHeld) -> str:
     lines += [f"{one['guard']}: {one['address']}: {one['lost']}. {one['consent']}" for one in held.refusals]
     lines += [f"changed by hand and by commit: {address}" for address in held.conflicts]
     lines += [str(one["where"]) for one in held.problems]
-    return _lines(lines)
+    return as_text(lines)
 
 
 # ── targets ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _targets(world: World) -> Iterator[Cause]:
+def _targets(world: World, policy: AlertPolicy) -> Iterator[Cause]:
     health, attempts = world.log.view(views.Health), world.log.view(views.Attempts).open
     drift = world.log.view(views.Drift).open
     for name in world.targets:
         known = health.of(name)
-        yield from _away(name, known)
+        yield from _away(name, known, _grace(policy, name, known.lost_since))
         yield from _serving(name, known, attempts.get(name))
         yield from _restart(name, known, drift)
         yield from _writes(name, known, attempts.get(name))
 
 
-def _away(name: str, known: InstanceHealth) -> Iterator[Cause]:
+def _grace(policy: AlertPolicy, name: str, since: datetime | None) -> datetime | None:
+    """Until when somebody who is expected to be away at times may be; None for all others."""
+    allowed = interval(policy.expected_offline.get(name, ""))
+    return since + allowed if since and allowed else None
+
+
+def _away(name: str, known: InstanceHealth, expected_until: datetime | None) -> Iterator[Cause]:
     if known.lost:
-        yield Cause(f"lost/{name}", f"{name} does not answer", _lines((known.lost, _UNANSWERED)))
+        body = as_text((known.lost, _UNANSWERED, *_since_when(known.lost_since)))
+        yield Cause(
+            f"lost/{name}",
+            f"{name} does not answer",
+            body,
+            severity="critical",
+            instance=name,
+            expected_until=expected_until,
+        )
     for file, reason in known.poison.items():
-        yield Cause(_poison_of(name, file), f"{file} keeps Traefik from loading anything", reason)
+        title = f"{file} keeps Traefik from loading anything"
+        yield Cause(_poison_of(name, file), title, reason, severity="critical", instance=name)
     if known.failure:
-        yield Cause(f"probe/{name}", f"{name} does not see our directory", known.failure)
+        yield Cause(f"probe/{name}", f"{name} does not see our directory", known.failure, instance=name)
+
+
+def _since_when(moment: datetime | None) -> list[str]:
+    return [f"Since {moment:%Y-%m-%d %H:%M} UTC."] if moment else []
 
 
 def _serving(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None) -> Iterator[Cause]:
@@ -119,7 +127,16 @@ def _serving(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None
         # router that is disabled.
         in_doubt = _unknown(name, attempt) if attempt and attempt.state == "unknown" else ""
         part_of = "" if known.disabled else _any_poison_of(name, known) or in_doubt
-        yield Cause(f"serving/{name}", title, _not_served(known), subjects=subjects, part_of=part_of)
+        yield Cause(
+            f"serving/{name}",
+            title,
+            _not_served(known),
+            subjects=subjects,
+            part_of=part_of,
+            severity="critical",
+            instance=name,
+            resources=tuple(known.disabled),
+        )
 
 
 def _since(known: InstanceHealth, what: Iterable[str]) -> tuple[str, ...]:
@@ -135,28 +152,30 @@ def _restart(name: str, known: InstanceHealth, drift: Mapping[Address, OpenDrift
         missing = {f"{a.name}@file" for a, one in drift.items() if a.instance == name and one.found.kind == "missing"}
         part_of = _any_poison_of(name, known) or (f"drift/{name}" if missing.issuperset(losses) else "")
         title = f"a restart of {name} would lose routes"
-        yield Cause(f"restart/{name}", title, _lines(losses), _since(known, losses), part_of)
+        yield Cause(f"restart/{name}", title, as_text(losses), _since(known, losses), part_of, instance=name)
 
 
 def _not_served(known: InstanceHealth) -> str:
     lines = [known.unserved] if known.unserved else []
     lines += [f"{address}: {words}" for address, words in known.disabled.items()]
-    if known.disabled:
+    if any(".routers/" in str(address) for address in known.disabled):
         lines.insert(
             0,
             "A disabled router does not block: its requests fall through to a broader router, perhaps without "
             "authentication. Mend or remove what each one complains of:",
         )
-    return _lines(lines)
+    return as_text(lines)
 
 
 def _writes(name: str, known: InstanceHealth, attempt: views.OpenAttempt | None) -> Iterator[Cause]:
     if known.write_failed:
-        yield Cause(f"write/{name}", f"{name} cannot be written", _lines((known.write_failed, _TRIED_AGAIN)))
+        body = as_text((known.write_failed, _TRIED_AGAIN))
+        yield Cause(f"write/{name}", f"{name} cannot be written", body, severity="critical", instance=name)
     if attempt and attempt.state == "unknown":
         part_of = f"lost/{name}" if known.lost else _any_poison_of(name, known)
         title = f"nobody knows whether {name} serves the last write"
-        yield Cause(_unknown(name, attempt), title, doubt(attempt), part_of=part_of)
+        resources = tuple(attempt.started.changes)
+        yield Cause(_unknown(name, attempt), title, doubt(attempt), part_of=part_of, instance=name, resources=resources)
 
 
 def _unknown(instance: str, attempt: views.OpenAttempt) -> str:
@@ -173,15 +192,19 @@ def _any_poison_of(instance: str, known: InstanceHealth) -> str:
 
 def _quarantined(world: World) -> Iterator[Cause]:
     quarantine = world.log.view(views.Quarantine)
-    grouped: dict[str, list[str]] = {}
+    grouped: dict[str, list[Address]] = {}
     for address in quarantine.held:
-        grouped.setdefault(quarantine.why[address].attempt, []).append(str(address))
+        grouped.setdefault(quarantine.why[address].attempt, []).append(address)
     for attempt, addresses in grouped.items():
-        title = "a change was refuted and undone; it stays out until it changes"
-        yield Cause(f"quarantine/{attempt}", title, _lines(sorted(addresses)))
+        title, why = "a change was refuted and undone; it stays out until it changes", quarantine.why[addresses[0]]
+        body = "\n".join((as_text(taken_back(world, why, addresses)), *looked_at(world, why.commit)))
+        about = tuple(map(str, sorted(addresses)))
+        instance = addresses[0].instance
+        yield Cause(f"quarantine/{attempt}", title, body, severity="critical", instance=instance, resources=about)
     for instance, stuck in quarantine.stuck.items():
         title = f"{instance} still holds part of a change that was refuted elsewhere"
-        yield Cause(f"stuck/{instance}", title, _lines([stuck.reason, *stuck.resources]))
+        body = as_text([stuck.reason, *stuck.resources])
+        yield Cause(f"stuck/{instance}", title, body, severity="critical", instance=instance, resources=stuck.resources)
 
 
 # ── drift and reviews ────────────────────────────────────────────────────────────────────────────
@@ -190,22 +213,25 @@ def _quarantined(world: World) -> Iterator[Cause]:
 def _drift(world: World) -> Iterator[Cause]:
     """One for each instance: a deleted file is one deed, not one for each resource in it."""
     health, accepted = world.log.view(views.Health), world.log.view(views.Drift).accepted
-    for name, found in sorted(_unanswered(world).items()):
+    for name, found in sorted(unanswered(world).items()):
         own_poison = health.of(name).own_poison
         yield Cause(
             f"drift/{name}",
             f"{next(iter(found))} drifted" if len(found) == 1 else f"{len(found)} resources of {name} drifted",
-            _lines([*_answers(found), *(_drifted(address, one) for address, one in sorted(found.items()))]),
+            as_text([*_answers(found), *(_drifted(address, one) for address, one in sorted(found.items()))]),
             # What was accepted until a date that is past is news again.
             subjects=tuple(
                 f"{address}#{one.seq}{'!' * (address in accepted)}" for address, one in sorted(found.items())
             ),
             # Of a file that cannot be read, everything is missing: what keeps it from being read is the news.
             part_of=_poison_of(name, own_poison) if own_poison else "",
+            instance=name,
+            resources=tuple(map(str, sorted(found))),
         )
 
 
-def _unanswered(world: World) -> Mapping[str, Mapping[Address, OpenDrift]]:
+def unanswered(world: World) -> Mapping[str, Mapping[Address, OpenDrift]]:
+    """Open drift that nobody accepted, or not until now, by instance."""
     drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
     grouped: dict[str, dict[Address, OpenDrift]] = {}
     for address, standing in drift.open.items():
@@ -217,7 +243,9 @@ def _unanswered(world: World) -> Mapping[str, Mapping[Address, OpenDrift]]:
 
 def _drifted(address: Address, standing: OpenDrift) -> str:
     fields = ", ".join(standing.found.fields)
-    return f"{address}: {standing.found.reason}{f' ({fields})' if fields else ''}"
+    what = f"{address}: {standing.found.reason}{f' ({fields})' if fields else ''}"
+    by = f", by {standing.found.by}" if standing.found.by else ""
+    return f"{what}, since {standing.since:%Y-%m-%d %H:%M} UTC{by}"
 
 
 def _answers(found: Iterable[Address]) -> list[str]:
@@ -230,7 +258,8 @@ def _reviews(world: World) -> Iterator[Cause]:
     for record in world.log.view(views.Proposals).items.values():
         if record.status == "open" and record.reminded:
             body = f"{record.title}\nwaypost show {record.id}"
-            yield Cause(f"review/{record.id}", f"proposal {record.id} waits", body, once=True)
+            title, resources = f"proposal {record.id} waits", tuple(map(str, record.resources))
+            yield Cause(f"review/{record.id}", title, body, once=True, severity="info", resources=resources)
 
 
 def _backups(world: World) -> Iterator[Cause]:
@@ -238,23 +267,11 @@ def _backups(world: World) -> Iterator[Cause]:
         yield Cause("backup", "there is no recent good backup", f"{overdue}\nMake one: waypost backup FILE")
 
 
-def _shards(world: World) -> Iterator[Cause]:
+def _shards(world: World, policy: AlertPolicy) -> Iterator[Cause]:
     for name, missing in world.log.view(views.Shards).lost.items():
         body = f"{missing.reason}\nIts tools stay listed and say so; all other shards work."
-        yield Cause(f"shard/{name}", f"the shard {name} is offline", body)
-
-
-def _tokens(world: World) -> Iterator[Cause]:
-    """Told once before its end and once after it, until a week later nobody seems to miss it."""
-    now = world.clock.now()
-    for id, token in world.log.view(views.Tokens).lasting.items():
-        if token.warned and now < token.expires + EXPIRES_SOON:
-            over = token.expires <= now
-            title = f"the token '{token.name}' {'has ended' if over else 'ends soon'}"
-            when = f"{'Since' if over else 'On'} {token.expires:%Y-%m-%d %H:%M} UTC its client is let in no more."
-            subjects = ("ends", "ended") if over else ("ends",)
-            make = f"waypost token create {token.name}" if over else f"waypost token rotate {token.name}"
-            yield Cause(f"token/{id}", title, f"{when}\nMake another: {make}", subjects, once=True)
+        expected = _grace(policy, name, missing.since)
+        yield Cause(f"shard/{name}", f"the shard {name} is offline", body, instance=name, expected_until=expected)
 
 
 def _documentation(world: World) -> Iterator[Cause]:
@@ -262,27 +279,29 @@ def _documentation(world: World) -> Iterator[Cause]:
     known, now = world.log.view(views.Documentation), world.clock.now()
     for page, unread in known.unread.items():
         title = f"documentation changed: {unread.change.title or page}"
-        yield Cause(f"documentation/{page}", title, _lines(_change(unread.change)), (str(unread.seq),), once=True)
+        yield Cause(
+            f"documentation/{page}",
+            title,
+            as_text(_change(unread.change)),
+            (str(unread.seq),),
+            once=True,
+            severity="info",
+        )
     for page, move in known.moved.items():
         title = f"documentation {'moved' if move.moved_to else 'is gone'}: {page}"
-        body = _lines((move.reason, f"Correct docs/watch.yaml, or answer with: {_READ.format(page)}"))
-        yield Cause(f"documentation-moved/{page}", title, body, (str(move.seq),), once=True)
+        body = as_text((move.reason, f"Correct docs/watch.yaml, or answer with: {_READ.format(page)}"))
+        yield Cause(f"documentation-moved/{page}", title, body, (str(move.seq),), once=True, severity="info")
     if known.problems:
         yield Cause(
-            "documentation-list", "docs/watch.yaml has faults", _lines(known.problems), known.problems, once=True
+            "documentation-list", "docs/watch.yaml has faults", as_text(known.problems), known.problems, once=True
         )
     if away := [one.reason for one in known.unreached.values() if now - one.since >= _AWAY_FOR_LONG]:
         lines = dict.fromkeys(["Nobody knows whether it changed; it is tried again every hour.", *away])
-        yield Cause("documentation-away", "watched documentation cannot be read", _lines(lines), once=True)
+        title = "watched documentation cannot be read"
+        yield Cause("documentation-away", title, as_text(lines), once=True, severity="info")
 
 
 def _change(change: events.DocumentationChanged) -> list[str]:
     concerns = [f"It may be about {one}" for one in change.concerns] or ["No desired resource uses what it names."]
     answer = f"Answer with: {_READ.format(change.page)}"
     return [change.at, *concerns, f"Release notes: {change.releases}", answer, *change.difference.split("\n")]
-
-
-def _lines(lines: Iterable[str]) -> str:
-    every = list(lines)
-    more = [f"… and {len(every) - _MOST} more"] if len(every) > _MOST else []
-    return "\n".join([*every[:_MOST], *more])

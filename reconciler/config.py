@@ -6,8 +6,8 @@ import difflib
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,29 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class System:
+    """Where a target instance is that is written to through an interface of its own, and with which credentials.
+
+    `secrets` are by what the system calls them (`key`, `secret`, `token`), those that the gateway looks with by the
+    same names after `read_`; `deadline` is seconds. `context` is what its files may name: secrets by the names that
+    they have there.
+    """
+
+    name: str
+    kind: str
+    url: str
+    secrets: Mapping[str, Secret]
+    deadline: float
+    context: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything a deployment chooses, read once. Paths are absolute, times are seconds."""
 
     home: Path
-    places: tuple[Place, ...] = ()  # the default instance first, then targets.toml in its order
+    places: tuple[Place, ...] = ()  # Traefiks: the default instance first, then targets.toml in its order
+    systems: tuple[System, ...] = ()  # all other targets, in the same order
 
     desired_repo: str | None = _setting(
         "WAYPOST_DESIRED_REPO", setting.REPOSITORY, "",
@@ -85,7 +103,17 @@ class Settings:
     )  # fmt: skip
     gitea_token: Secret | None = _setting(
         "WAYPOST_GITEA_TOKEN", setting.REFERENCE, "",
-        "Reference to the token for its API (write:repository, read:user). Empty: that of WAYPOST_GIT_TOKEN.",
+        "Reference to the token for its API (write:repository, write:issue, read:user). Empty: that of "
+        "WAYPOST_GIT_TOKEN.",
+    )  # fmt: skip
+    gitea_person_token: Secret | None = _setting(
+        "WAYPOST_GITEA_PERSON_TOKEN", setting.REFERENCE, "",
+        "Reference to your own token (write:repository), for your own shell: `waypost approve` then merges the pull "
+        "request in your name, as a click there would. Empty: it pushes to main with the reconciler's rights.",
+    )  # fmt: skip
+    gitea_read_token: Secret | None = _setting(
+        "WAYPOST_GITEA_READ_TOKEN", setting.REFERENCE, "",
+        "Reference to the token of an account that may only read (read:repository): what the gateway looks with.",
     )  # fmt: skip
     webhook_secrets: tuple[Secret, ...] = _setting(
         "WAYPOST_WEBHOOK_SECRETS", setting.several(setting.REFERENCE), "",
@@ -143,6 +171,66 @@ class Settings:
         "How long Traefik may take to serve what was written before the verdict is made without it. Several "
         "times Traefik's own providersThrottleDuration.",
     )  # fmt: skip
+    komodo_url: str | None = _setting(
+        "WAYPOST_KOMODO_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "The Komodo Core that deploys the stacks of komodo/. Empty: nothing is deployed.",
+    )  # fmt: skip
+    komodo_key: Secret | None = _setting(
+        "WAYPOST_KOMODO_KEY", setting.REFERENCE, "",
+        "Reference to the API key of Waypost's own Komodo user, which may execute the stacks it manages and no more.",
+    )  # fmt: skip
+    komodo_secret: Secret | None = _setting(
+        "WAYPOST_KOMODO_SECRET", setting.REFERENCE, "",
+        "Reference to the secret of that key.",
+    )  # fmt: skip
+    komodo_deadline: float = _setting(
+        "WAYPOST_KOMODO_DEADLINE", setting.DURATION, "2m",
+        "How long a pass waits for one deploy, images to pull included. A longer one goes on meanwhile, and the next "
+        "pass asks again; routes of other commits do not wait for it.",
+    )  # fmt: skip
+    komodo_read_key: Secret | None = _setting(
+        "WAYPOST_KOMODO_READ_KEY", setting.REFERENCE, "",
+        "Reference to the API key of a Komodo user that may only read: what the gateway looks with.",
+    )  # fmt: skip
+    komodo_read_secret: Secret | None = _setting(
+        "WAYPOST_KOMODO_READ_SECRET", setting.REFERENCE, "",
+        "Reference to the secret of that key.",
+    )  # fmt: skip
+    authentik_url: str | None = _setting(
+        "WAYPOST_AUTHENTIK_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "The authentik that the blueprints of authentik/ are applied to. Empty: none are.",
+    )  # fmt: skip
+    authentik_token: Secret | None = _setting(
+        "WAYPOST_AUTHENTIK_TOKEN", setting.REFERENCE, "",
+        "Reference to the API token of Waypost's own service account there, which may manage blueprints.",
+    )  # fmt: skip
+    authentik_deadline: float = _setting(
+        "WAYPOST_AUTHENTIK_DEADLINE", setting.DURATION, "60s",
+        "How long authentik may take to apply a blueprint before the verdict is made without it.",
+    )  # fmt: skip
+    authentik_context: tuple[Secret, ...] = _setting(
+        "WAYPOST_AUTHENTIK_CONTEXT", setting.several(setting.NAMED_REFERENCE), "",
+        "What `!Context NAME` stands for in blueprints: secrets that authentik alone is told.",
+    )  # fmt: skip
+    authentik_read_token: Secret | None = _setting(
+        "WAYPOST_AUTHENTIK_READ_TOKEN", setting.REFERENCE, "",
+        "Reference to the API token of an account that may only look: what the gateway uses.",
+    )  # fmt: skip
+    dozzle_url: str | None = _setting(
+        "WAYPOST_DOZZLE_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "Dozzle, through which the gateway reads logs and how containers are. Empty: those are read from "
+        "WAYPOST_DOCKER_URL, where that is set.",
+    )  # fmt: skip
+    dozzle_auth: Secret | None = _setting(
+        "WAYPOST_DOZZLE_AUTH", setting.REFERENCE, "",
+        "Reference to user:password of a Dozzle user without roles, or to a token of it. Empty: Dozzle asks nobody, "
+        "which it should.",
+    )  # fmt: skip
+    docker_url: str | None = _setting(
+        "WAYPOST_DOCKER_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "The Docker Engine behind a socket proxy that lets only reads through (compose.yaml brings one): where there "
+        "is no Dozzle, or it is away. Never the Engine itself.",
+    )  # fmt: skip
     oauth_issuer: str | None = _setting(
         "WAYPOST_OAUTH_ISSUER", setting.ISSUER, "",
         "The OpenID Connect issuer whose access tokens open the gateway, as `iss` has it; scopes waypost:read and "
@@ -175,7 +263,33 @@ class Settings:
     )  # fmt: skip
     alert_urls: tuple[Secret, ...] = _setting(
         "WAYPOST_ALERT_URLS", setting.several(setting.ALERT_ADDRESS), "",
-        "Where alerts go: Apprise addresses. Most contain a token, so better references to them.",
+        "Where alerts go: Apprise addresses, or better references to them, since most contain a token. One may have a "
+        "name in front (phone=env:NTFY) by which `alerts` in waypost.yaml sends it only what it is for.",
+    )  # fmt: skip
+    alertmanager_url: str | None = _setting(
+        "WAYPOST_ALERTMANAGER_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "A Prometheus Alertmanager that is told of alerts too, as the channel `alertmanager`.",
+    )  # fmt: skip
+    alertmanager_auth: Secret | None = _setting(
+        "WAYPOST_ALERTMANAGER_AUTH", setting.REFERENCE, "",
+        "Reference to user:password where it asks for them.",
+    )  # fmt: skip
+    heartbeat_url: Secret | None = _setting(
+        "WAYPOST_HEARTBEAT_URL", setting.SECRET_ADDRESS, "",
+        "An address that is called after each good pass, so that somebody else notices when there are none any more "
+        "(a dead man's switch). Whoever knows it can keep the switch quiet, so better a reference to it.",
+    )  # fmt: skip
+    vault_url: str | None = _setting(
+        "WAYPOST_VAULT_URL", setting.OPTIONAL_WEB_ADDRESS, "",
+        "The Vault or OpenBao that references like vault:mount/path#key lead to (KV version 2).",
+    )  # fmt: skip
+    vault_token: Secret | None = _setting(
+        "WAYPOST_VAULT_TOKEN", setting.REFERENCE_HERE, "",
+        "Reference (env: or file:) to the token that may read them.",
+    )  # fmt: skip
+    vault_namespace: str = _setting(
+        "WAYPOST_VAULT_NAMESPACE", setting.OPTIONAL_WORD, "",
+        "The namespace there, where namespaces are used.",
     )  # fmt: skip
     backup_dir: Path | None = _setting(
         "WAYPOST_BACKUP_DIR", setting.PATH, "",
@@ -188,7 +302,7 @@ class Settings:
     )  # fmt: skip
     read_only: bool = _setting(
         "WAYPOST_READ_ONLY", setting.BOOLEAN, "false",
-        "The kill switch: no proposals, no applies. Reading, planning and drift reports go on.",
+        "The kill switch: nothing is proposed, approved, published or applied. Reads, plans and drift reports go on.",
     )  # fmt: skip
 
     @property
@@ -228,10 +342,13 @@ def locate(environ: Mapping[str, str] = ENVIRON, directory: Path | None = None) 
     return here if (here / SETTINGS_FILE).is_file() else Path.home() / "waypost"
 
 
-def load(environ: Mapping[str, str], home: Path, chosen_now: Mapping[str, str] | None = None) -> Settings:
+def load(
+    environ: Mapping[str, str], home: Path, chosen_now: Mapping[str, str] | None = None, *, writes: bool = True
+) -> Settings:
     """The settings of a home: its waypost.env and targets.toml, with the environment winning.
 
-    `chosen_now` wins over both: what a person is about to choose. Raises ConfigError with every fault there is.
+    `chosen_now` wins over both: what a person is about to choose. The gateway, which never `writes` to a target, has
+    not all that it takes to do so. Raises ConfigError with every fault there is.
     """
     faults: list[str] = []
     written = _read_file(home / SETTINGS_FILE, faults)
@@ -242,12 +359,15 @@ def load(environ: Mapping[str, str], home: Path, chosen_now: Mapping[str, str] |
     values = _values(chosen, faults)
     tables = _read_tables(home / TARGETS_FILE, faults)
     _refuse_unknown({**written, **named}, _referenced(chosen, tables), faults)
-    extra = tuple(_place(name, content, home / TARGETS_FILE, faults) for name, content in tables.items())
+    extra = [_instance(name, content, home / TARGETS_FILE, faults) for name, content in tables.items()]
     _refuse_missing_files(values, chosen, faults)
+    settings = Settings(home=home, **values)
+    found = [*_defaults(settings, faults if writes else []), *extra]
     if faults:
         raise ConfigError(*faults)
-    settings = Settings(home=home, **values)
-    return Settings(home=home, places=_default_places(settings) + tuple(filter(None, extra)), **values)
+    places = tuple(one for one in found if isinstance(one, Place))
+    settings = replace(settings, places=places, systems=tuple(one for one in found if isinstance(one, System)))
+    return setting.resolving(settings, setting.store_of(settings, environ))
 
 
 def _values(chosen: Mapping[str, tuple[str, str]], faults: list[str]) -> dict[str, Any]:
@@ -301,7 +421,7 @@ def _referenced(chosen: Mapping[str, tuple[str, str]], tables: Mapping[str, Any]
     """Environment variables that hold secrets some setting refers to: they may be called anything."""
     texts = [text for _, text in chosen.values()]
     texts += [str(value) for table in tables.values() if isinstance(table, dict) for value in table.values()]
-    return {word.removeprefix("env:") for text in texts for word in text.split() if word.startswith("env:")}
+    return {found for text in texts for found in re.findall(r"(?:^|[\s=])env:([A-Za-z_]\w*)", text)}
 
 
 def _refuse_unknown(named: Mapping[str, tuple[str, str]], known: set[str], faults: list[str]) -> None:
@@ -324,18 +444,43 @@ def _refuse_missing_files(values: Mapping[str, Any], chosen: Mapping[str, tuple[
 
 # ── further instances ────────────────────────────────────────────────────────────────────────────
 
-_PLACE_KEYS = {
-    name: _BY_NAME[f"WAYPOST_TRAEFIK_{name.upper()}"]
-    for name in ("api_url", "dynamic_dir", "delivery", "binary", "entry_points", "api_auth", "deadline")
+_KEYS: Mapping[str, Mapping[str, Setting]] = {
+    kind: {name: _BY_NAME[f"WAYPOST_{kind.upper()}_{name.upper()}"] for name in names}
+    for kind, names in {
+        "traefik": ("api_url", "dynamic_dir", "delivery", "binary", "entry_points", "api_auth", "deadline"),
+        "komodo": ("url", "key", "secret", "deadline", "read_key", "read_secret"),
+        "authentik": ("url", "token", "deadline", "context", "read_token"),
+    }.items()
 }
+"""What describes an instance of a kind: the keys of its table, and the settings of the default instance."""
+
+_REQUIRED = {"traefik": ("api_url", "dynamic_dir"), "komodo": ("url", "key", "secret"), "authentik": ("url", "token")}
+_DECIDES = {"traefik": "dynamic_dir", "komodo": "url", "authentik": "url"}
 _INSTANCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-def _default_places(settings: Settings) -> tuple[Place, ...]:
-    if settings.traefik_dynamic_dir is None:
-        return ()
-    values = {name: getattr(settings, declared.field) for name, declared in _PLACE_KEYS.items()}
-    return (Place(name="traefik", kind="traefik", **values),)
+def _defaults(settings: Settings, faults: list[str]) -> Iterator[Place | System]:
+    """The instances that the environment describes: of each kind the one whose place is told."""
+    for kind, keys in _KEYS.items():
+        values = {name: getattr(settings, declared.field) for name, declared in keys.items()}
+        if not values[_DECIDES[kind]]:
+            continue
+        missing = [keys[name] for name in _REQUIRED[kind] if not values[name]]
+        faults += [
+            f"{one.name} is missing, and {keys[_DECIDES[kind]].name} is set; {one.kind.words}" for one in missing
+        ]
+        if not missing:
+            yield _described(kind, kind, values)
+
+
+def _described(name: str, kind: str, values: Mapping[str, Any]) -> Place | System:
+    if kind == "traefik":
+        return Place(name=name, kind=kind, **values)
+    secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
+    if name != kind:  # messages name what a person has to mend
+        secrets = {key: replace(one, setting=f"{key} of [{name}] in {TARGETS_FILE}") for key, one in secrets.items()}
+    told = {"url": values["url"], "deadline": values["deadline"], "context": values.get("context", ())}
+    return System(name=name, kind=kind, secrets=secrets, **told)
 
 
 def _read_tables(path: Path, faults: list[str]) -> dict[str, Any]:
@@ -348,33 +493,37 @@ def _read_tables(path: Path, faults: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _place(name: str, content: Any, path: Path, faults: list[str]) -> Place | None:
+def _instance(name: str, content: Any, path: Path, faults: list[str]) -> Place | System | None:
     """The instance that one table describes, or None with its faults told."""
-    place, before = f"{path}: [{name}]", len(faults)
-    if not _INSTANCE_NAME.fullmatch(name) or name == "traefik":
-        faults.append(f"{place}: an instance has a name of its own, of a-z, 0-9 and '-' ('traefik' is the default one)")
+    place, before, kinds = f"{path}: [{name}]", len(faults), " or ".join(f"'{kind}'" for kind in _KEYS)
+    if not _INSTANCE_NAME.fullmatch(name) or name in _KEYS:
+        faults.append(f"{place}: an instance has a name of its own, of a-z, 0-9 and '-' ({kinds} are the default ones)")
     if not isinstance(content, dict):
-        faults.append(f"{place}: right would be a table with kind, api_url and dynamic_dir")
+        faults.append(f"{place}: right would be a table with kind, and where the system is")
         return None
-    if content.get("kind") != "traefik":
-        faults.append(f"{place}: kind is {content.get('kind', '')!r}; right would be 'traefik'")
-    for required in ("api_url", "dynamic_dir"):
+    kind = str(content.get("kind", ""))
+    if kind not in _KEYS:
+        faults.append(f"{place}: kind is '{kind}'; right would be {kinds}")
+        return None
+    for required in _REQUIRED[kind]:
         if not content.get(required):
-            faults.append(f"{place}: {required} is missing; right would be {_PLACE_KEYS[required].kind.words}")
-    values = _place_values(place, content, faults)
-    return Place(name=name, kind="traefik", **values) if len(faults) == before else None
+            faults.append(f"{place}: {required} is missing; right would be {_KEYS[kind][required].kind.words}")
+    values = _place_values(place, content, _KEYS[kind], faults)
+    return _described(name, kind, values) if len(faults) == before else None
 
 
-def _place_values(place: str, content: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
-    values = {name: declared.kind.parse(declared.default) for name, declared in _PLACE_KEYS.items()}
+def _place_values(
+    place: str, content: Mapping[str, Any], keys: Mapping[str, Setting], faults: list[str]
+) -> dict[str, Any]:
+    values = {name: declared.kind.parse(declared.default) for name, declared in keys.items()}
     for key, text in content.items():
         if key == "kind":
             continue
-        if key not in _PLACE_KEYS:
-            faults.append(f"{place}: '{key}' is not a key; {_nearest(key, ['kind', *_PLACE_KEYS])}")
+        if key not in keys:
+            faults.append(f"{place}: '{key}' is not a key; {_nearest(key, ['kind', *keys])}")
             continue
         try:
-            values[key] = _PLACE_KEYS[key].read(str(text), f"{place} {key}")
+            values[key] = keys[key].read(str(text), f"{place} {key}")
         except ConfigError as fault:
             faults.extend(fault.faults)
     return values

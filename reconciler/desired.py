@@ -11,15 +11,14 @@ from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from reconciler import document
+from reconciler import document, languages
 from reconciler.core import policy as policies
 from reconciler.core.policy import Policy
 from reconciler.core.snapshots import Kept, changed
 from reconciler.git.store import Entry, GitError, Store
-from reconciler.traefik import kinds
+from reconciler.language import Content, Language
 from state.model import Address, Problem, Snapshot, Spec
 
-NOTES = "x-waypost"
 _FILE, _EXECUTABLE, _LINK, _SUBMODULE = 0o100644, 0o100755, 0o120000, 0o160000
 _MODES = {
     _LINK: "a symbolic link, which is never followed; commit the file itself",
@@ -71,15 +70,6 @@ class Desired:
     instances: frozenset[str] = frozenset()  # those that have resources
 
 
-@dataclass(frozen=True)
-class _Content:
-    """One file by itself, whichever instance it belongs to."""
-
-    resources: tuple[tuple[str, str, Spec, int], ...] = ()  # kind, name, spec, line
-    problems: tuple[Problem, ...] = ()
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Cache:
     """What was read before: files by path and blob, and the latest commits as a whole.
 
@@ -87,9 +77,10 @@ class Cache:
     """
 
     def __init__(self, files: int = 20_000, commits: int = 8) -> None:
-        self._files: _Latest[tuple[str, str], _Content] = _Latest(files)
+        self._files: _Latest[tuple[str, str, str], Content] = _Latest(files)
+        self._policies: _Latest[tuple[str, str], bytes | None] = _Latest(2 * commits)
         self._commits: _Latest[tuple[str, tuple[Instance, ...], str], tuple[Desired, _Gathered]] = _Latest(commits)
-        self._lock = Lock()
+        self._lock, self._policies_lock = Lock(), Lock()  # who asks for a policy waits for no reading of all files
 
     def load(self, store: Store, commit: str, instances: tuple[Instance, ...]) -> Desired:
         place = (str(store.path), instances)
@@ -101,11 +92,20 @@ class Cache:
                 self._commits.put((*place, commit), known)
             return known[0]
 
-    def content(self, store: Store, entry: Entry) -> _Content:
-        known = self._files.get((entry.path, entry.id))
+    def policy_text(self, store: Store, commit: str) -> bytes | None:
+        """What `waypost.yaml` says in a commit, None where it has none. A pass asks again and again."""
+        key = (str(store.path), commit)
+        with self._policies_lock:
+            if key not in self._policies:
+                self._policies.put(key, _policy_text(store, commit))
+            return self._policies.get(key)
+
+    def content(self, store: Store, entry: Entry, kind: str) -> Content:
+        key = (kind, entry.path, entry.id)
+        known = self._files.get(key)
         if known is None:
-            known = _read(store, entry)
-            self._files.put((entry.path, entry.id), known)
+            known = _read(store, entry, languages.of(kind))
+            self._files.put(key, known)
         return known
 
     def _gathered(self, store: Store, commit: str, place: tuple[str, tuple[Instance, ...]]) -> _Gathered:
@@ -139,6 +139,9 @@ class _Latest(Generic[Key, Value]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._known: OrderedDict[Key, Value] = OrderedDict()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._known
 
     def get(self, key: Key) -> Value | None:
         if key in self._known:
@@ -181,24 +184,21 @@ def _desired(store: Store, commit: str, gathered: _Gathered) -> Desired:
 def policy(store: Store, commit: str) -> tuple[Policy, tuple[Problem, ...]]:
     """The policy in a commit and everything wrong with it; the default one where there is none or it is wrong."""
     try:
-        text = _policy_text(store, commit)
+        text = _CACHE.policy_text(store, commit)
     except GitError as error:
-        return Policy(), (Problem(message=str(error), file=policies.FILE),)
-    return (Policy(), ()) if text is None else _policy(text)
+        return _DEFAULT, (Problem(message=str(error), file=policies.FILE),)
+    return (_DEFAULT, ()) if text is None else _policy(text)
+
+
+_DEFAULT = Policy()
 
 
 @lru_cache(16)
 def _policy(text: bytes) -> tuple[Policy, tuple[Problem, ...]]:
     read = document.read(policies.FILE, text)
     if read.problems:
-        return Policy(), read.problems
+        return _DEFAULT, read.problems
     return policies.parse(read.value, {path: line for path, (line, _) in read.places.items()})
-
-
-def read_file(file: str, content: bytes) -> tuple[dict[kinds.Named, Spec], tuple[Problem, ...]]:
-    """One Traefik file by itself, as a commit would hold it: its resources and everything wrong with it."""
-    parsed = _parse(file, content)
-    return {(kind, name): spec for kind, name, spec, _ in parsed.resources}, parsed.problems
 
 
 class _Gathered:
@@ -235,11 +235,13 @@ class _Gathered:
     def take(self, entry: Entry, store: Store, cache: Cache) -> None:
         """Add a file. One that cannot be read is a problem that names it."""
         instance = self._owner(entry.path)
-        if fault := _mode_fault(entry, bool(instance) or entry.path == policies.FILE):
+        language = languages.of(instance.kind) if instance else None
+        is_ours = bool(instance and language and language.reads(entry.path.removeprefix(instance.directory + "/")))
+        if fault := _mode_fault(entry, is_ours or bool(language and language.strict) or entry.path == policies.FILE):
             self._found[entry.path] = (Problem(message=fault, file=entry.path),)
-        elif instance and kinds.is_loaded(entry.path):
+        elif instance and is_ours:
             try:
-                self._add(instance, entry.path, cache.content(store, entry))
+                self._add(instance, entry.path, cache.content(store, entry, instance.kind))
             except GitError as error:
                 self._found[entry.path] = (Problem(message=str(error), file=entry.path),)
 
@@ -257,7 +259,7 @@ class _Gathered:
     def _owner(self, path: str) -> Instance | None:
         return next((one for one in self._instances if path.startswith(one.directory + "/")), None)
 
-    def _add(self, instance: Instance, path: str, content: _Content) -> None:
+    def _add(self, instance: Instance, path: str, content: Content) -> None:
         if content.problems:
             self._found[path] = content.problems
         for kind, name, spec, line in content.resources:
@@ -300,23 +302,7 @@ def _policy_text(store: Store, commit: str) -> bytes | None:
     return store.read(entry.id, document.LARGEST) if entry and entry.mode == _FILE else None
 
 
-def _read(store: Store, entry: Entry) -> _Content:
+def _read(store: Store, entry: Entry, language: Language) -> Content:
     if entry.size > document.LARGEST:
-        return _Content(problems=(document.too_large(entry.path, entry.size),))
-    return _parse(entry.path, store.read(entry.id, document.LARGEST))
-
-
-def _parse(file: str, content: bytes) -> _Content:
-    read = document.read(file, content, templates=False)
-    shaped = kinds.examine(read.value)
-    resources = tuple(
-        (kind, name, spec, read.place(shaped.paths[kind, name])[0]) for (kind, name), spec in shaped.resources.items()
-    )
-    # What is left of a broken file misses things for one reason only; a second complaint would hide the first.
-    faults = () if read.problems else tuple(read.problem(fault.path, _worded(fault)) for fault in shaped.faults)
-    notes = read.value.get(NOTES) if isinstance(read.value, dict) else None
-    return _Content(resources, (*read.problems, *faults), notes if isinstance(notes, dict) else {})
-
-
-def _worded(fault: kinds.Fault) -> str:
-    return f"{kinds.dotted(fault.path)}: {fault.message}" if fault.path else fault.message
+        return Content(problems=(document.too_large(entry.path, entry.size),))
+    return language.parse(entry.path, store.read(entry.id, document.LARGEST))

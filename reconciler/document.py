@@ -57,13 +57,15 @@ def read(
     templates: bool = True,
     trusting: bool = False,
     ends: bool = False,
+    tagged: bool = False,
     most: int = LARGEST,
 ) -> Document:
     """Read one YAML file (JSON is YAML; TOML by its suffix). Never raises; what is wrong is in `problems`.
 
     `templates=False` also refuses Go templates, comments included. `trusting` is for files that are not ours to
     refuse: aliases and merges are resolved, tags passed over, and what Traefik would not stumble over is a warning.
-    `ends=True` also says where everything ends. A file of more than `most` bytes is not read.
+    `ends=True` also says where everything ends. `tagged=True` keeps what a file's own tags say: `!Find [a]` is read as
+    {"!Find": ["a"]}, a scalar under a tag as text. A file of more than `most` bytes is not read.
     """
     text, problem = _decode(file, content, most)
     if problem:
@@ -71,7 +73,7 @@ def read(
     found = [] if templates else list(_templates(file, text))
     if file.lower().endswith(".toml"):
         return _read_toml(file, text, found)
-    reader = _Reader(file, trusting, ends)
+    reader = _Reader(file, trusting, ends, tagged)
     reader.read(text)
     problems = tuple((found + reader.problems)[:_MOST_PROBLEMS])
     return Document(file, reader.value, reader.places, problems, reader.ends, frozenset(reader.flowing))
@@ -126,6 +128,9 @@ def _toml_faults(value: Any, depth: int) -> Iterator[str]:
             yield from _toml_faults(inner, depth - 1)
     elif not isinstance(value, str | int | float) or value in (float("inf"), float("-inf")) or value != value:
         yield f"'{value}' is no value that Traefik can use here; put it in quotes if text is meant"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        # Not the number itself: to write one of thousands of digits in decimals is refused by Python.
+        yield "a whole number that 64 bits do not hold is too large for TOML; put it in quotes if text is meant"
 
 
 def _templates(file: str, text: str) -> Iterator[Problem]:
@@ -198,7 +203,7 @@ class _Container:
 class _Reader:
     """One pass over the event stream, without recursion; nothing is expanded, so nothing can explode."""
 
-    def __init__(self, file: str, trusting: bool, with_ends: bool) -> None:
+    def __init__(self, file: str, trusting: bool, with_ends: bool, tagged: bool) -> None:
         self.file = file
         self.value: Any = None
         self.places: dict[Path, Place] = {}
@@ -207,6 +212,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._trusting = trusting
         self._with_ends = with_ends
+        self._tagged = tagged
         self._documents = 0
         self._open: list[_Container] = []
         self._anchored: dict[str, Any] = {}
@@ -250,7 +256,7 @@ class _Reader:
 
     def _take_scalar(self, event: yaml.ScalarEvent) -> None:
         self._check_node(event)
-        value = self._scalar(event)
+        value = {event.tag: event.value} if self._has_own_tag(event) else self._scalar(event)
         if event.anchor:
             self._anchored[event.anchor] = value
         self._place(value, event)
@@ -258,8 +264,12 @@ class _Reader:
     def _check_node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         if event.anchor and not self._trusting:
             self._report(f"anchor '&{event.anchor}' found; write the value out where it is used", event.start_mark)
-        if event.tag and not self._trusting:
+        if event.tag and not (self._trusting or self._has_own_tag(event)):
             self._report(f"tag '{event.tag}' found; leave it out", event.start_mark)
+
+    def _has_own_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> bool:
+        """Whether it bears a tag of the file's own making that is to be kept: `!Find`, and neither `!` nor `!!str`."""
+        return self._tagged and len(event.tag or "") > 1 and str(event.tag).startswith("!")
 
     def _alias(self, event: yaml.AliasEvent) -> Any:
         if not self._trusting:
@@ -285,7 +295,11 @@ class _Reader:
             self._report(f"nested deeper than {DEEPEST} levels", event.start_mark, fatal=False)
             raise _Refused
         holder: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        path = self._place(holder, event)
+        if self._has_own_tag(event):
+            path: Path = (*self._place({event.tag: holder}, event), str(event.tag))
+            self.places[path] = _place_of(event)
+        else:
+            path = self._place(holder, event)
         if event.flow_style:
             self.flowing.add(path)
         self._open.append(_Container(path, holder, event.anchor or ""))
@@ -354,6 +368,8 @@ class _Reader:
         elif key == "<<" and isinstance(event, yaml.ScalarEvent) and not event.style:
             top.is_merge = self._trusting
             self._report("merge key '<<' found; write the fields out", event.start_mark, fatal=None)
+        elif self._tagged and key.startswith("!"):
+            self._report(f"the key '{key}' would be taken for a tag", event.start_mark)
         elif len(key.encode()) > LONGEST_KEY:
             self._report(f"a key longer than {LONGEST_KEY} bytes", event.start_mark, fatal=False)
         if top.key in top.holder:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler import edit, making
+from reconciler import edit, languages, making
 from reconciler.core.plan import ABSENT, Difference, side_hash
 from reconciler.git import proposals
+from reconciler.language import Unwritable
 from reconciler.planned import Planned
 from reconciler.session import CommandError, Session, person
 from state import events
-from state.model import Address
+from state.model import Address, Spec
 from state.review import ProposalRecord
 
 
 def heal(one: Session, address: Address | None, reason: str) -> None:
     """Ask that this very difference, or every one there is, be put back to what was last applied."""
+    one.require_switched_on("put back")
     planned = one.plan()
     every = [*planned.plan.open_drift, *planned.plan.conflicts]
     for found in [_found(planned, address)] if address else every:
@@ -25,6 +27,7 @@ def heal(one: Session, address: Address | None, reason: str) -> None:
 
 def accept(one: Session, address: Address, until: datetime, reason: str) -> None:
     """Leave this very difference as it is until a moment (UTC)."""
+    one.require_switched_on("accepted")
     if until <= one.world.clock.now():
         raise CommandError(f"{until:%Y-%m-%d} is past already; name a day to come")
     found = _found(one.plan(), address)
@@ -36,16 +39,14 @@ def accept(one: Session, address: Address, until: datetime, reason: str) -> None
 
 def adopt(one: Session, address: Address) -> ProposalRecord:
     """Propose that what is live be what is desired, in the file where the resource stands."""
+    one.require_switched_on("proposed")
     planned = one.plan()
     found, file = _found(planned, address), _file(planned, address)
     head = one.head()
     entry = one.world.store.entry(head, file)
     text = one.world.store.read(entry.id) if entry else None
-    if found.live is ABSENT:
-        edited = edit.remove_resource(text or b"", address.kind, address.name, file=file)
-    else:
-        edited = edit.set_resource(text, address.kind, address.name, found.live, file=file)
-    making.refuse_secrets(file, text or b"", edited or b"")
+    edited = _as_live(one, found, file, text)
+    making.refuse_secrets(one, file, text or b"", edited or b"")
     id, title = making.fresh_id(one), f"Adopt {address} as it is live"
     commit = proposals.propose(
         one.world.store,
@@ -59,6 +60,35 @@ def adopt(one: Session, address: Address) -> ProposalRecord:
         at=one.world.clock.now(),
     )
     return making.record(one, id, commit, tool="drift --adopt", title=title, resources=[str(address)])
+
+
+def _as_live(one: Session, found: Difference, file: str, text: bytes | None) -> bytes | None:
+    """The file as it would say what is live; None where it goes. CommandError where only a person can write that."""
+    address, kind = found.address, one.world.targets[found.address.instance].kind
+    if kind == "traefik" and found.live is ABSENT:
+        return edit.remove_resource(text or b"", address.kind, address.name, file=file)
+    if kind == "traefik":
+        return edit.set_resource(text, address.kind, address.name, found.live, file=file)
+    if kind == "komodo" and found.live is ABSENT:
+        raise CommandError(f"{address} is gone: take the folder of {file} out of the desired repo")
+    if found.live is ABSENT:
+        return None
+    return _written(address, kind, found.live, file)
+
+
+def _written(address: Address, kind: str, live: Spec, file: str) -> bytes:
+    """The file of what is live. CommandError where no file can say that, or main would not take it."""
+    language = languages.of(kind)
+    if language.written is None:
+        raise CommandError(f"what is live of {address} cannot be written as a file here: edit {file} by hand")
+    answer = f"`waypost drift --heal {address}` puts it back as it was applied"
+    try:
+        written = language.written(live, "Adopted as it was live.")
+    except Unwritable as fault:
+        raise CommandError(f"{address} cannot be adopted: {fault}, and no file can say that; {answer}") from None
+    if problems := language.parse(file, written).problems:
+        raise CommandError(f"{address} cannot be adopted: {'; '.join(map(str, problems))}; {answer}")
+    return written
 
 
 def _found(planned: Planned, address: Address) -> Difference:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from reconciler import daily, reports
 from reconciler.backups import making, restoring
 from reconciler.backups.making import Check
 from reconciler.backups.manifest import BackupError
 from reconciler.core.policy import LogPolicy, Policy, interval
+from reconciler.daily import Encryption
 from reconciler.documentation.watching import Watcher
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
@@ -239,26 +241,35 @@ class Housekeeper:
     Each chore has a thread of its own, so that a backup on a disk that does not answer keeps nobody from being told.
     """
 
-    def __init__(self, home: Home, world: World, watcher: Watcher, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, home: Home, world: World, watcher: Watcher, encryption: Encryption, complain: Callable[[str], None]
+    ) -> None:
         self._home = home
         self._watcher = watcher
+        self._encryption = encryption
         self._world = world
         self._complain = complain
         self._policy: Policy | None = None
         self._stopped = threading.Event()
         self._for_backups, self._for_log = _Steady(world.clock), _Steady(world.clock)
+        self._for_endings = _Steady(world.clock)
         chores = (
             ("backups", _LOOK_AGAIN, self._back_up),
             ("overdue", _LOOK_AGAIN, self._notice),
             ("log", _TIDY_AGAIN, self._tidy),
             ("documentation", _LOOK_AGAIN, self._watch),
+            ("reports", _LOOK_AGAIN, self._report),
+            ("endings", _LOOK_AGAIN, self._look_at_endings),
         )
+        self._news = {chore: threading.Event() for chore, _, _ in chores}
         # Daemons: what is half done when the process must end is swept by the next one.
         self._threads = [threading.Thread(target=self._work, name=one[0], args=one, daemon=True) for one in chores]
 
     def follow(self, policy: Policy) -> None:
         """Do as this policy says from now on; before the first one nothing is done."""
-        self._policy = policy
+        before, self._policy = self._policy, policy
+        if before not in (None, policy):  # what is due by the new one is not left for a minute, or an hour
+            self._wake()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -267,9 +278,14 @@ class Housekeeper:
     def stop(self) -> None:
         """End soon, whatever is being done."""
         self._stopped.set()
+        self._wake()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_PATIENCE)
+
+    def _wake(self) -> None:
+        for news in self._news.values():
+            news.set()
 
     def _back_up(self, policy: Policy) -> None:
         look_after_backups(self._home, self._world, policy, check_apart)
@@ -282,12 +298,23 @@ class Housekeeper:
     def _watch(self, policy: Policy) -> None:
         self._watcher.look(Store.open(self._home.desired_store_path), policy.schedules.documentation)
 
+    def _report(self, policy: Policy) -> None:
+        reports.tend(self._world, policy.schedules.drift_report)
+
+    def _look_at_endings(self, policy: Policy) -> None:
+        if self._for_endings():
+            daily.look(self._home, self._world, self._encryption)
+
     def _tidy(self, policy: Policy) -> None:
         tidy(self._world, policy.log, by_age=self._for_log())
 
     def _work(self, chore: str, pause: float, do: Callable[[Policy], None]) -> None:
-        complained, wait = "", 1.0
-        while not self._stopped.wait(wait):
+        complained, wait, news = "", 1.0, self._news[chore]
+        while True:
+            news.wait(wait)
+            news.clear()
+            if self._stopped.is_set():
+                return
             if self._policy:
                 complained, wait = self._do(chore, do, self._policy, complained), pause
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import applying, reviewing, taking_back, watching
-from reconciler.core import account
+from reconciler import applying, reviewing, staging, taking_back, watching
+from reconciler.commits import policy_in_force, policy_of
+from reconciler.core import account, order
+from reconciler.core.order import Step
 from reconciler.core.plan import ABSENT, Plan
 from reconciler.core.target import TargetError
 from reconciler.git import ahead
@@ -16,13 +18,15 @@ from reconciler.git import main as approvals
 from reconciler.git.errors import GitError
 from reconciler.git.main import Approval
 from reconciler.gitea import reviewing as pull_requests
-from reconciler.gitea.api import GiteaError, Merge
+from reconciler.gitea import vouching
+from reconciler.gitea.vouching import Word
 from reconciler.planned import Planned
-from reconciler.planning import mended, plan_main, plan_standing, policy_in_force, policy_of
+from reconciler.planning import mended, plan_main, plan_standing
 from reconciler.world import ACTOR, World
 from state import events, views
 from state.grants import Grants
 from state.log import Entry
+from state.model import digest
 from state.review import ProposalRecord
 
 
@@ -47,22 +51,25 @@ class Outcome:
 def run_pass(world: World) -> Outcome:
     """Make what is live what main says, as far as nothing speaks against it. Looks every time, records only news."""
     outcome = _run(world)
-    pull_requests.tend(world, outcome)
+    if not world.read_only:  # what is missed meanwhile is seen in Gitea by the first pass after
+        pull_requests.tend(world, outcome)
     return outcome
 
 
 def _run(world: World) -> Outcome:
     troubles = reviewing.take_in(world)
-    for instance in world.targets:
+    for instance in () if world.read_only else world.targets:  # to go on with a write is to write
         applying.resume(world, instance)
     taking_back.take_back(world)
     head = _follow(world)
     if head is None:
         return _watch_only(world)
+    vouching.ask_again(world)
     _record_approvals(world, head)
     reviewing.tend(world, head, policy_in_force(world, head))
-    with contextlib.suppress(GitError):
-        reviewing.publish(world)
+    if not world.read_only:
+        with contextlib.suppress(GitError):
+            reviewing.publish(world)
     planned = plan_main(world, head)
     _lift_quarantine(world, planned)
     watching.record_targets(world, planned)
@@ -70,7 +77,9 @@ def _run(world: World) -> Outcome:
     _record_adopted(world, planned)
     if planned.plan.held:
         return _hold(world, planned.plan)
-    watching.record_given_up(world, planned.plan, {*taking_back.owed(world), *planned.lost})
+    _record_deferred(world, planned)
+    due_later = {change.address.instance for change in planned.plan.deferred}
+    watching.record_given_up(world, planned.plan, {*taking_back.owed(world), *planned.lost, *due_later})
     if world.read_only:
         return Outcome(state="waiting", said="read-only: nothing is applied", plan=planned.plan)
     results = _apply(world, planned)
@@ -104,13 +113,16 @@ def _follow(world: World) -> str | None:
     What a person approved here while it was out of reach is main until it is back.
     """
     lost = world.log.view(views.Main).source_lost
+    if world.remote and world.read_only and (ours := ahead.pending(world.store)):
+        return ours  # to follow would bring it there
     try:
         if world.remote:
             ahead.follow(world.remote, world.store, world.branch, world.clock.now())
         head = world.store.head(world.branch)
         if head is None:
             raise GitError(f"there is no branch '{world.branch}' in {world.source}; push one")
-        world.store.commit(head)
+        if not world.store.has(head):  # asked of the repository each time: what is remembered may be gone from it
+            raise GitError(f"commit {head}, the head of '{world.branch}', is not in {world.store.path} any more")
     except GitError as error:
         if lost != str(error):
             _say(world, "main", events.SourceLost(source=world.source, reason=str(error)))
@@ -132,30 +144,23 @@ def _record_approvals(world: World, head: str) -> None:
         entries.append(Entry(stream="main", event=rewritten, actor=ACTOR))
     known = {item.id: item.commit for item in world.log.view(views.Proposals).items.values() if _believed(world, item)}
     people = world.log.view(Grants).people
-    found = approvals.approvals(world.store, was, head, known)
-    entries += [Entry(stream="main", event=_approved(world, approval, people)) for approval in found]
+    for approval, word in vouching.of(world, approvals.approvals(world.store, was, head, known)):
+        entries += [Entry(stream="main", event=event) for event in _approved(approval, word, people)]
     world.log.append(entries)  # at once: from then on main is known to be there, and nobody looks again
 
 
-def _approved(world: World, approval: Approval, people: Mapping[str, str]) -> events.CommitApproved:
-    merge = _vouched(world, approval.commit)
+def _approved(approval: Approval, word: Word, people: Mapping[str, str]) -> Iterator[events.Event]:
     claimed = people.get(approval.proposal, approval.by) if approval.by == "unknown" else approval.by
-    return events.CommitApproved(
+    yield events.CommitApproved(
         commit=approval.commit,
         via=approval.via,
         proposal=approval.proposal,
-        by=merge.by or claimed,
+        by=word.merge.by or claimed,
         subject=approval.subject,
-        reviewers=merge.reviewers,
+        reviewers=word.merge.reviewers,
     )
-
-
-def _vouched(world: World, commit: str) -> Merge:
-    """Who merged and approved it, as Gitea knows them; nobody where it does not know, or does not answer."""
-    with contextlib.suppress(GiteaError):
-        if world.gitea:
-            return world.gitea.merge_of(commit)
-    return Merge()
+    if word.doubt:
+        yield events.ApproverAwaited(commit=approval.commit, reason=word.doubt)
 
 
 def _believed(world: World, record: ProposalRecord) -> bool:
@@ -166,15 +171,9 @@ def _believed(world: World, record: ProposalRecord) -> bool:
 
 
 def _record_adopted(world: World, planned: Planned) -> None:
-    """Live already is as desired, and only that is to be known.
-
-    A broken file of ours says nothing of what is live: what is missing from it was not removed by anybody.
-    """
+    """Live already is as desired, and only that is to be known."""
     by_instance: dict[str, dict[str, object]] = {}
-    readable = {name for name, seen in planned.observed.items() if seen.own_file not in seen.poison}
     for one in planned.plan.adopted:
-        if one.address.instance not in readable:
-            continue
         by_instance.setdefault(one.address.instance, {})[str(one.address)] = None if one.want is ABSENT else one.want
     for instance, resources in by_instance.items():
         adopted = events.ResourcesAdopted(
@@ -189,6 +188,15 @@ def _lift_quarantine(world: World, planned: Planned) -> None:
         reason = "what is wanted of what failed has changed"
         lifted = events.QuarantineLifted(addresses=tuple(sorted(map(str, freed))), reason=reason)
         _say(world, "main", lifted)
+
+
+def _record_deferred(world: World, planned: Planned) -> None:
+    """Write down what waits for another target, once for each commit and reason."""
+    waits = {str(change.address): planned.waits[change.address] for change in planned.plan.deferred}
+    if waits:
+        reason = "what the same commits bring there has its turn first, and could not be written and proven yet"
+        deferred = events.ChangesDeferred(commit=planned.plan.commit, resources=waits, reason=reason)
+        _say(world, "main", deferred, key=f"deferred:{digest([planned.plan.commit, waits])}")
 
 
 def _hold(world: World, plan: Plan) -> Outcome:
@@ -219,17 +227,33 @@ def _hold(world: World, plan: Plan) -> Outcome:
 
 
 def _apply(world: World, planned: Planned) -> dict[str, str]:
-    """Apply to each instance that has changes, in order: instance -> what came of it.
+    """Apply what there is to change, step by step: instance -> what came of it, the worst where it had two steps.
 
-    A refusal ends it, and what other instances were given of the same commit is taken back.
+    What one step could not prove nothing later is built on; the next pass plans again. A refusal ends it, and what
+    other instances were given of the same commit is taken back.
     """
     plan, results = planned.plan, dict[str, str]()
     if plan.changes:
         _say_plan(world, plan)
-    for instance in sorted({change.address.instance for change in plan.changes}):
-        results[instance] = applying.apply(world, instance, planned)
-        if results[instance] == "refuted":
+    steps = order.steps(plan.changes, {name: target.kind for name, target in world.targets.items()})
+    for number, beside in enumerate(steps):
+        came_of_it = _take(world, planned, beside, again=results.keys())
+        results |= came_of_it
+        if "refuted" in came_of_it.values():
             taking_back.take_back(world)
+            break
+        if set(came_of_it.values()) != {"proven"}:
+            results |= {step.instance: "waiting" for later in steps[number + 1 :] for step in later}
+            break
+    return results
+
+
+def _take(world: World, planned: Planned, beside: list[Step], again: Collection[str]) -> dict[str, str]:
+    results = dict[str, str]()
+    for step in beside:
+        part = staging.part_of(world, planned, step, again=step.instance in again)
+        results[step.instance] = applying.apply(world, step.instance, part) if part else "waiting"
+        if results[step.instance] == "refuted":
             break
     return results
 
@@ -252,8 +276,8 @@ def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcom
     plan = planned.plan
     if word := _unfinished(world, planned, results):
         return Outcome(state=word, said=watching.explain(world, word), plan=plan)
-    if planned.lost or plan.quarantined:
-        left_out = "; ".join(f"{name}: {error}" for name, error in planned.lost.items())
+    if planned.lost or plan.quarantined or plan.deferred:
+        left_out = "; ".join((*(f"{name}: {error}" for name, error in planned.lost.items()), *_waits(plan)))
         said = f"left out: {left_out}" if left_out else watching.explain(world, "left out")
         return Outcome(state="waiting", said=said, plan=plan)
     watching.record_healed(world, plan.changes)
@@ -262,12 +286,17 @@ def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcom
     return Outcome(state=state, said=f"{said} (revision {number})", plan=plan, revision=number)
 
 
+def _waits(plan: Plan) -> tuple[str, ...]:
+    names = ", ".join(str(change.address) for change in plan.deferred)
+    return (f"{names} waits for another target, which has its turn first",) if names else ()
+
+
 def _unfinished(world: World, planned: Planned, results: dict[str, str]) -> str:
     """Why nobody may say yet that main is live: the worst result, an open attempt, something that is not served."""
     for word in ("refuted", "unknown", "waiting"):
         if word in results.values():
             return word
-    if world.log.view(views.Attempts).open:
+    if world.log.view(views.Attempts).open.keys() & world.targets.keys():  # of what is no longer here nobody can say
         return "unknown"
     if taking_back.owed(world) or any(_unserved(world, planned, name, name in results) for name in planned.observed):
         return "waiting"
@@ -329,10 +358,18 @@ def _anchor(world: World, commit: str, revision: int) -> None:
 
 
 def _next_number(world: World, last: int, commit: str) -> int:
-    """A home whose log was lost goes on after what Git still keeps; a crash after `keep` goes on with that number."""
+    """A home whose log was lost goes on after what Git still keeps; a crash after `keep` goes on with that number.
+
+    Nor does a commit hold a number that it never had: who died there left no anchor, which every revision has.
+    """
     kept = world.store.revisions()
     highest = max((last, *kept))
-    return highest if highest > last and kept[highest] == commit else highest + 1
+    if highest == last:
+        return last + 1
+    if kept[highest] != commit and highest == last + 1 and not world.store.anchored(kept[highest]):
+        world.store.forget(highest)
+        return highest
+    return highest if kept[highest] == commit else highest + 1
 
 
 def _say(world: World, stream: str, event: events.Event, key: str = "") -> None:

@@ -28,10 +28,11 @@ def record(one: Session, id: str, commit: str, *, tool: str, title: str, resourc
     return one.proposal(id)
 
 
-def refuse_secrets(file: str, before: bytes, after: bytes) -> None:
+def refuse_secrets(one: Session, file: str, before: bytes, after: bytes) -> None:
     """Raises CommandError where an edit would bring a secret into Git that was not there before."""
-    known = {problem.message for problem in find_secrets(file, before.decode(errors="replace"))}
-    found = [p for p in find_secrets(file, after.decode(errors="replace")) if p.message not in known]
+    in_use = one.world.secrets()
+    known = {problem.message for problem in find_secrets(file, before.decode(errors="replace"), in_use)}
+    found = [p for p in find_secrets(file, after.decode(errors="replace"), in_use) if p.message not in known]
     if found:
         listed = "\n".join(str(problem) for problem in found)
         raise CommandError(f"this would put a secret into Git, where it stays for ever:\n{listed}", exit_code=3)

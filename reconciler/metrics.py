@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -40,6 +40,8 @@ class _Views(Collector):
         held = float(main.held is not None or main.refused is not None)
         yield _one("waypost_main_held", "Whether a commit on main waits for a person.", held)
         yield _one("waypost_main_lost", "Whether the desired repo cannot be followed.", float(bool(main.source_lost)))
+        failed = bool(world.log.view(views.Health).pass_failed)
+        yield _one("waypost_pass_failed", "Whether the last pass ended in a fault of its own.", float(failed))
         yield _one("waypost_log_events", "Number of the last event of the log.", world.log.head().seq)
 
     def _of_targets(self) -> Iterator[Metric]:
@@ -62,7 +64,15 @@ class _Views(Collector):
         items = self._world.log.view(views.Proposals).items
         waiting = sum(record.status == "open" for record in items.values())
         yield _one("waypost_proposals_open", "Proposals that wait for a person.", waiting)
-        yield _one("waypost_alerts_open", "Alerts that stand.", len(self._world.log.view(views.Alerts).open))
+        yield _alerts(self._world.log.view(views.Alerts).open)
+
+
+def _alerts(standing: Mapping[str, views.OpenAlert]) -> Metric:
+    """How many stand, by how bad they are; a severity without any is told too, so that nobody waits for its end."""
+    counted = GaugeMetricFamily("waypost_alerts_open", "Alerts that stand.", labels=["severity"])
+    for severity in ("critical", "warning", "info"):
+        counted.add_metric([severity], sum(alert.severity == severity for alert in standing.values()))
+    return counted
 
 
 def _number(revisions: views.Revisions) -> int:

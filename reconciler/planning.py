@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from reconciler import desired as desired_state
+from reconciler import costs, idle
+from reconciler.commits import load, policy_in_force, touches
 from reconciler.core import guard
 from reconciler.core.effects import Effects
-from reconciler.core.plan import ABSENT, Answers, Loss, Plan, Refusal, make_plan, outcome, side_hash
+from reconciler.core.plan import ABSENT, Answers, Change, Loss, Plan, Refusal, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
-from reconciler.core.redact import cover
-from reconciler.core.snapshots import unlike
+from reconciler.core.redact import covered
 from reconciler.core.target import Observation, TargetError
-from reconciler.desired import Desired, Instance
+from reconciler.deferring import deferred
+from reconciler.desired import Desired
 from reconciler.planned import Planned
 from reconciler.recall import Quiet
 from reconciler.traefik import exposure
@@ -24,6 +26,12 @@ from state.approvals import Approvals
 from state.events import ToolCalled
 from state.grants import Grants
 from state.model import Address, Problem, Snapshot
+
+_TOLD_BY = {
+    "traefik": "set WAYPOST_TRAEFIK_DYNAMIC_DIR in waypost.env",
+    "komodo": "set WAYPOST_KOMODO_URL in waypost.env",
+    "authentik": "set WAYPOST_AUTHENTIK_URL in waypost.env",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +45,25 @@ class _Case:
     base: Snapshot
     want: Snapshot
     main: Desired | None = None
+    waits: Mapping[Address, str] = field(default_factory=dict)  # address -> the instance that it waits for
 
     @property
     def live(self) -> Snapshot:
         """What is live, of a proposal only what it is about."""
         if self.main is None and len(self.observed) == 1:
-            return next(iter(self.observed.values())).live
-        live = {address: spec for one in self.observed.values() for address, spec in one.live.items()}
+            return self._live(*self.observed.items())
+        live = {address: spec for one in self.observed.items() for address, spec in self._live(one).items()}
         if self.main is None:
             return live
         return {address: spec for address, spec in live.items() if address in self.base or address in self.want}
+
+    def _live(self, one: tuple[str, Observation]) -> Snapshot:
+        """What an instance holds. Of a broken file of ours nobody can say that: what is to go is still served."""
+        instance, seen = one
+        if seen.own_file not in seen.poison:
+            return seen.live
+        unwanted = {a: spec for a, spec in self.base.items() if a.instance == instance and a not in self.want}
+        return {**unwanted, **seen.live}
 
 
 def plan_main(world: World, commit: str) -> Planned:
@@ -84,7 +101,10 @@ def _planned(world: World, commit: str) -> Planned:
     observed, lost = observe(world)
     lost |= homeless(world, desired)
     base, want = last_applied(world, observed), _of_instances(desired, observed)
-    return _judged(world, _Case(desired=desired, observed=observed, lost=lost, policy=policy, base=base, want=want))
+    observed = idle.counted(observed, base, want)
+    waits = deferred(world, desired, observed, lost)
+    case = _Case(desired=desired, observed=observed, lost=lost, policy=policy, base=base, want=want, waits=waits)
+    return _judged(world, case)
 
 
 def plan_standing(world: World, commit: str) -> Planned:
@@ -106,49 +126,25 @@ def plan_proposal(world: World, commit: str, head: str) -> Planned:
     adopting = _adopting(world, commit)
     touched = touches(proposed, parent) | {a for a in proposed.snapshot if a.instance in adopting}
     observed, lost = observe(world, commit)
-    base = {a: s for a, s in last_applied(world, observed).items() if a in touched}
-    want = {a: s for a, s in _of_instances(proposed, observed).items() if a in touched}
+    base, want = last_applied(world, observed), _of_instances(proposed, observed)
+    observed = idle.counted(observed, base, want)
+    base = {a: s for a, s in base.items() if a in touched}
+    want = {a: s for a, s in want.items() if a in touched}
     case = _Case(desired=proposed, observed=observed, lost=lost, policy=policy, base=base, want=want, main=main)
     planned = _judged(world, case)
     return replace(planned, plan=replace(planned.plan, notes=planned.plan.notes + _overlaps(touched, parent, main)))
 
 
-def touches(one: Desired, other: Desired) -> frozenset[Address]:
-    """The addresses in which two desired states differ: what a commit is about."""
-    candidates = unlike(one.snapshot, other.snapshot)
-    return frozenset(a for a in candidates if one.snapshot.get(a) != other.snapshot.get(a))
-
-
-def load(world: World, commit: str) -> Desired:
-    """The desired state of a commit, read with the targets that this very commit declares."""
-    policy, problems = desired_state.policy(world.store, commit)
-    desired = desired_state.load(world.store, commit, instances(policy))
-    return replace(desired, problems=(*desired.problems, *problems)) if problems else desired
-
-
 def homeless(world: World, desired: Desired) -> dict[str, TargetError]:
     """Targets with desired resources of which this home does not say where they are."""
     named = desired.instances - world.targets.keys()
-    where = "set WAYPOST_TRAEFIK_DYNAMIC_DIR in waypost.env", "describe it in targets.toml"
     return {
-        name: TargetError(f"this home does not say where '{name}' is; {where[name != 'traefik']}", retry=False)
+        name: TargetError(
+            f"this home does not say where '{name}' is; {_TOLD_BY.get(name, 'describe it in targets.toml')}",
+            retry=False,
+        )
         for name in named
     }
-
-
-def instances(policy: Policy) -> list[Instance]:
-    return [Instance(name, part.kind, part.directory) for name, part in policy.targets.items()]
-
-
-def policy_in_force(world: World, commit: str) -> Policy:
-    """The policy of the last applied revision; before the first one, the commit's own."""
-    latest = world.log.view(views.Revisions).latest
-    return policy_of(world, latest.commit if latest else commit)
-
-
-def policy_of(world: World, commit: str) -> Policy:
-    """A commit's own policy; the default one where it cannot be read."""
-    return desired_state.policy(world.store, commit)[0]
 
 
 def observe(world: World, proposal: str = "") -> tuple[dict[str, Observation], dict[str, TargetError]]:
@@ -214,12 +210,16 @@ def _judged(world: World, case: _Case) -> Planned:
         renderers=tuple((name, world.targets[name].renderer) for name in sorted(observed)),
         problems=problems,
         taken_over=tuple(f"{a}: {file}" for seen in observed.values() for a, file in sorted(seen.taken_over.items())),
-        notes=tuple(f"{name}: not looked at: {error}" for name, error in case.lost.items()),
+        notes=(
+            *(f"{name}: not looked at: {error}" for name, error in case.lost.items()),
+            *(f"{address} waits for {instance}, which has its turn first" for address, instance in case.waits.items()),
+        ),
     )
     after = {name: outcome(before[name], plan.of(name).changes) for name in observed}
-    plan = _validated(world, case, plan, after)
+    plan, silent = _validated(world, case, plan, after)
     plan = _guarded(world, case, plan, before, after)
-    return Planned(plan=plan, desired=case.desired, observed=observed, lost=case.lost, after=after)
+    lost = {**case.lost, **silent}
+    return Planned(plan=plan, desired=case.desired, observed=observed, lost=lost, after=after, waits=case.waits)
 
 
 def _standing(problem: Problem) -> Problem:
@@ -249,18 +249,32 @@ def _awaited(main: Desired, instance: str) -> dict[Address, object]:
     return {a: s for a, s in main.snapshot.items() if a.instance == instance}
 
 
-def _validated(world: World, case: _Case, plan: Plan, after: Mapping[str, Snapshot]) -> Plan:
+def _validated(
+    world: World, case: _Case, plan: Plan, after: Mapping[str, Snapshot]
+) -> tuple[Plan, dict[str, TargetError]]:
+    """The plan with what its targets have against it, and those that could not be asked.
+
+    What main wants of those is left out until they answer; of a proposal it is shown, with a note.
+    """
+    silent: dict[str, TargetError] = {}
     for instance, wanted in after.items():
         if plan.of(instance).changes:
-            found = world.targets[instance].validate(wanted, case.observed[instance])
-            placed = tuple(_placed(_covered(problem, wanted), case.desired) for problem in found.problems)
+            try:
+                found = world.targets[instance].validate(wanted, case.observed[instance])
+            except TargetError as error:
+                silent[instance] = error
+                continue
+            placed = tuple(_placed(problem, case.desired) for problem in _covered(found.problems, wanted))
             plan = replace(plan, problems=plan.problems + placed, notes=plan.notes + found.notes)
-    return plan
+    notes = tuple(f"{name}: it could not be asked whether it takes this: {error}" for name, error in silent.items())
+    kept = plan.changes if case.main else tuple(one for one in plan.changes if one.address.instance not in silent)
+    return replace(plan, changes=kept, notes=plan.notes + notes), silent
 
 
-def _covered(problem: Problem, wanted: Snapshot) -> Problem:
+def _covered(problems: Sequence[Problem], wanted: Snapshot) -> list[Problem]:
     # A decoder quotes what it cannot parse; a secret must not reach log or review that way.
-    return replace(problem, message=cover(problem.message, wanted.values()))
+    words = covered([problem.message for problem in problems], wanted.values()) if problems else []
+    return [replace(problem, message=message) for problem, message in zip(problems, words, strict=True)]
 
 
 def _placed(problem: Problem, desired: Desired) -> Problem:
@@ -276,22 +290,70 @@ def _guarded(
 ) -> Plan:
     """The plan with what it does to requests, what people would lose by it, and which loss nobody agreed to."""
     found = [] if case.main else [*_rewritten(world, plan.commit), *_approved_by_few(world, plan, case.policy)]
+    by_labels = _by_labels(world, case, before, after)
     for instance, wanted in after.items():
-        if changes := plan.of(instance).changes:
-            done = _effects(world, case, instance, before[instance], wanted)
-            # What protected resources need matters only where something that is there changes.
-            edited = any(change.action in ("update", "delete") for change in changes)
-            needed = exposure.needed(before[instance], case.policy.protects) if edited else frozenset()
-            found += guard.losses(instance, done, changes, case.policy, needed=needed)
+        changes = plan.of(instance).changes
+        if changes or instance in by_labels:
+            weigh = _weighed_routes if world.targets[instance].kind == "traefik" else _weighed_systems
+            weight = weigh(world, case, _Step(instance, before[instance], wanted, changes, by_labels.get(instance)))
+            found += weight.losses
             found += guard.emptied(instance, before[instance], wanted)
-            placed = (_placed(problem, case.desired) for problem in done.problems)
+            placed = (_placed(problem, case.desired) for problem in weight.done.problems)
             plan = replace(
                 plan,
-                effects=(*plan.effects, *done.all),
+                effects=(*plan.effects, *weight.done.all),
                 problems=(*plan.problems, *placed),
-                notes=(*plan.notes, *done.notes),
+                notes=(*plan.notes, *weight.done.notes),
             )
     return replace(plan, losses=tuple(found), refusals=_refusals(world, case, plan, found))
+
+
+def _by_labels(
+    world: World, case: _Case, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]
+) -> Mapping[str, Observation]:
+    """The Traefiks that will say something else of others' part, because labels of stacks change."""
+    kinds = {name: world.targets[name].kind for name in after}
+    if "komodo" not in kinds.values():
+        return {}
+    # Only a home that has one needs it: a command would start later.
+    from reconciler.komodo.foreseen import of_all
+
+    return of_all(kinds, case.observed, before, after)
+
+
+class _Step(NamedTuple):
+    """What a plan does to one instance."""
+
+    instance: str
+    before: Snapshot
+    after: Snapshot
+    changes: tuple[Change, ...]
+    foreseen: Observation | None = None  # what it will say of others' part, where the plan changes that too
+
+
+class _Weight(NamedTuple):
+    """What a step costs people, and what it does to requests."""
+
+    losses: list[Loss]
+    done: Effects = Effects()
+
+
+def _weighed_routes(world: World, case: _Case, step: _Step) -> _Weight:
+    done = _effects(world, case, step)
+    # What protected resources need matters only where something that is there changes.
+    edited = any(change.action in ("update", "delete") for change in step.changes)
+    needed = exposure.needed(step.before, case.policy.protects) if edited else frozenset()
+    return _Weight(guard.losses(step.instance, done, step.changes, case.policy, needed=needed), done)
+
+
+def _weighed_systems(world: World, case: _Case, step: _Step) -> _Weight:
+    losses = costs.of(world.targets[step.instance].kind)
+    return _Weight(
+        [
+            *guard.touched(step.changes, case.policy),
+            *losses(step.instance, step.before, step.after, step.changes, case.policy),
+        ]
+    )
 
 
 def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple[Refusal, ...]:
@@ -307,13 +369,19 @@ def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple
     )
 
 
-def _effects(world: World, case: _Case, instance: str, before: Snapshot, after: Snapshot) -> Effects:
+def _effects(world: World, case: _Case, step: _Step) -> Effects:
     """What going from one state to the other does to requests, and what went before without anybody looking."""
-    earlier = world.log.view(views.Lately).before(instance, world.clock.now())
-    seen, guards = case.observed[instance], case.policy.guards
-    sides = Before(before, earlier)
-    resident = world.recall.of(instance)
-    return consequences(instance, sides, after, seen, guards.authentication, guards.public_entry_points, resident)
+    earlier = world.log.view(views.Lately).before(step.instance, world.clock.now())
+    return consequences(
+        step.instance,
+        Before(step.before, earlier),
+        step.after,
+        case.observed[step.instance],
+        case.policy.guards.authentication,
+        case.policy.guards.public_entry_points,
+        world.recall.of(step.instance),
+        step.foreseen,
+    )
 
 
 def _rewritten(world: World, commit: str) -> Iterable[Loss]:
@@ -328,11 +396,13 @@ def _approved_by_few(world: World, plan: Plan, policy: Policy) -> Iterable[Loss]
     needed = policy.guards.approvals
     if needed < 2 or not plan.changes:
         return
-    for commit, approved in world.log.view(Approvals).waiting.items():
+    known = world.log.view(Approvals)
+    for commit, approved in known.waiting.items():
         if len(approved.people) < needed:
             who = ", ".join(approved.people) or "nobody whom a system vouches for"
             lost = f"{commit[:12]} ({approved.subject}) was approved by {who}; the policy asks for {needed} people"
-            yield Loss(guard="approvals", address=world.branch, lost=lost, level="consent")
+            why = "Gitea has not said yet who approved it, and is asked again" if commit in known.awaited else ""
+            yield Loss(guard="approvals", address=world.branch, lost=lost, level="consent", why=why)
 
 
 def _answers(world: World, case: _Case) -> Answers:
@@ -344,6 +414,7 @@ def _answers(world: World, case: _Case) -> Answers:
         heal_instances=frozenset(name for name, part in case.policy.targets.items() if part.drift == "heal"),
         accepted={a: (one.live_hash, one.until) for a, one in drift.accepted.items() if one.until > now},
         quarantine=frozenset(held) - mended(world, case.desired),
+        deferred=frozenset(case.waits),
     )
 
 

@@ -66,6 +66,14 @@ class QueryClient:
         """How the reconciler and its targets are."""
         return self._get("/query/status")
 
+    def deployed(self, limit: int) -> Answer:
+        """The newest revisions, each with the commits that came with it, and who approved them."""
+        return self._get("/query/deployed", limit=str(limit))
+
+    def webhooks(self) -> Answer:
+        """The last webhooks that the reconciler received, and what became of each."""
+        return self._get("/query/webhooks")
+
     def drift(self) -> Answer:
         """What differs live from what was last applied."""
         return self._get("/query/drift")
@@ -82,9 +90,9 @@ class QueryClient:
         """Where a target speaks TLS, for which hosts, and which certificates it holds."""
         return self._get("/query/encryption", instance=instance)
 
-    def lent(self, instance: str, router: str) -> Answer:
+    def lent(self, instance: str, router: str, protocol: str = "") -> Answer:
         """A foreign router (name@provider) and all that it needs, as its owner wrote it, secrets covered."""
-        return self._get("/query/foreign", instance=instance, router=router)
+        return self._get("/query/foreign", instance=instance, router=router, protocol=protocol)
 
     def proposals(self) -> Answer:
         """Every proposal that is known, with its standing."""

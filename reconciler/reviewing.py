@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from reconciler.commits import load, policy_in_force, touches
 from reconciler.core import policy as policies
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
@@ -19,7 +20,7 @@ from reconciler.git.errors import GitError
 from reconciler.git.ingest import ingest_proposals
 from reconciler.git.proposals import ProposalRefused
 from reconciler.planned import Planned
-from reconciler.planning import load, plan_proposal, policy_in_force, touches
+from reconciler.planning import plan_proposal
 from reconciler.world import ACTOR, World
 from state import events, outbox, views
 from state.log import Entry
@@ -34,8 +35,14 @@ KEPT = timedelta(days=30)
 def take_in(world: World) -> tuple[str, ...]:
     """Ingest what the gateway and people wrote to their outboxes, and fetch the commits of new proposals.
 
-    Answers what stands in the way now, a sentence each; what is refused is recorded, each reason once.
+    Answers what stands in the way now, a sentence each; what is refused is recorded, each reason once. Whoever comes
+    while another thread is at it waits, and finds all of it taken in.
     """
+    with world.taking:
+        return _taken_in(world)
+
+
+def _taken_in(world: World) -> tuple[str, ...]:
     clone = world.gateway_clone
     troubles = [
         _fetch_proposals(world, clone) if clone else "",
@@ -59,7 +66,14 @@ def _fetch_proposals(world: World, clone: Path) -> str:
         roots = [part.directory for part in _policy(world).targets.values()]
     except GitError:
         return ""  # main cannot be read, and the pass says so; what is proposed stays where it is
-    found = ingest_proposals(world.store, clone, branch=world.branch, known=_decided(world), roots=[*ROOTS, *roots])
+    found = ingest_proposals(
+        world.store,
+        clone,
+        branch=world.branch,
+        known=_decided(world),
+        roots=[*ROOTS, *roots],
+        secrets=world.secrets,
+    )
     refused = {f"proposal {id}": reason for id, reason in found.refused.items()}
     if found.trouble:
         refused["proposals"] = found.trouble

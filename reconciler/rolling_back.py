@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from reconciler import making
+from reconciler.commits import load, touches
 from reconciler.git import proposals
-from reconciler.planning import load, touches
 from reconciler.session import CommandError, Session, person
 from state import views
 from state.review import ProposalRecord
 
 
 def propose(one: Session, revision: int) -> ProposalRecord:
-    """The proposal that makes main say again what that revision said."""
+    """The proposal that makes main say again what that revision said. CommandError where the kill switch is on."""
+    one.require_switched_on("rolled back")
     revisions = one.world.log.view(views.Revisions)
     target = revisions.by_number.get(revision)
     if target is None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
-
-from detect_secrets.core.plugins import initialize
-from detect_secrets.filters import heuristic
+from typing import TYPE_CHECKING, Any
 
 from reconciler import document
 from state.model import Problem
+
+if TYPE_CHECKING:
+    from detect_secrets.core.plugins import initialize
+    from detect_secrets.filters import heuristic
+else:
+    from state import lazily
+
+    initialize = lazily.module("detect_secrets.core.plugins.initialize")
+    heuristic = lazily.module("detect_secrets.filters.heuristic")
 
 _REMEDY = "write a reference instead (env:NAME or file:/path), or a file that the system reads itself (usersFile)"
 
@@ -44,45 +51,62 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "an access token": re.compile(
         r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{20,}|glpat-[\w-]{18,}|gitea_[0-9a-f]{30,}|xox[abeoprs]-[\w-]{10,}"
         r"|sk-(?:ant-|proj-)?[\w-]{20,}|hvs\.[\w-]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*|AKIA[0-9A-Z]{16}"
-        r"|dop_v1_[0-9a-f]{40,}|tskey-[a-z]+-[\w-]{10,}|AIza[\w-]{30,}|npm_\w{30,}|pypi-[\w-]{30,})"
+        r"|dop_v1_[0-9a-f]{40,}|tskey-[a-z]+-[\w-]{10,}|AIza[\w-]{30,}|npm_\w{30,}|pypi-[\w-]{30,}"
+        r"|ptr_[\w+/=-]{30,}|tk_[a-z0-9]{29}\b|[KS]-[A-Za-z0-9]{40}\b)"
     ),
 }  # fmt: skip
 
 _TELLING = re.compile(
     r"(?:^|[_\-.\s])(?:password|passwd|passphrase|pass|pwd|secret|token|api[_\-]?key|apikey|access[_\-]?key"
-    r"|auth[_\-]?key|private[_\-]?key|secret[_\-]?key|encryption[_\-]?key|signing[_\-]?key|client[_\-]?secret"
+    r"|(?:auth|private|secret|encryption|signing|session|master|license|jwt|hmac)[_\-]?key|client[_\-]?secret"
     r"|credentials?|authorization|cookie[_\-]?secret|webhook[_\-]?url|cf[_\-]?dns[_\-]?api[_\-]?token)(?:$|[_\-.\s])",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
-    r"[_\-.\s](?:names?|files?|paths?|dirs?|refs?|references?|ids?|headers?|fields?|types?|ttl|length|expiry|prefix|hint"
+    r"[_\-.\s](?:names?|files?|paths?|dirs?|refs?|references?|ids?|headers?|fields?|flows?|types?|ttl|length|expiry|prefix|hint"
     r"|description|title)\Z",
     re.IGNORECASE,
 )
 """Keys that speak of a secret and do not hold it: secretName, passwordFile, tokenHeader."""
+_VARIABLE_TELLS = re.compile(
+    r"\A(?!.*PUBLIC_?KEY)(?:[A-Z0-9]+_)*(?:[A-Z0-9]*(?:PASSWORD|PASSWD|SECRETS?|TOKENS?|APIKEY)|PASS|PW|KEYS?)"
+    r"(?:_(?:BASE64|BASE|HEX|OLD|NEW|[0-9]+))*\Z"
+)
+"""Environment variables that hold a secret say so with their last word; whatever programs call them."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _REFERENCE = re.compile(
-    r"(?:env|file|sops|vault):\S+\Z|\$\{\w+(?::?[-?][^}]*)?\}\Z|\$\w+\Z|/[\w./-]+\Z|\*{3,}\Z|<[\w -]+>\Z"
+    r"(?:env|file|sops|vault):\S+\Z|\$\{\w+(?::?[-?][^}]*)?\}\Z|\$\w+\Z|\[\[\s*[\w.-]+\s*\]\]\Z"
+    r"|ENC\[[\w,:+/= -]+\]\Z|/[\w./-]+\Z|\*{3,}\Z|<[\w -]+>\Z"
 )
+_BY_TAG = "!Context"
+"""How an authentik blueprint names a value that is kept elsewhere; what else stands under a tag is no reference."""
 _LONG_WORD = re.compile(r"[\w+/=.$-]{8}|://")
 """Nothing that a sign knows is shorter than this: a quick look before the slow ones."""
 _BLOCK, _OVERLAP = 8_000, 2_000  # characters
-_VARIABLE = re.compile(r"(\w{2,60})=(.*)\Z", re.DOTALL)
+_VARIABLE = re.compile(r"-{0,2}([\w.-]{2,200}?)=(.*)\Z", re.DOTALL)
 _ASSIGNMENT = re.compile(r"""^\s*(?:-\s+)?["']?([\w.\- ]{2,60})["']?\s*[:=]\s*["']?([^"'#\s][^"'#]*)""")
 
 
-def find_secrets(path: str, text: str) -> list[Problem]:
-    """Every secret in a file, one problem a line and sort, by line. References are fine: `env:…`, `file:…`, `${…}`.
+def find_secrets(path: str, text: str, in_use: Collection[str] = ()) -> list[Problem]:
+    """Every secret in a file, one problem a line and sort, by line. References are fine: `env:…`, `[[NAME]]`, `${…}`.
 
-    The value is never part of a message.
+    `in_use` are secrets that are known as such (see `pieces`), whatever they look like. No value is part of a message.
     """
     found: dict[int, str] = {}
-    for line, what in (*_signed(text, _forms()), *_by_key(path, text), *_signed(text, _library())):
+    signs = (*_known(text, in_use), *_signed(text, _forms()), *_by_key(path, text), *_signed(text, _library()))
+    for line, what in signs:
         found.setdefault(line, what)
     return [
         Problem(message=f"{what} must not go into Git; {_REMEDY}", file=path, line=line)
         for line, what in sorted(found.items())
     ]
+
+
+def _known(text: str, in_use: Collection[str]) -> Iterator[tuple[int, str]]:
+    for one in in_use:
+        for form in (one, base64.b64encode(one.encode()).decode().rstrip("=")):
+            if (at := text.find(form)) >= 0:
+                yield text.count("\n", 0, at) + 1, "a secret that Waypost itself uses"
 
 
 REDACTED = "[redacted]"
@@ -166,9 +190,11 @@ def _made_up(value: str) -> bool:
 
 def _by_key(path: str, text: str) -> Iterator[tuple[int, str]]:
     """Values whose key says that they are secret: in the parsed file, and line by line where it cannot be parsed."""
-    read = document.read(path, text.encode("utf-8", "replace"))
+    read = document.read(path, text.encode("utf-8", "replace"), tagged=True)
     for where, value in _leaves(read.value, ()):
-        key = next((str(part) for part in reversed(where) if isinstance(part, str)), "")
+        if where[-1:] == (_BY_TAG,) or where[-2:] == (_BY_TAG, 0):
+            continue
+        key = next((part for part in reversed(where) if isinstance(part, str) and not part.startswith("!")), "")
         assigned = _VARIABLE.match(value)
         if assigned:  # the way environments are listed: - NAME=value
             key, value = assigned.groups()
@@ -195,7 +221,7 @@ def _leaves(value: Any, path: document.Path) -> Iterator[tuple[document.Path, st
 
 def _tells(key: str) -> bool:
     words = _HUMP.sub("_", key)
-    return bool(_TELLING.search(words)) and not _ABOUT.search(words)
+    return bool(_TELLING.search(words) or _VARIABLE_TELLS.match(key)) and not _ABOUT.search(words)
 
 
 def _harmless(value: str) -> bool:

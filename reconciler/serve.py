@@ -13,16 +13,20 @@ from urllib.parse import urlsplit
 import structlog
 
 from reconciler import alerts, garbage, loop, metrics, reviewing, schedule, telling
+from reconciler.alerting.heartbeat import Heartbeat
 from reconciler.app import api, sender, watcher
+from reconciler.commits import policy_in_force
 from reconciler.core import account
 from reconciler.core.redact import covered
 from reconciler.core.target import Target, TargetError
+from reconciler.deployed import deployed
 from reconciler.git.store import GitError, Store
-from reconciler.gitea import webhook
+from reconciler.gitea.hearing import Hearing
+from reconciler.gitea.webhook import Delivery, Heard
 from reconciler.home import Home
 from reconciler.housekeeping import Housekeeper
 from reconciler.loop import Outcome
-from reconciler.planning import plan_main, policy_in_force
+from reconciler.planning import plan_main
 from reconciler.recall import Recall
 from reconciler.routing.asking import asked
 from reconciler.traefik.consequences import explained
@@ -50,12 +54,14 @@ class Reconciler:
         targets = {name: target.apart() for name, target in world.targets.items()}
         self._asked = replace(world, targets=targets, recall=Recall())
         self._announcer = alerts.Announcer(world, sender(home), logger.warning)
-        self._housekeeper = Housekeeper(home, world, watcher(home, world), logger.warning)
+        self._heartbeat = Heartbeat(home.settings.heartbeat_url, home.settings.ca_file, logger.warning)
+        self._housekeeper = Housekeeper(home, world, watcher(home, world), self.encryption, logger.warning)
         self._pass = threading.Lock()
         self._due = threading.Event()
         self._stop = threading.Event()
         self._last = Outcome(state="waiting", said="no pass has run yet")
-        self._passes = 0
+        self._begun = self._passes = 0
+        self._webhooks = Hearing(home.settings.webhook_secrets, world.clock)
         self._schedule = schedule.Schedule(self.wake)
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
@@ -71,6 +77,7 @@ class Reconciler:
         worker = threading.Thread(target=self._work, name="passes")
         watching = schedule.watched(self._watched_places(), self._interesting, self.wake)
         worker.start()
+        self._webhooks.secrets.look()
         self._announcer.start()
         self._follow_policy()  # passes may fail for long: backups do not wait for the first good one
         self._housekeeper.start()
@@ -84,27 +91,30 @@ class Reconciler:
             self._schedule.stop()
             worker.join()
             self._announcer.stop()
+            self._heartbeat.stop()
             self._housekeeper.stop()
 
     def wake(self) -> None:
         """A pass is due; several wishes are one pass."""
         self._due.set()
 
-    def hooked(self, body: bytes, signature: str) -> bool | None:
-        """A webhook came: a pass is due if it is really from Gitea; None where none is expected at all."""
-        secrets = [secret.reveal() for secret in self._home.settings.webhook_secrets]
-        if not secrets:
-            return None
-        genuine = webhook.signed(body, signature, secrets)
-        if genuine:
-            self.wake()
-        return genuine
+    def hooked(self, delivery: Delivery) -> Heard:
+        """A webhook came: a pass is due if it tells of a push, and is really from Gitea."""
+        return self._webhooks.hear(delivery, self._due_next)
+
+    def _due_next(self) -> int:
+        self.wake()
+        return self._begun + 1  # one that has begun may have looked at main already
 
     def pass_now(self) -> Outcome:
         """One pass, at once or right after the one that is going on."""
         with self._pass:
-            self._last = self._guarded_pass()
-            self._passes += 1
+            self._begun += 1
+            self._webhooks.secrets.look()  # so that they are at hand when the next webhook comes
+            try:
+                self._last = self._guarded_pass()
+            finally:
+                self._passes = self._begun
             return self._last
 
     def _work(self) -> None:
@@ -139,6 +149,7 @@ class Reconciler:
             self._record(f"{type(error).__name__}: {error}")
         with contextlib.suppress(LogError, OSError):
             self._announcer.announce()
+        self._heartbeat.after(outcome.state)
         return outcome
 
     def _record(self, failed: str) -> None:
@@ -158,6 +169,7 @@ class Reconciler:
             if head := self._world.store.head(self._world.branch):
                 policy = policy_in_force(self._world, head)
                 self._schedule.follow((policy.schedules.reconcile, policy.schedules.drift))
+                self._announcer.follow(policy.alerts)
                 self._housekeeper.follow(policy)
 
     def _watched_places(self) -> list[Path]:
@@ -204,8 +216,14 @@ class Reconciler:
     def status(self) -> dict[str, Any]:
         return {"passes": self._passes, **telling.status(self._world, self._last)}
 
+    def webhooks(self) -> dict[str, Any]:
+        return self._webhooks.told(self._passes)
+
     def drift(self) -> dict[str, Any]:
         return telling.drift(self._world)
+
+    def deployed(self, limit: int) -> dict[str, Any]:
+        return deployed(self._world, limit)
 
     def metrics(self) -> bytes:
         return metrics.page(self._own_view())
@@ -214,7 +232,7 @@ class Reconciler:
         return telling.live(self._instance(instance).observe())
 
     def explain(self, instance: str, request: str) -> dict[str, Any]:
-        target = self._instance(instance)
+        target = self._instance(instance, "traefik")
         observed = target.observe()
         answer = explained(target.instance, observed, asked(request.encode()))
         # Why a router serves nothing is told in Traefik's words, and those may quote the secret of what it uses.
@@ -222,7 +240,7 @@ class Reconciler:
         return dict(covered(answer, (item.spec for listed in used for item in listed.values())))
 
     def encryption(self, instance: str) -> dict[str, Any]:
-        target = self._instance(instance)
+        target = self._instance(instance, "traefik")
         place = next(place for place in self._home.settings.places if place.name == target.instance)
         with contextlib.closing(api(self._home, place)) as traefik:
             static, certificates = traefik.support_dump(), traefik.certificates()
@@ -230,20 +248,23 @@ class Reconciler:
         elsewhere = {one.name: (one.at.host, one.at.port) for one in place.entry_points}
         return encryption(target.observe(), host, elsewhere=elsewhere, static=static, certificates=certificates)
 
-    def lent(self, instance: str, router: str) -> dict[str, Any]:
-        target = self._instance(instance)
+    def lent(self, instance: str, router: str, protocol: str) -> dict[str, Any]:
+        target = self._instance(instance, "traefik")
         observed = target.observe()
         if observed.witness:
             raise TargetError(f"Traefik cannot be asked now: {observed.witness}")
-        found = lent(observed, router)
+        found = lent(observed, router, protocol)
         if found is None:
-            raise Unknown(f"{target.instance} serves no HTTP router '{router}'")
+            raise Unknown(f"{target.instance} serves no {protocol.upper() or 'such'} router '{router}'")
         return found
 
-    def _instance(self, name: str) -> Target:
-        target = self._asked.targets.get(name or "traefik")
+    def _instance(self, name: str, kind: str = "") -> Target:
+        """One of a kind, or of any. Raises Unknown with those there are."""
+        known = {one: target for one, target in self._asked.targets.items() if kind in ("", target.kind)}
+        target = known.get(name or "traefik")
         if target is None:
-            raise Unknown(f"there is no instance '{name}'; there are: {', '.join(self._asked.targets) or 'none'}")
+            what = f"{kind} instance" if kind else "instance"
+            raise Unknown(f"there is no {what} '{name}'; there are: {', '.join(known) or 'none'}")
         return target
 
     def proposals(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import getpass
 import os
@@ -18,6 +19,7 @@ from reconciler.git import main as branches
 from reconciler.git.errors import GitError, RefMoved
 from reconciler.git.main import MergeConflict
 from reconciler.git.remote import Remote
+from reconciler.gitea.api import GiteaError
 from reconciler.home import Held, Home
 from reconciler.planned import Planned
 from reconciler.planning import plan_main, plan_proposal
@@ -117,7 +119,8 @@ class Session:
             self.say(entry.event, entry.stream, entry.key)
 
     def consent(self, plan: Plan, proposal: str = "", reason: str = "") -> None:
-        """A person's yes to one exact plan, its losses included."""
+        """A person's yes to one exact plan, its losses included. CommandError where the kill switch is on."""
+        self.require_switched_on("approved")
         given = events.ConsentGiven(
             commit=plan.commit,
             digest=plan.digest,
@@ -141,13 +144,39 @@ class Session:
             )
         return merged.commit
 
-    def land(self, commit: str) -> None:
-        """Point main at a prepared commit; RefMoved where somebody else came first."""
+    def land(self, commit: str, record: ProposalRecord | None = None) -> str:
+        """Point main at a prepared commit, or have Gitea merge the proposal that it is of; what main is at then.
+
+        Raises RefMoved where somebody else came first, and CommandError where Gitea does not allow it, or where the
+        kill switch is on.
+        """
+        self.require_switched_on("approved")
+        if record and self.world.remote and self._merged_there(self.world.remote, record):
+            return self.head()
         store, branch, head = self.world.store, self.world.branch, self.head()
         if self.world.remote:
             self._land_elsewhere(self.world.remote, commit)
         elif commit != head:
             store.move(f"refs/heads/{branch}", commit, was=head)
+        return commit
+
+    def _merged_there(self, remote: Remote, record: ProposalRecord) -> bool:
+        """Did Gitea merge the pull request in this person's name? Not without a token of theirs, or out of reach."""
+        review = self.world.log.view(views.PullRequests).open().get(record.id)
+        if review is None:
+            return False
+        with app.in_my_name(self.home) as gitea:
+            if gitea is None:
+                return False
+            try:
+                gitea.merge_pull(review.number, style="rebase", head=record.commit)
+            except GiteaError as error:
+                if error.retry:
+                    self.tell(f"{error}\nthe proposal is brought to main without it")
+                    return False
+                raise CommandError(f"{error}; it can be merged at {review.address}", exit_code=3) from error
+        remote.fetch(self.world.store, self.world.branch)
+        return True
 
     def _land_elsewhere(self, remote: Remote, commit: str) -> None:
         """Theirs moves first, so that ours is not ahead of what people see; unless theirs is out of reach."""
@@ -184,16 +213,45 @@ class Session:
 
     def _pass_elsewhere(self) -> Said:
         """Asked of who holds the home. One who does not answer (another command) is waited for."""
-        client, told = QueryClient(self.home.settings.query_url, timeout=120.0), False
-        while isinstance(answer := client.nudge(), Away):
-            with app.locked(self.home) as world:
-                if isinstance(world, World):
-                    return self._pass_here(world)
-                if not told:
-                    self.tell(f"waiting: {world.who} holds {self.home.path}{world.when}: {answer.reason}")
-                    told = True
-            time.sleep(0.2)
+        told = False
+        with contextlib.closing(QueryClient(self.home.settings.query_url)) as client:
+            while isinstance(answer := client.nudge(), Away):
+                with app.locked(self.home) as world:
+                    if isinstance(world, World):
+                        return self._pass_here(world)
+                    if not told:
+                        self.tell(f"waiting: {world.who} holds {self.home.path}{world.when}: {answer.reason}")
+                        told = True
+                time.sleep(0.2)
         return Said(str(answer["state"]), str(answer["said"]), int(answer["exit_code"]))
+
+    def require_switched_on(self, done: str) -> None:
+        """The kill switch holds for people too; who sits here may turn it off, and is told so.
+
+        It may be on here, or for the reconciler that this command works through.
+        """
+        if self.world.read_only:
+            raise CommandError(
+                f"read-only (WAYPOST_READ_ONLY): nothing is {done}; where it has to be, turn the switch off first "
+                f"(the environment, {self.home.settings_path}), and restart what runs",
+                exit_code=3,
+            )
+        if self.running and self._is_switched_off_there():
+            raise CommandError(
+                f"the reconciler that runs here (process {self.running}) is read-only (WAYPOST_READ_ONLY in its "
+                f"environment): nothing is {done}; where it has to be, start it anew without the switch first",
+                exit_code=3,
+            )
+
+    def _is_switched_off_there(self) -> bool:
+        """Whether who holds the home says that it is read-only.
+
+        Who says nothing keeps nobody from deciding: a reconciler that cannot be asked from here heeds its own switch,
+        and another command is soon over.
+        """
+        with contextlib.closing(QueryClient(self.home.settings.query_url)) as client:
+            said = client.status()
+        return not isinstance(said, Away) and bool(said.get("read_only"))
 
     def _require_open(self) -> None:
         if self.closed:
@@ -224,7 +282,7 @@ def opened(home: Home, tell: locks.Say = lambda line: None) -> Iterator[Session]
 def _fetched(world: World) -> str:
     """Ask a repository elsewhere for what is new; "" or why that did not work."""
     try:
-        if world.remote:
+        if world.remote and not (world.read_only and ahead.pending(world.store)):  # to follow would bring that there
             ahead.follow(world.remote, world.store, world.branch, world.clock.now())
     except GitError as error:
         return str(error)

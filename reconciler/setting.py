@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from reconciler.schemes import SCHEMES as ALERT_SCHEMES
+from reconciler.secret_stores import SCHEMES, SecretError, SecretStore, Vault
 
 ENVIRON: Mapping[str, str] = os.environ
 """The environment of this process. Nobody else looks there."""
@@ -22,12 +26,21 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+class SecretAway(ConfigError):
+    """A secret whose store does not answer now, and may later."""
+
+
 @dataclass(frozen=True, repr=False)
 class Secret:
-    """Where a secret is, never what it is: `env:NAME` or `file:/path`. Its repr tells nothing."""
+    """Where a secret is, never what it is: a reference such as `env:NAME` or `file:/path`. Its repr tells nothing.
+
+    `setting` is where the reference stands, `name` what a person calls this one of several there.
+    """
 
     reference: str
     setting: str = ""
+    name: str = ""
+    store: SecretStore = field(default_factory=lambda: SecretStore(ENVIRON), compare=False)
 
     def __repr__(self) -> str:
         return "***"
@@ -38,33 +51,70 @@ class Secret:
         return self.reference.startswith("file:/")
 
     def reveal(self, environ: Mapping[str, str] | None = None) -> str:
-        """The secret itself, read now, so that a rotated file counts. Raises ConfigError."""
-        scheme, _, place = self.reference.partition(":")
-        if scheme == "env":
-            return self._from_environment(place, ENVIRON if environ is None else environ)
-        if scheme == "file":
-            return self._from_file(Path(place))
-        return self.reference  # an address that a person chose to write in full
-
-    def _from_environment(self, name: str, environ: Mapping[str, str]) -> str:
-        if value := environ.get(name, ""):
-            return value
-        raise ConfigError(
-            f"{self.setting} refers to the environment variable {name}, which is not set: set it for this process"
-        )
-
-    def _from_file(self, path: Path) -> str:
+        """The secret itself, as it is now, so that a rotated one counts. Raises ConfigError."""
+        store = self.store if environ is None else self.store.over(environ)
         try:
-            value = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as fault:
-            reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
+            return store.get(self.reference)
+        except SecretError as fault:
+            kind = SecretAway if fault.retry else ConfigError
+            raise kind(f"{self.setting} refers to {fault}") from None
+
+    def for_header(self) -> str:
+        """The same, as a header can carry it: libraries quote one that they cannot send. Raises ConfigError."""
+        value = self.reveal()
+        if not value.isascii() or not value.isprintable():
             raise ConfigError(
-                f"{self.setting} refers to the file {path}, which cannot be read ({reason}): "
-                "make it readable for this account"
-            ) from fault
-        if value:
-            return value
-        raise ConfigError(f"{self.setting} refers to the file {path}, which is empty: write the secret into it")
+                f"{self.setting} refers to {self.reference}, which holds more than one line of plain characters"
+            )
+        return value
+
+
+Settled = TypeVar("Settled")
+
+
+def resolving(value: Settled, store: SecretStore) -> Settled:
+    """The same settings, in which every secret is looked for in this store."""
+    changed: Any = value
+    if isinstance(value, Secret):
+        changed = replace(value, store=store)
+    elif isinstance(value, tuple):
+        changed = tuple(resolving(item, store) for item in value)
+    elif isinstance(value, dict):
+        changed = {key: resolving(item, store) for key, item in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        changed = replace(value, **{one.name: resolving(getattr(value, one.name), store) for one in fields(value)})
+    return changed  # type: ignore[no-any-return]
+
+
+def secrets_in(value: Any) -> Iterator[Secret]:
+    """Every secret that settings refer to."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from secrets_in(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for one in fields(value):
+            yield from secrets_in(getattr(value, one.name))
+
+
+def revealed(secrets: Iterable[Secret]) -> Iterator[str]:
+    """What these secrets are now, as far as they can be had here."""
+    for secret in secrets:
+        with contextlib.suppress(ConfigError):
+            yield secret.reveal()
+
+
+def store_of(settings: Any, environ: Mapping[str, str]) -> SecretStore:
+    """Where the references in these settings lead; their own Vault, if they name one. Raises ConfigError."""
+    url, token = settings.vault_url, settings.vault_token
+    if bool(url) != bool(token):
+        raise ConfigError("WAYPOST_VAULT_URL and WAYPOST_VAULT_TOKEN are only of use together: set both, or none")
+    if url is None:
+        return SecretStore(environ)
+    first = SecretStore(environ)
+    found = Vault(url, lambda: first.get(token.reference), settings.vault_namespace, settings.ca_file)
+    return SecretStore(environ, found)
 
 
 @dataclass(frozen=True)
@@ -131,7 +181,7 @@ class Setting:
 def _named(value: Any, setting: str) -> Any:
     """Tell secrets which setting they belong to, for their messages."""
     if isinstance(value, Secret):
-        return Secret(value.reference, setting)
+        return replace(value, setting=setting)
     if isinstance(value, tuple):
         return tuple(_named(item, setting) for item in value)
     return value
@@ -176,6 +226,10 @@ def _issuer(text: str) -> str:
     if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ValueError("https, since whoever can change what it says could sign for anybody")
     return text  # a slash at its end belongs to it
+
+
+def _optional_word(text: str) -> str:
+    return _word(text) if text else ""
 
 
 def _count(text: str) -> int:
@@ -238,17 +292,42 @@ def _origin(text: str) -> str:
 
 def _reference(text: str) -> Secret:
     scheme, _, place = text.partition(":")
-    if (scheme == "env" and re.fullmatch(r"[A-Za-z_]\w*", place)) or (scheme == "file" and place.startswith("/")):
+    if scheme in SCHEMES and SCHEMES[scheme].fullmatch(place):
         return Secret(text)
     raise ValueError("a secret is never written here itself")
 
 
+def _here(text: str) -> Secret:
+    if text.startswith("vault:"):
+        raise ValueError("what opens the Vault cannot be in it")
+    return _reference(text)
+
+
+def _secret_address(text: str) -> Secret:
+    return Secret(text) if text.startswith(("http://", "https://")) and _calls(text) else _reference(text)
+
+
+def _calls(text: str) -> bool:
+    address = urlsplit(text)
+    return bool(address.hostname) and (address.port is None or address.port > 0)
+
+
+_CHANNEL = re.compile(r"(?:([a-z][a-z0-9-]{0,30})=)?(\S+)")
+
+
 def _alert_address(text: str) -> Secret:
-    if text.startswith(("env:", "file:/")):
-        return _reference(text)
-    if not re.match(r"[A-Za-z][\w+.-]*://\S", text):
+    match = _CHANNEL.fullmatch(text)
+    name, address = match.groups("") if match else ("", text)
+    if name == "alertmanager":
+        raise ValueError("that is what WAYPOST_ALERTMANAGER_URL is called; give it another name")
+    if address.partition(":")[0] in SCHEMES:
+        return replace(_reference(address), name=name)
+    scheme, separator, rest = address.partition("://")
+    if not separator or not rest:
         raise ValueError
-    return Secret(text)
+    if scheme.lower() not in ALERT_SCHEMES:
+        raise ValueError(f"no message goes by {scheme}://")
+    return Secret(address, name=name)
 
 
 _SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:[^/\s]\S*|[\w.-]+@[\w.-]+:/\S+")
@@ -274,6 +353,13 @@ def _branch(text: str) -> str:
     if text.startswith("proposals/"):
         raise ValueError("proposals/ is where proposals live")
     return text
+
+
+def _named_reference(text: str) -> Secret:
+    name, _, reference = text.partition("=")
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+        raise ValueError
+    return replace(_reference(reference), name=name)
 
 
 def choice(*allowed: str, later: Mapping[str, str] | None = None) -> Kind:
@@ -307,8 +393,23 @@ REACHED = Kind("entry point=host:port such as websecure=192.168.1.2:443", _reach
 WEB_ADDRESS = Kind("an address such as http://127.0.0.1:8080", _web_address)
 OPTIONAL_WEB_ADDRESS = Kind("an address such as http://127.0.0.1:9101, or nothing", _optional(_web_address))
 ORIGIN = Kind("an address without a path such as https://waypost.example.org", _origin)
+OPTIONAL_WORD = Kind("a word without blanks, or nothing", _optional_word)
 REFERENCE = Kind(
-    "a reference such as env:NAME or file:/run/secrets/name, or nothing", _optional(_reference), secret=True
+    "a reference such as env:NAME, file:/run/secrets/name, sops:/path#key or vault:mount/path#key, or nothing",
+    _optional(_reference),
+    secret=True,
+)
+NAMED_REFERENCE = Kind(
+    "a name and a reference such as grafana_secret=file:/run/secrets/grafana", _named_reference, secret=True
+)
+REFERENCE_HERE = Kind(
+    "a reference such as env:NAME, file:/run/secrets/name or sops:/path#key, or nothing", _optional(_here), secret=True
+)
+SECRET_ADDRESS = Kind(
+    "an address such as https://hc.example.org/ping/…, or a reference to one such as file:/run/secrets/heartbeat, or "
+    "nothing",
+    _optional(_secret_address),
+    secret=True,
 )
 ALERT_ADDRESS = Kind(
     "an Apprise address, or a reference to one such as file:/run/secrets/alerts", _alert_address, secret=True

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler import applying
-from reconciler.core.plan import ABSENT, Answers, make_plan, outcome
+from reconciler.core.order import position
+from reconciler.core.plan import ABSENT, Answers, Side, make_plan, outcome
 from reconciler.core.redact import cover
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired
@@ -16,18 +17,31 @@ from reconciler.planning import last_applied
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
-from state.model import Address, Snapshot
+from state.model import Address, Snapshot, Spec
 
 
 def owed(world: World) -> dict[str, list[Address]]:
-    """Instance -> what is to be put back there. The log alone says it, so it is owed until it is done."""
-    held, before = world.log.view(views.Quarantine).held, world.log.view(views.Applied).before
-    ours = world.log.view(views.Handover).is_ours
+    """Instance -> what is to be put back there, in the opposite order of how it was written.
+
+    The log alone says it, so it is owed until it is done.
+    """
+    held, applied = world.log.view(views.Quarantine).held, world.log.view(views.Applied)
+    before, ours = applied.before, world.log.view(views.Handover).is_ours
     found: dict[str, list[Address]] = {}
     for address in sorted(held.keys() & before.keys()):
         if address.instance in world.targets and ours(address.instance):
             found.setdefault(address.instance, []).append(address)
-    return found
+
+    def written(instance: str) -> int:
+        """When it was written: what was removed was so last, and comes back first."""
+        kind, now = world.targets[instance].kind, applied.bases.get(instance, {})
+        return max(position(kind, now.get(one, ABSENT), _side(before[one].spec)) for one in found[instance])
+
+    return {instance: found[instance] for instance in sorted(found, key=written, reverse=True)}
+
+
+def _side(spec: Spec | None) -> Side:
+    return ABSENT if spec is None else spec
 
 
 def take_back(world: World) -> None:

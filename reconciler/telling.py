@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from reconciler.commits import load
 from reconciler.core.account import problem_json
 from reconciler.core.redact import redact
 from reconciler.core.target import Observation
 from reconciler.loop import Outcome
-from reconciler.planning import load
 from reconciler.world import World
 from state import views
 from state.events import ApplyProven, ApplyStarted, CommitApproved, Event
@@ -67,7 +67,7 @@ def _is_digest(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
 
 
-_SUBJECTS = ("title", "subject", "address", "proposal", "tool", "what", "file", "instance", "number", "source")
+_SUBJECTS = ("title", "subject", "address", "proposal", "tool", "what", "file", "stack", "instance", "number", "source")
 _LONGEST = 240
 
 
@@ -95,7 +95,7 @@ def why(world: World, address: Address) -> dict[str, Any]:
         "live": origin is not None,
         "request": _request(world, approval.event.proposal) if approval else None,
         "commit": approval.event.commit if approval else commit or None,
-        "approval": _told_approval(approval),
+        "approval": _told_approval(world, approval),
         "plan": started.event.digest if started else None,
         "applied": told(proven) if proven else None,
         "live_digest": applied.file(address.instance) or None,
@@ -124,12 +124,13 @@ def _changed(world: World, commit: str, address: Address) -> bool:
     return bool(load(world, commit).snapshot.get(address) != before)
 
 
-def _told_approval(approval: Recorded | None) -> dict[str, Any] | None:
+def _told_approval(world: World, approval: Recorded | None) -> dict[str, Any] | None:
     if approval is None or not isinstance(approval.event, CommitApproved):
         return None
+    told_later = world.log.view(views.Approvals).told.get(approval.event.commit, approval.event)
     return {
         "at": approval.at.isoformat(timespec="seconds"),
-        "by": approval.event.by,
+        "by": told_later.by,
         "via": approval.event.via,
         "subject": approval.event.subject,
         "proposal": approval.event.proposal or None,
@@ -232,6 +233,7 @@ def status(world: World, outcome: Outcome) -> dict[str, Any]:
         "main": main.head,
         "source_lost": main.source_lost,
         "pass_failed": health.pass_failed,
+        "read_only": world.read_only,
         "targets": {name: _target_status(health.of(name)) for name in world.targets},
         "drift": [str(address) for address in world.log.view(views.Drift).open],
         "quarantined": [str(address) for address in world.log.view(views.Quarantine).held],
@@ -262,6 +264,7 @@ def drift(world: World) -> dict[str, Any]:
                 "kind": standing.found.kind,
                 "fields": list(standing.found.fields),
                 "since": standing.since.isoformat(timespec="seconds"),
+                "by": standing.found.by,
                 "accepted_until": known.accepted[address].until if address in known.accepted else "",
             }
             for address, standing in known.open.items()
@@ -284,10 +287,11 @@ def live(observed: Observation) -> dict[str, Any]:
 def _services(observed: Observation) -> Iterator[tuple[str, Any]]:
     """Services that the target itself lists, with their servers and what its own health check says of each."""
     for name, item in observed.served.get("http.services", {}).items():
-        balancer = item.spec.get("loadBalancer")
-        status = item.spec.get("serverStatus") or {}
+        balancer, status = item.spec.get("loadBalancer"), item.spec.get("serverStatus")
         servers = balancer.get("servers") if isinstance(balancer, dict) else None
-        urls = [str(server.get("url", "")) for server in servers or () if isinstance(server, dict)]
+        listed = servers if isinstance(servers, list) else []
+        urls = [str(server.get("url", "")) for server in listed if isinstance(server, dict)]
+        status = status if isinstance(status, dict) else {}  # whoever answers as a Traefik may write anything
         if plain := {url: str(status.get(url, "")) for url in urls if url and redact(url) == url}:
             yield name, {"servers": plain}
 

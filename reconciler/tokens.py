@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,9 @@ EXPIRES_SOON: Final = timedelta(days=7)
 
 MARK: Final = "waypost_"
 """How every token of ours begins."""
+
+NEWEST_TOOLS: Final = 1
+"""Which generation of tools a token that is made now opens; `shards/catalogue` says which tools those are."""
 
 _SECRET_BYTES: Final = 32
 _RAW: Final = re.compile(r"waypost_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -49,7 +53,11 @@ def _a_grant(text: str) -> str:
 
 
 class Token(BaseModel):
-    """What is known of one token; its secret is not. `grants` narrow it to shards and tools, none: all of its role."""
+    """What is known of one token; its secret is not.
+
+    `grants` narrow it to shards and tools, none: all of its role. Tools that came after generation `knows` stay closed,
+    whatever the grants say of their shard, save those that are named: in `grants`, or in `also`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +65,8 @@ class Token(BaseModel):
     name: Annotated[str, AfterValidator(_a_name)]
     role: Role
     grants: tuple[Annotated[str, AfterValidator(_a_grant)], ...] = ()
+    knows: int = 1  # those of tokens that do not say it are older than the second generation
+    also: tuple[Annotated[str, AfterValidator(_a_grant)], ...] = ()
     hash: str = Field(pattern=r"^[0-9a-f]{64}$")  # SHA-256: of 256 random bits no slower hash is needed
     made: AwareDatetime
     expires: AwareDatetime | None = None
@@ -81,12 +91,23 @@ class _Kept(BaseModel):
     version: Literal[1] = 1
     tokens: tuple[Token, ...] = ()
 
+    def as_text(self) -> str:
+        """What says nothing stays out: a gateway that runs since before an upgrade knows no newer fields."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps({"version": self.version, **said}, indent=1) + "\n"
+
 
 # ── deciding ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def mint(
-    name: str, role: Role, *, grants: Sequence[str] = (), now: datetime, lasts: timedelta | None, chance: Chance
+    name: str,
+    role: Role,
+    *,
+    grants: Sequence[str] = (),
+    now: datetime,
+    lasts: timedelta | None,
+    chance: Chance,
 ) -> tuple[Token, str]:
     """A new token, and the text that its client presents: it exists here and nowhere else.
 
@@ -98,11 +119,18 @@ def mint(
         name=_a_name(name),
         role=role,
         grants=tuple(dict.fromkeys(map(_a_grant, grants))),
+        knows=NEWEST_TOOLS,
         hash=_hash(secret),
         made=now,
         expires=now + lasts if lasts else None,
     )
     return token, f"{MARK}{id}_{secret}"
+
+
+def successor(old: Token, *, now: datetime, lasts: timedelta | None, chance: Chance) -> tuple[Token, str]:
+    """A new token that opens what another one does, and no more."""
+    made, raw = mint(old.name, old.role, grants=old.grants, now=now, lasts=lasts, chance=chance)
+    return made.model_copy(update={"knows": old.knows, "also": old.also}), raw
 
 
 def match(tokens: Sequence[Token], raw: str, now: datetime) -> Token | str:
@@ -125,6 +153,15 @@ def revoked(tokens: Sequence[Token], name: str, now: datetime) -> list[Token]:
     """All tokens, with those of that name or id closed from now on."""
     ending = {token.id for token in working(tokens, name, now)}
     return [token.model_copy(update={"revoked": now}) if token.id in ending else token for token in tokens]
+
+
+def granted(tokens: Sequence[Token], name: str, tools: Sequence[str], now: datetime) -> list[Token]:
+    """All tokens, with those of that name or id opening these tools too. Raises ValueError for what is no grant."""
+    more, opened = tuple(map(_a_grant, tools)), {token.id for token in working(tokens, name, now)}
+    return [
+        token.model_copy(update={"also": tuple(dict.fromkeys((*token.also, *more)))}) if token.id in opened else token
+        for token in tokens
+    ]
 
 
 def ending(tokens: Sequence[Token], name: str, at: datetime) -> list[Token]:
@@ -173,7 +210,7 @@ class Keyring:
             staged = self._path.with_suffix(".next")
             try:
                 # The gateway, an account of the same group, reads it; nobody else does.
-                self._files.write(staged, kept.model_dump_json(indent=1).encode() + b"\n", mode=0o640)
+                self._files.write(staged, kept.as_text().encode(), mode=0o640)
                 self._files.replace(staged, self._path)
             except OSError as error:
                 raise TokenError(f"{self._path} cannot be written: {error.strerror}") from error

@@ -10,6 +10,7 @@ message is about, the event after which its outcome is to be looked for, and whi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from reconciler.world import World
 from state import events
@@ -18,12 +19,18 @@ from state.log import Cursor, Entry
 
 @dataclass(frozen=True)
 class Message:
-    """What is to be said about an alert: raised by the event `raised` (its seq), or 0: its end."""
+    """What is to be said about an alert: raised by the event `raised` (its seq), or 0: its end.
+
+    `severity`, `instance` and `since` (when it began) are for channels that can do something with them.
+    """
 
     fingerprint: str
     alert: str
     body: str
     raised: int
+    severity: str = "warning"
+    instance: str = ""
+    since: datetime | None = None
 
     @property
     def title(self) -> str:

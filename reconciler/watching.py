@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.core import diff
 from reconciler.core.plan import ABSENT, Change, Difference, Plan, same, side_hash
-from reconciler.core.redact import cover
+from reconciler.core.redact import covered
 from reconciler.core.target import Observation, TargetError
 from reconciler.planned import Planned
 from reconciler.world import World
@@ -54,7 +54,8 @@ def record_drift(world: World, planned: Planned) -> None:
     # What is about to be put back has drifted too, until it is proven to be back.
     drifted = (*plan.drift, *plan.conflicts, *(change for change in plan.changes if _edited(change)))
     now = {difference.address: difference for difference in drifted}
-    found = [_found(difference) for address, difference in now.items() if address not in taken]
+    by = planned.by
+    found = [_found(one, by.get(address, "")) for address, one in now.items() if address not in taken]
     found += [_taken(address, file) for address, file in sorted(taken.items())]
     _say(world, [one for one in found if _is_news(one, known.get(Address.parse(one.address)))])
     looked_at = {address for address in known if address.instance in planned.observed}
@@ -108,7 +109,7 @@ def _taken(address: Address, file: str) -> events.DriftFound:
     )
 
 
-def _found(difference: Difference) -> events.DriftFound:
+def _found(difference: Difference, by: str) -> events.DriftFound:
     gone = difference.live is ABSENT
     fields = [change.path or "all of it" for change in diff.explain(difference.base, difference.live)]
     return events.DriftFound(
@@ -118,6 +119,7 @@ def _found(difference: Difference) -> events.DriftFound:
         live_hash=side_hash(difference.live),
         fields=() if gone else tuple(fields[:50]),
         reason="it is gone from the live file" if gone else "the live file was changed, and no commit asked for it",
+        by=by,
     )
 
 
@@ -141,8 +143,8 @@ def _serving(instance: str, known: InstanceHealth, seen: Observation) -> Iterabl
         return  # what it should serve cannot be read; that is news of its own
     # The target quotes what it dislikes, a password hash for instance; that must not enter the log.
     specs = seen.live.values()
-    disabled = {str(address): cover(words, specs) for address, words in sorted(seen.disabled.items())}
-    unserved = cover(seen.unserved, specs)
+    told = {str(address): words for address, words in sorted(seen.disabled.items())}
+    disabled, unserved = covered([told, seen.unserved], specs) if told or seen.unserved else ({}, "")
     if (disabled, unserved) == (known.disabled, known.unserved):
         return
     if disabled or unserved:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
@@ -17,7 +19,6 @@ from reconciler.core.target import TargetError
 from reconciler.git.errors import GitError
 from reconciler.gitea import webhook
 from reconciler.loop import Outcome
-from reconciler.setting import ConfigError
 from state.errors import LogError
 
 
@@ -31,18 +32,20 @@ class Answers(Protocol):
     def plan_of(self, proposal: str) -> dict[str, Any]: ...
     def plan_ref(self, ref: str) -> dict[str, Any]: ...
     def history(self, resource: str, limit: int) -> dict[str, Any]: ...
+    def deployed(self, limit: int) -> dict[str, Any]: ...
     def why(self, resource: str) -> dict[str, Any]: ...
     def status(self) -> dict[str, Any]: ...
     def drift(self) -> dict[str, Any]: ...
     def live(self, instance: str) -> dict[str, Any]: ...
     def explain(self, instance: str, request: str) -> dict[str, Any]: ...
     def encryption(self, instance: str) -> dict[str, Any]: ...
-    def lent(self, instance: str, router: str) -> dict[str, Any]: ...
+    def lent(self, instance: str, router: str, protocol: str) -> dict[str, Any]: ...
     def proposals(self) -> dict[str, Any]: ...
     def proposal(self, id: str) -> dict[str, Any]: ...
     def revision(self, number: int) -> dict[str, Any]: ...
     def pass_now(self) -> Outcome: ...
-    def hooked(self, body: bytes, signature: str) -> bool | None: ...
+    def hooked(self, delivery: webhook.Delivery) -> webhook.Heard: ...
+    def webhooks(self) -> dict[str, Any]: ...
     def metrics(self) -> bytes: ...
 
 
@@ -62,10 +65,12 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
         "/query/why": lambda r: answers.why(query(r, "resource")),
         "/query/status": lambda r: answers.status(),
         "/query/drift": lambda r: answers.drift(),
+        "/query/webhooks": lambda r: answers.webhooks(),
+        "/query/deployed": lambda r: answers.deployed(_number(query(r, "limit"), 20)),
         "/query/live": lambda r: answers.live(query(r, "instance")),
         "/query/explain": lambda r: answers.explain(query(r, "instance"), query(r, "request")),
         "/query/encryption": lambda r: answers.encryption(query(r, "instance")),
-        "/query/foreign": lambda r: answers.lent(query(r, "instance"), query(r, "router")),
+        "/query/foreign": lambda r: answers.lent(query(r, "instance"), query(r, "router"), query(r, "protocol")),
         "/query/proposals": lambda r: answers.proposals(),
         "/query/proposals/{proposal:path}": lambda r: answers.proposal(path(r, "proposal")),
         "/query/revisions/{number}": lambda r: answers.revision(_revision(path(r, "number"))),
@@ -84,25 +89,47 @@ def build(answers: Answers, hosts: list[str]) -> Starlette:
     return Starlette(routes=[Route("/webhooks/gitea", _webhook(answers), methods=["POST"]), Mount("/", guarded)])
 
 
+_LATER = {"Retry-After": "30"}
+_WHOLE = 5.0
+"""Seconds for a whole webhook to arrive: Gitea gives up then, and whoever goes on only fills our memory."""
+
+
 def _webhook(answers: Answers) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         """Answers at once, whatever is to be done: Gitea waits for five seconds and never tries again."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > webhook.MOST_BYTES:
-                return JSONResponse({"error": "this is larger than any push"}, 413)
         try:
-            genuine = answers.hooked(bytes(body), request.headers.get("x-gitea-signature", ""))
-        except ConfigError as error:
-            return _refusal(error, 503)
-        if genuine is None:
-            return JSONResponse({"error": "no webhook is expected here: set WAYPOST_WEBHOOK_SECRETS"}, 503)
-        if not genuine:
-            return JSONResponse({"error": "the signature is not ours: compare the secret in Gitea with ours"}, 401)
-        return JSONResponse({"taken": True}, 202)
+            async with asyncio.timeout(_WHOLE):
+                delivery = await _delivered(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except TimeoutError:
+            return JSONResponse({"taken": False, "said": "Gitea would not have taken so long"}, 408)
+        # In a thread: the secrets may be waited for, no longer than Gitea has time, and others are served meanwhile.
+        heard = await run_in_threadpool(answers.hooked, delivery)
+        said = {"taken": heard is webhook.Heard.TAKEN, "said": heard.said}
+        return JSONResponse(said, heard.status, headers=_LATER if heard.status == 503 else None)
 
     return endpoint
+
+
+async def _delivered(request: Request) -> webhook.Delivery:
+    body, headers = await _body(request), request.headers
+    return webhook.Delivery(
+        body=body,
+        signature=headers.get("x-gitea-signature", ""),
+        event=headers.get("x-gitea-event", ""),
+        id=headers.get("x-gitea-delivery", ""),
+    )
+
+
+async def _body(request: Request) -> bytes | None:
+    """What was sent; None where it is larger than any push, and then it is not read on."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > webhook.MOST_BYTES:
+            return None
+    return bytes(body)
 
 
 def _metrics(answers: Answers) -> Response:

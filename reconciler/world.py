@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from reconciler.core.target import Target
@@ -22,7 +23,10 @@ ACTOR = "waypost"
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`remote` is None where the desired repo is the embedded one; `gateway_clone` need not exist yet."""
+    """`remote` is None where the desired repo is the embedded one; `gateway_clone` need not exist yet.
+
+    `secrets` gives what Waypost itself uses, as it is now, and must stand in no proposal.
+    """
 
     log: EventLog
     store: Store
@@ -37,4 +41,6 @@ class World:
     people_outbox: Path | None = None
     source: str = ""
     read_only: bool = False
+    secrets: Callable[[], Collection[str]] = field(default=frozenset, repr=False, compare=False)
+    taking: Lock = field(default_factory=Lock, repr=False, compare=False)  # one thread of this process takes in
     recall: Recall = field(default_factory=Recall, repr=False, compare=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 import orjson
 
 from state.errors import LogError, MalformedEvent, NewerLogError
 from state.events import EVENTS, Event
+from state.sparing import dataclass
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Lifts the fields of one shape to the next."""

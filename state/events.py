@@ -9,8 +9,10 @@ README's table is made from it. Facts are for ever: never change a meaning, add 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
+
+from state.sparing import dataclass
 
 Json = Mapping[str, Any]
 
@@ -203,6 +205,15 @@ class DriftAccepted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangesDeferred(Event):
+    """What a commit brings to one target waits for what it brings to another, which has its turn first."""
+
+    commit: str
+    resources: Mapping[str, str]  # address -> the instance that it waits for
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuarantineLifted(Event):
     """A person let quarantined resources be tried again."""
 
@@ -223,6 +234,24 @@ class CommitApproved(Event):
     by: str = "unknown"
     subject: str = ""
     reviewers: tuple[str, ...] = ()  # others who approved it where it was reviewed, as that system knows them
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproverAwaited(Event):
+    """The system that a commit was reviewed in could not say yet who brought it to main; it is asked again."""
+
+    commit: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproverTold(Event):
+    """That system said later who brought a commit to main and who approved it, or is not asked any longer."""
+
+    commit: str
+    by: str  # "" where it knows nobody
+    reviewers: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,6 +428,33 @@ class ApplyProven(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StackDeployed(Event):
+    """A stack was deployed, restarted or taken down, or was to be: why, and what came of it."""
+
+    instance: str
+    attempt: str
+    commit: str
+    stack: str
+    resources: tuple[str, ...]  # the addresses that this stack has
+    deed: str  # "deploy", "restart", "remove"
+    reason: str
+    good: bool
+    said: str  # what came of it, as far as the target tells
+    update: str  # the target's own name for it, "" where it has none
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StacksSkipped(Event):
+    """A commit changed stacks, and these were left as they are: why."""
+
+    instance: str
+    commit: str
+    resources: Mapping[str, str]  # address -> why
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyRefuted(Event):
     """The target said that it does not serve what was written."""
 
@@ -497,6 +553,7 @@ class DriftFound(Event):
     live_hash: str
     fields: tuple[str, ...]  # paths that differ; values stay out of the log
     reason: str
+    by: str = ""  # who did it, as the target itself says; "" where nobody knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -613,6 +670,10 @@ class AlertRaised(Event):
     delivered: bool  # in the same breath, as older versions did; since then `AlertDelivered` tells
     reason: str
     subjects: tuple[str, ...] = ()  # what it is about; something new among them is news again
+    severity: str = "warning"  # or "critical", "info"
+    instance: str = ""  # the target it is about, "" where it is about no single one
+    channels: tuple[str, ...] = ("*",)  # by name, as the policy said then; "*" is every one
+    ends: bool = True  # whether its end is worth a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -647,6 +708,7 @@ class AlertResolved(Event):
     title: str
     delivered: bool  # in the same breath, as older versions did; since then `AlertDelivered` tells
     reason: str
+    missed: tuple[str, ...] = ()  # receivers it was for and that had not taken it: they hear of it in a summary
 
 
 # ── a handed-over directory ──────────────────────────────────────────────────────────────────────
@@ -699,6 +761,16 @@ class TokenMade(Event):
     grants: tuple[str, ...] = ()
     expires: str = ""  # ISO 8601, UTC; "" never
     replaces: tuple[str, ...] = ()  # ids of those that it takes over from, and that end
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolsGranted(Event):
+    """A person let a token call more tools."""
+
+    token: str
+    name: str
+    tools: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -876,6 +948,76 @@ class DocumentationRead(Event):
 class DocumentationLookRequested(Event):
     """A person wants all watched pages looked at now."""
 
+    reason: str
+
+
+# ── reports and what comes to its end ────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReported(Event):
+    """A report of all drift was due and made."""
+
+    title: str
+    body: str  # Markdown
+    resources: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftIssueShown(Event):
+    """The one issue about drift, where people review, says what is so now."""
+
+    number: int
+    address: str
+    digest: str  # of what stands there
+    is_open: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateEnding(Event):
+    """A certificate that is served for a host ends soon, or has ended."""
+
+    instance: str
+    host: str
+    entry_point: str
+    ends: str  # ISO 8601, UTC
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateRenewed(Event):
+    """For a host that was served with an ending certificate a fresh one is served, or none any more."""
+
+    instance: str
+    host: str
+    entry_point: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialFailing(Event):
+    """What opens a system to us ends soon, or is not accepted any more."""
+
+    credential: str  # by the name of its setting
+    ends: str  # ISO 8601, UTC; "" where it is not accepted now
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialSound(Event):
+    """A credential that was about to end, or refused, is good again or not asked for any more."""
+
+    credential: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialUndated(Event):
+    """When a credential ends nobody could say, and why: nobody will warn of it."""
+
+    credential: str
     reason: str
 
 

@@ -30,6 +30,7 @@ from state.events import (
     TokenMade,
     TokenRevoked,
     ToolCalled,
+    ToolsGranted,
 )
 
 GATEWAY_EVENTS: frozenset[type[Event]] = frozenset(
@@ -48,6 +49,7 @@ PEOPLE_EVENTS: frozenset[type[Event]] = frozenset(
         QuarantineLifted,
         TargetAdopted,
         TokenMade,
+        ToolsGranted,
         TokenRevoked,
         BackupMade,
         DocumentationRead,

@@ -1,4 +1,4 @@
-"""Views of what stands and should not: drift, ill targets, open alerts."""
+"""Views of what stands and should not: drift, ill targets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from state.events import (
-    AlertDelivered,
-    AlertDoubted,
-    AlertRaised,
-    AlertResolved,
     ApplyAbandoned,
     ApplyProven,
     DriftAccepted,
@@ -122,11 +118,12 @@ class Drift(View):
 class InstanceHealth:
     """What ails one target. Empty means well.
 
-    `lost`: why it cannot be observed. `poison`: file -> what its decoder says; `own_poison`: which of them is the
-    file that we write. `failure`: why the last probe failed, with the remedy. `probes`: directories that the
-    target was seen to read. `disabled`: resource of ours that is not served -> the target's words; `unserved`:
-    why our file as it stands is not served. `write_failed`: why the last write did not come about. `since`: what of
-    `disabled`, `restart_losses` and `unserved` (as "") stands now -> seq of the event that it stands since.
+    `lost`: why it cannot be observed, `lost_since` since when. `poison`: file -> what its decoder says; `own_poison`:
+    which of them is the file that we write. `failure`: why the last probe failed, with the remedy. `probes`:
+    directories that the target was seen to read. `disabled`: resource of ours that is not served -> the target's
+    words; `unserved`: why our file as it stands is not served. `write_failed`: why the last write did not come about.
+    `since`: what of `disabled`, `restart_losses` and `unserved` (as "") stands now -> seq of the event that it stands
+    since.
     """
 
     lost: str = ""
@@ -139,6 +136,7 @@ class InstanceHealth:
     unserved: str = ""
     write_failed: str = ""
     since: dict[str, int] = field(default_factory=dict)
+    lost_since: datetime | None = None
 
     def probed(self, directory: str) -> bool:
         """Whether the target was seen to read that directory."""
@@ -149,7 +147,7 @@ class InstanceHealth:
 class Health(View):
     """What ails targets (by instance) and passes (`pass_failed`: why the last one failed, "" where it did not)."""
 
-    version = 3
+    version = 4
 
     instances: dict[str, InstanceHealth] = field(default_factory=dict)
     pass_failed: str = ""
@@ -160,11 +158,11 @@ class Health(View):
 
     @on(TargetLost)
     def _lose(self, event: TargetLost, at: Occasion) -> None:
-        self._change(event.instance, lost=event.reason)
+        self._change(event.instance, lost=event.reason, lost_since=self.of(event.instance).lost_since or at.at)
 
     @on(TargetFound)
     def _find(self, event: TargetFound, at: Occasion) -> None:
-        self._change(event.instance, lost="")
+        self._change(event.instance, lost="", lost_since=None)
 
     @on(PoisonFound)
     def _poison(self, event: PoisonFound, at: Occasion) -> None:
@@ -232,97 +230,3 @@ class Health(View):
 
     def _change(self, instance: str, **changes: Any) -> None:
         self.instances[instance] = replace(self.of(instance), **changes)
-
-
-# ── alerts ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAlert:
-    """An alert whose cause stands.
-
-    `raised` and `seq` are of the event that raised it last, `last_sent` is when a receiver last took a message
-    (None while none did). `took` are the receivers that have the last message, `told` all that ever had one; those
-    among them where that is in doubt.
-    """
-
-    title: str
-    since: datetime
-    last_sent: datetime | None
-    body: str = ""
-    raised: datetime | None = None
-    seq: int = 0
-    subjects: tuple[str, ...] = ()
-    took: frozenset[str] = frozenset()
-    told: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class EndedAlert:
-    """An alert that is over since `at`, and the receivers that were told of it but not yet of its end."""
-
-    title: str
-    owed: frozenset[str]
-    at: datetime
-
-
-@dataclass
-class Alerts(View):
-    """Alerts that stand and alerts whose end is still to be told, by fingerprint."""
-
-    version = 3
-
-    open: dict[str, OpenAlert] = field(default_factory=dict)
-    ended: dict[str, EndedAlert] = field(default_factory=dict)
-
-    @on(AlertRaised)
-    def _raise(self, event: AlertRaised, at: Occasion) -> None:
-        before, ended = self.open.get(event.fingerprint), self.ended.pop(event.fingerprint, None)
-        told = before.told if before else ended.owed if ended else frozenset()
-        last_sent = before.last_sent if before else None
-        self.open[event.fingerprint] = OpenAlert(
-            title=event.title,
-            since=before.since if before else at.at,
-            last_sent=at.at if event.delivered else last_sent,
-            body=event.body,
-            raised=at.at,
-            seq=at.seq,
-            subjects=event.subjects,
-            told=told,
-        )
-
-    @on(AlertDelivered)
-    def _deliver(self, event: AlertDelivered, at: Occasion) -> None:
-        self._is_with(event, at)
-        if not event.recovery and (before := self.open.get(event.fingerprint)):
-            self.open[event.fingerprint] = replace(before, last_sent=at.at)
-
-    @on(AlertDoubted)
-    def _doubt(self, event: AlertDoubted, at: Occasion) -> None:
-        self._is_with(event, at)  # or is not: whoever is told once more would perhaps be told twice
-
-    def _is_with(self, event: AlertDelivered | AlertDoubted, at: Occasion) -> None:
-        if event.recovery:
-            self._tell_the_end(event.fingerprint, event.receivers)
-        elif before := self.open.get(event.fingerprint):
-            took = before.took.union(event.receivers) if event.raised == before.seq else before.took
-            told = before.told.union(event.receivers)
-            self.open[event.fingerprint] = replace(before, took=took, told=told)
-        else:  # it ended while the message was on its way
-            ended = self.ended.get(event.fingerprint, EndedAlert(event.title, frozenset(), at.at))
-            self._owe(event.fingerprint, replace(ended, owed=ended.owed.union(event.receivers)))
-
-    def _tell_the_end(self, fingerprint: str, receivers: Iterable[str]) -> None:
-        if ended := self.ended.pop(fingerprint, None):
-            self._owe(fingerprint, replace(ended, owed=ended.owed.difference(receivers)))
-
-    @on(AlertResolved)
-    def _resolve(self, event: AlertResolved, at: Occasion) -> None:
-        before = self.open.pop(event.fingerprint, None)
-        self.ended.pop(event.fingerprint, None)
-        if before and not event.delivered:
-            self._owe(event.fingerprint, EndedAlert(before.title, before.told, at.at))
-
-    def _owe(self, fingerprint: str, ended: EndedAlert) -> None:
-        if ended.owed:
-            self.ended[fingerprint] = ended

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from state.alerts import Alerts, EndedAlert, Missed, MissedAlert, OpenAlert, missed_by
 from state.approvals import Approvals
 from state.documentation import Documentation
 from state.events import (
@@ -26,6 +27,7 @@ from state.events import (
     RevisionMade,
     UndoHeld,
 )
+from state.expiring import Expiring
 from state.grants import Grants
 from state.handover import Handover
 from state.lately import Lately
@@ -35,8 +37,9 @@ from state.model import Address, Spec, canonical
 from state.pull_requests import PullRequests
 from state.record import Occasion
 from state.registry import Shards
+from state.reports import Reports
 from state.review import ProposalRecord, Proposals
-from state.standing import Acceptance, Alerts, Drift, EndedAlert, Health, InstanceHealth, OpenAlert, OpenDrift
+from state.standing import Acceptance, Drift, Health, InstanceHealth, OpenDrift
 from state.tokens import Tokens
 from state.upkeep import Backups
 from state.view import View, on
@@ -54,6 +57,7 @@ __all__ = [
     "Documentation",
     "Drift",
     "EndedAlert",
+    "Expiring",
     "Grants",
     "Handover",
     "Health",
@@ -61,6 +65,8 @@ __all__ = [
     "InstanceHealth",
     "Lately",
     "Main",
+    "Missed",
+    "MissedAlert",
     "OpenAlert",
     "OpenAttempt",
     "OpenDrift",
@@ -70,11 +76,13 @@ __all__ = [
     "Provenance",
     "Quarantine",
     "RefusedCommit",
+    "Reports",
     "Revision",
     "Revisions",
     "Shards",
     "Tokens",
     "View",
+    "missed_by",
 ]
 
 
@@ -288,5 +296,7 @@ ALL: tuple[type[View], ...] = (
     Tokens,
     PullRequests,
     Approvals,
+    Expiring,
+    Reports,
 )
 """Every view the log keeps checkpoints of."""

@@ -2,7 +2,8 @@
 
 The log is copied between two looks at the repository. What the log knows of (commits, revisions) is in Git before
 it is in the log, so the branches are taken after it. What Git knows of the log (its anchors) is noted after the event,
-so the notes are taken before it. The outboxes come after the log: what it took from them is still there.
+so the notes are taken before it. The outboxes come after the log: what it took from them is still there. What is known
+of a deploy beside the log comes before it: a deploy that the log does not know of would be taken for done.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from reconciler.git import packing
 from reconciler.git.errors import GitError
 from reconciler.git.store import NOTES, Store
 from reconciler.home import Home
-from state import database, outbox_file, segments, tables
+from state import database, outbox_file, segments, tables, views
 from state.errors import LogError
 from state.log import EventLog, Head
 
@@ -116,8 +117,9 @@ class _Making:
         self._require_room()
         store = Store.open(self._home.desired_store_path) if self._home.desired_store_path.exists() else None
         anchors = store.references(NOTES) if store else {}
+        records = dict(self._read_records())
         head, files = self._log()
-        files |= self._outboxes() | self._settings()
+        files |= self._records(records) | self._outboxes() | self._settings()
         repository = None
         if store:
             repository = self._repository(store, anchors)
@@ -125,6 +127,14 @@ class _Making:
         there = {name: place for name, place in files.items() if place.exists()}
         self._tell("putting it together")
         return archive.write(path, there, partial(self._manifest, head, repository))
+
+    def _read_records(self) -> Iterator[tuple[str, bytes]]:
+        """What is known of deploys, as it is before the log is copied. What cannot be read stops nothing."""
+        for one in sorted((self._home.path / manifests.RECORDS).glob("*.json")):
+            try:
+                yield one.stem, one.read_bytes()
+            except OSError as error:
+                self._left_out.append(f"{manifests.RECORDS}{one.name}: {error.strerror or error}")
 
     def _require_room(self) -> None:
         """Raises BackupError where copies of log and outboxes would leave the log itself too little of the disk."""
@@ -164,6 +174,28 @@ class _Making:
                 )
             files[f"{manifests.SEGMENTS}{segment.file}"] = place / segment.file
         return head, files
+
+    def _records(self, found: Mapping[str, bytes]) -> dict[str, Path]:
+        """What is known of each target beside the log, fitting the log. What cannot be read stops nothing."""
+        files = dict[str, Path]()
+        if not found:
+            return files
+        from reconciler.targets.komodo_record import as_logged  # only a home with a Komodo needs it
+
+        # What is open now was so when the log was copied: it had begun before that.
+        with contextlib.closing(EventLog.open(self._home.log_path, now=self._now, readonly=True)) as log:
+            attempts = log.view(views.Attempts).open
+        for instance, content in found.items():
+            name = f"{manifests.RECORDS}{instance}.json"
+            copied = self._scratch / name.replace("/", "-")
+            try:
+                under_way = attempts[instance].started.attempt if instance in attempts else ""
+                copied.write_bytes(as_logged(content, under_way))
+            except ValueError as fault:
+                self._left_out.append(" ".join(f"{name}: {fault}".split()))
+            else:
+                files[name] = copied
+        return files
 
     def _outboxes(self) -> dict[str, Path]:
         """What waits for the log. Another account writes one of them: whatever is wrong with it stops nothing."""

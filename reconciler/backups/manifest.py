@@ -16,11 +16,12 @@ LARGEST = 16 << 20
 
 LOG, SEGMENTS, PEOPLE, OUTBOX = "log.db", "log.segments/", "people.db", "gateway/outbox.db"
 SETTINGS, TARGETS, TOKENS = "waypost.env", "targets.toml", "tokens.json"
+RECORDS = "targets/"  # what is known of a target beside the log, a file each
 PACK, INDEX = "repository.pack", "repository.idx"
 
 _ALLOWED = re.compile(
     r"log\.db|log\.segments/[0-9a-f-]{1,80}\.db|people\.db|gateway/outbox\.db|waypost\.env|targets\.toml"
-    r"|tokens\.json"
+    r"|tokens\.json|targets/[a-z0-9][a-z0-9-]{0,62}\.json"
     r"|repository\.(pack|idx)"
 )
 _ALWAYS = (LOG, SETTINGS)

@@ -27,7 +27,7 @@ from state.events import HomeRestored
 from state.log import Entry, EventLog
 
 _STAGE = ".restoring"
-_DIRECTORIES = ("desired.git", "mirror.git", "log.segments")
+_DIRECTORIES = ("desired.git", "mirror.git", "log.segments", "targets")
 _PLACES = (
     *_DIRECTORIES,
     manifests.LOG,

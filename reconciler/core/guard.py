@@ -158,6 +158,11 @@ def _reached(host: str, route: str, entry_point: str, certainty: str, stake: str
     return Loss(guard="exposure", address=route, lost=lost, level="shown", stake=stake)
 
 
+def touched(changes: Iterable[Change], policy: Policy) -> Iterator[Loss]:
+    """Protected resources that a plan touches: of a target whose resources serve no requests themselves."""
+    return _protected(changes, policy, ())
+
+
 def _protected(changes: Iterable[Change], policy: Policy, needed: Collection[str]) -> Iterator[Loss]:
     for change in changes:
         address = str(change.address)

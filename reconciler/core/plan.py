@@ -133,6 +133,7 @@ class Plan:
     adopted: tuple[Difference, ...] = ()
     conflicts: tuple[Difference, ...] = ()
     quarantined: tuple[Change, ...] = ()
+    deferred: tuple[Change, ...] = ()  # each waits for another target that has its turn before it
     effects: tuple[Effect, ...] = ()  # which requests it treats differently, what matters most first
     losses: tuple[Loss, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -170,7 +171,7 @@ class Plan:
     def pending(self) -> bool:
         """Is there anything for a person or the reconciler to look at?"""
         drifted = self.open_drift or self.conflicts or self.taken_over
-        return bool(self.changes or drifted or self.quarantined or self.errors)
+        return bool(self.changes or drifted or self.quarantined or self.deferred or self.errors)
 
     @property
     def open_drift(self) -> tuple[Drift, ...]:
@@ -187,13 +188,14 @@ class Answers:
 
     `heal` is keyed by address, its value the hash of the live state the person saw ("*" heals whatever is
     there: the policy's word). `accepted` maps an address to (live hash, until). `quarantine` holds what stays
-    out, whatever is wanted of it: what was refuted, with everything of the same commit.
+    out, whatever is wanted of it: what was refuted, with everything of the same commit. `deferred` waits for others.
     """
 
     heal: Mapping[Address, str] = field(default_factory=dict)
     heal_instances: frozenset[str] = frozenset()
     accepted: Mapping[Address, tuple[str, str]] = field(default_factory=dict)
     quarantine: frozenset[Address] = frozenset()
+    deferred: frozenset[Address] = frozenset()
 
 
 def make_plan(
@@ -217,6 +219,7 @@ def make_plan(
         "adopted": [],
         "conflict": [],
         "quarantined": [],
+        "deferred": [],
     }
     for difference in _differences(base, want, live, scoped, settled or Settled()):
         kind, item = _sort_out(difference, answers)
@@ -228,6 +231,7 @@ def make_plan(
         adopted=tuple(sorted_out["adopted"]),
         conflicts=tuple(sorted_out["conflict"]),
         quarantined=tuple(sorted_out["quarantined"]),
+        deferred=tuple(sorted_out["deferred"]),
     )
 
 
@@ -271,10 +275,16 @@ def _sort_out(difference: Difference, answers: Answers) -> tuple[str, Difference
         verdict = "change"
     if verdict == "change":
         change = Change(**sides, action=_action(difference))
-        return ("quarantined" if change.address in answers.quarantine else "change"), change
+        return _kept_back(change.address, answers) or "change", change
     if verdict == "drift":
         return verdict, Drift(**sides, accepted=_accepted_until(difference, answers))
     return verdict, difference
+
+
+def _kept_back(address: Address, answers: Answers) -> str:
+    if address in answers.quarantine:
+        return "quarantined"
+    return "deferred" if address in answers.deferred else ""
 
 
 def _action(difference: Difference) -> Action:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reconciler.core import cron
 from state.model import Problem, digest
@@ -47,19 +47,43 @@ DriftMode = Literal["detect", "heal"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Built at once, whatever others of this process do: its defaults are values, which would build each part apart.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=False)
 
 
 class Schedules(_Part):
     reconcile: Schedule = "1m"
     drift: Schedule = "5m"
     documentation: Schedule = "1d"
+    drift_report: Literal["never"] | Schedule = "0 6 * * mon"
+
+
+TargetKind = Literal["traefik", "komodo", "authentik"]
+DEFAULT_INSTANCES: tuple[TargetKind, ...] = ("traefik", "komodo", "authentik")
+"""Each is an instance of that name, kind and directory, declared or not."""
 
 
 class TargetPolicy(_Part):
-    kind: Literal["traefik"] = "traefik"
+    kind: TargetKind = "traefik"
     directory: str = Field(default="traefik", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
     drift: DriftMode = "detect"
+    refused: Literal["undo", "leave"] = "undo"
+
+    @model_validator(mode="after")
+    def _leaves_only_stacks(self) -> TargetPolicy:
+        if self.refused == "leave" and self.kind != "komodo":
+            raise ValueError("what was refused can only be left as it is on a Komodo")
+        return self
+
+
+def _with_defaults(targets: Any) -> Any:
+    """The default instances stand beside those that are declared, and what is declared of one of them wins."""
+    if not isinstance(targets, dict):
+        return targets
+    known: dict[Any, Any] = {name: {"kind": name, "directory": name} for name in DEFAULT_INSTANCES}
+    for name, given in targets.items():
+        known[name] = known.get(name, {}) | given if isinstance(given, dict) else given
+    return known
 
 
 class Hostnames(_Part):
@@ -98,6 +122,31 @@ class BackupPolicy(_Part):
     alert_after: Interval = "3d"
 
 
+Severity = Literal["critical", "warning", "info"]
+
+
+class AlertRoute(_Part):
+    """Which alerts go to which channels. What is left empty fits every alert; `*` in a pattern stands for anything."""
+
+    severity: tuple[Severity, ...] = ()
+    instances: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    to: tuple[str, ...]
+
+
+class AlertPolicy(_Part):
+    """Who is told of what. An alert goes to the channels of every route that it fits; one that fits none, to all.
+
+    `expected_offline` is by instance or shard how long it may be away before that is told. With `changes` every change
+    that was applied and proven is told too.
+    """
+
+    remind_after: Interval = "1d"
+    changes: bool = False
+    expected_offline: Mapping[str, Interval] = Field(default_factory=dict)
+    routes: Mapping[str, AlertRoute] = Field(default_factory=dict)
+
+
 class LogPolicy(_Part):
     """How long events stay in the live log, and how many, before they are sealed; how long mere looks are kept."""
 
@@ -111,7 +160,9 @@ class Policy(_Part):
 
     version: Literal[1] = 1
     schedules: Schedules = Schedules()
-    targets: Mapping[str, TargetPolicy] = Field(default_factory=lambda: {"traefik": TargetPolicy()})
+    targets: Annotated[Mapping[str, TargetPolicy], BeforeValidator(_with_defaults)] = Field(
+        default_factory=dict, validate_default=True
+    )
     guards: Guards = Guards()
     protected: tuple[str, ...] = (
         "*/*/*gitea*",
@@ -122,6 +173,7 @@ class Policy(_Part):
     )
     proposals: Proposals = Proposals()
     backups: BackupPolicy = BackupPolicy()
+    alerts: AlertPolicy = AlertPolicy()
     log: LogPolicy = LogPolicy()
 
     def protects(self, address: str) -> bool:

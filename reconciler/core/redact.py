@@ -30,7 +30,7 @@ _PUBLIC: Final = frozenset(
 
 _IN_TEXT: Final = re.compile(
     r"(?P<user>(?<=//)[^/@\s?#]+(?=@))"
-    r"|(?P<query>(?<=[?&])(?P<name>[\w.-]*(?:token|secret|passw|key|auth)[\w.-]*=)[^&#\s]+)"
+    r"|(?P<query>(?<=[?&])(?P<name>[\w.-]{0,64}?(?:token|secret|passw|key|auth)[\w.-]{0,64}=)[^&#\s]+)"
     r"|(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))",
     re.I | re.S,
 )
@@ -38,7 +38,7 @@ _IN_TEXT: Final = re.compile(
 
 def redact(spec: Spec, at: tuple[str, ...] = ()) -> Spec:
     """The same shape, with every secret in it covered. `at` is where it stands in its resource."""
-    if at and spec and _is_secret(at):
+    if at and spec and _is_secret(at) and not _only_named(spec):
         return COVERED
     if isinstance(spec, dict):
         return {key: redact(value, (*at, str(key))) for key, value in spec.items()}
@@ -63,6 +63,11 @@ def _is_secret(at: tuple[str, ...]) -> bool:
     return of_header and key.lower() not in _PUBLIC
 
 
+def _only_named(spec: Spec) -> bool:
+    """Whether a blueprint of authentik only names a secret there, which is kept elsewhere: `!Context NAME`."""
+    return isinstance(spec, dict) and spec.keys() == {"!Context"} and isinstance(spec["!Context"], str)
+
+
 def secrets(spec: Spec) -> list[str]:
     """Where the secrets of a spec stand, as dotted paths."""
     return sorted({".".join(path) for path, _ in _hidden(spec, ())})
@@ -70,7 +75,8 @@ def secrets(spec: Spec) -> list[str]:
 
 def _hidden(spec: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     if at and spec and _is_secret(at):
-        yield at, spec
+        if not _only_named(spec):
+            yield at, spec
     elif isinstance(spec, dict):
         for key, value in spec.items():
             yield from _hidden(value, (*at, str(key)))

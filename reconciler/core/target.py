@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from state.events import Event
 from state.model import Address, Problem, Snapshot
 
 
@@ -46,6 +47,11 @@ class Observation:
     beside: Mapping[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     """Kind and name -> what others' files hold under it, the one first that is read first."""
     precedence: tuple[str, ...] = ()  # which of its sources come first, where it is set
+    by: Mapping[Address, str] = field(default_factory=dict)  # ours, otherwise than applied -> who did it, where known
+    idle: Mapping[str, Snapshot] = field(default_factory=dict)
+    """By name, what it has in its books and does not run; nothing is said of what was put there from here."""
+    deeds: Mapping[str, Event] = field(default_factory=dict)
+    """What was done of the last attempt until now, as in a verdict: who died before telling it can still do so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,8 @@ class Attempt:
     gone: frozenset[Address] = frozenset()
     before: str = ""
     after: str = ""
+    put_back: bool = True  # what was refused is undone; else it is left as it is, for a person to look at
+    pending: frozenset[Address] = frozenset()  # wanted otherwise, and not changed by this write: its turn is later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +79,9 @@ class Verdict:
 
     `faults` names, per resource, what the target says; `suspects` is what may have caused that: these resources
     and all they need. `evidence` is a sentence for the log.
+
+    `deeds` are facts for the log beside the verdict: what the target did for it part by part, what it left as it is,
+    and why. Each stands under its idempotency key, so a target may tell all of them each time it is asked.
     """
 
     outcome: Literal["proven", "refuted", "unknown"]
@@ -80,6 +91,7 @@ class Verdict:
     file: str = ""  # digest of the file that this verdict is about
     seconds: float = 0.0
     remedy: str = ""
+    deeds: Mapping[str, Event] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +107,11 @@ class Target(Protocol):
 
     @property
     def instance(self) -> str: ...
+
+    @property
+    def kind(self) -> str:
+        """What sort of system it is: traefik, komodo, authentik."""
+        ...
 
     @property
     def place(self) -> str:

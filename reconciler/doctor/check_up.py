@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from reconciler.config import ENVIRON, Place
+from reconciler.config import ENVIRON, Place, Settings
 from reconciler.core.target import Verdict
+from reconciler.doctor import channels as doctor_channels
+from reconciler.doctor import containers as doctor_containers
 from reconciler.doctor import home as doctor_home
 from reconciler.doctor import intake as doctor_intake
 from reconciler.doctor import machine as doctor_machine
+from reconciler.doctor import systems as doctor_systems
 from reconciler.doctor import target as doctor_target
+from reconciler.doctor import vault as doctor_vault
 from reconciler.doctor.finding import Finding
 from reconciler.doctor.target import Binary, Witness
 from reconciler.home import Home
@@ -19,12 +24,21 @@ from reconciler.ports import Clock
 __all__ = ["Binary", "Deployment", "Finding", "Witness", "examine", "worst"]
 
 
+SYSTEMS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
+    doctor_systems.examine,
+    doctor_containers.examine,
+    doctor_vault.examine,
+)
+"""Who looks at the systems beside Traefik. Each says nothing of what is not configured, and never raises."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
     """What is examined, introduced by whoever built it.
 
     `witnesses` holds the API of each instance by name. `probe` writes a marker into an instance's directory and
-    asks whether it is seen; without it (nobody consented) nothing is written that Traefik could notice.
+    asks whether it is seen; without it (nobody consented) nothing is written that Traefik could notice. Only with
+    `tell` every alert channel gets a message, to try it.
     """
 
     home: Home
@@ -32,6 +46,7 @@ class Deployment:
     witnesses: Mapping[str, Witness] = field(default_factory=dict)
     binary: Binary | None = None
     probe: Callable[[Place], Verdict] | None = None
+    tell: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: ENVIRON)
 
 
@@ -51,6 +66,9 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
         yield from doctor_target.examine(
             place, deployment.witnesses.get(place.name), deployment.binary, deployment.probe
         )
+    for system in SYSTEMS:
+        yield from system(settings)
+    yield from doctor_channels.examine(home, deployment.clock, tell=deployment.tell)
 
 
 def worst(findings: list[Finding]) -> str:

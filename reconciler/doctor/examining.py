@@ -16,8 +16,11 @@ from reconciler.targets.shadow import find_binary, version_of
 
 
 @contextmanager
-def deployment(home: Home, *, probe: bool) -> Iterator[Deployment]:
-    """Only with `probe` is anything opened that could fail to open, or written that Traefik could notice."""
+def deployment(home: Home, *, probe: bool, tell: bool = False) -> Iterator[Deployment]:
+    """Only with `probe` is anything opened that could fail to open, or written that Traefik could notice.
+
+    Only with `tell` a message goes to alert channels.
+    """
     places = home.settings.places
     with ExitStack() as stack:
         yield Deployment(
@@ -26,6 +29,7 @@ def deployment(home: Home, *, probe: bool) -> Iterator[Deployment]:
             witnesses=_witnesses(home, stack),
             binary=next((found for place in places if (found := _binary(place))), None),
             probe=_probe(home, stack) if probe else None,
+            tell=tell,
         )
 
 

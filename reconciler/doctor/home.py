@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from reconciler.config import ConfigError, Secret, Settings
+from reconciler import setting
+from reconciler.config import ConfigError, Settings
 from reconciler.doctor.finding import Finding, fail, ok, warn
 from reconciler.doctor.machine import port
 from reconciler.git.store import GitError, Store
@@ -95,14 +96,9 @@ def desired_repo(home: Home) -> Finding:
     )
 
 
-def _secrets(settings: Settings) -> Iterator[Secret]:
-    single = [settings.git_token, *(place.api_auth for place in settings.places)]
-    yield from {secret for secret in (*single, *settings.alert_urls) if secret is not None}
-
-
 def secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether every reference to a secret leads somewhere."""
-    for secret in sorted(_secrets(settings), key=lambda one: (one.setting, one.reference)):
+    for secret in sorted(set(setting.secrets_in(settings)), key=lambda one: (one.setting, one.reference)):
         try:
             secret.reveal(environ)
         except ConfigError as fault:
@@ -163,7 +159,7 @@ def _kept_from_gateway(home: Home) -> Iterable[Path]:
 
 
 def _secret_files(settings: Settings) -> Iterable[Path]:
-    paths = [Path(secret.reference.removeprefix("file:")) for secret in _secrets(settings) if secret.is_file]
+    paths = [Path(secret.reference.removeprefix("file:")) for secret in setting.secrets_in(settings) if secret.is_file]
     keys = [settings.git_ssh_key] if settings.git_ssh_key else []
     return [path for path in (*paths, *keys) if path.exists()]
 

@@ -58,20 +58,25 @@ def answer(library: Library, source: Source, topic: str, version: str, most: int
 
 
 def _listed(library: Library, source: Source, home: str, notes: list[str]) -> tuple[list[Listed], str]:
-    """The pages below one home, by the first of its indexes that can be had, and where that was found."""
+    """The pages below one home, by the first of its indexes that can be had, and where they stand."""
     for name in source.indexes:
         address = urljoin(home, name)
         found = library.get(address)
         if isinstance(found, Away):
             notes.append(found.reason)
         if isinstance(found, Document):
+            of_all = name.startswith("/")
             try:
-                listed = [one for one in indexes.read(found.content, found.address) if source.publishes(one.address)]
+                listed = [
+                    one
+                    for one in indexes.read(found.content, found.address)
+                    if source.publishes(one.address) and (not of_all or source.is_of(home, one.address))
+                ]
             except Unreadable as fault:
                 notes.append(f"{address}: {fault}")
                 continue
             if listed:
-                return listed, found.address
+                return listed, home if of_all else found.address
     return [], ""
 
 

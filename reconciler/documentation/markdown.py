@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from markdown_it import MarkdownIt
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from reconciler.documentation.markup import Unreadable
 from reconciler.documentation.page import Page, Part, page
+
+if TYPE_CHECKING:
+    import markdown_it
+else:
+    from state import lazily
+
+    markdown_it = lazily.module("markdown_it")
 
 LARGEST: Final = 256 * 1024
 """Characters of Markdown that are read."""
 
 _LONGEST_HEADING: Final = 500
-
-# Only where sections begin is asked of it: all other rules cost seconds on pages that are made to cost them. Code is
-# known to it, so that a comment in a shell script is no heading.
-_BLOCKS = MarkdownIt("zero").enable(["heading", "lheading", "fence", "code"])
-_BLOCKS.core.ruler.disable(["inline"])
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:(.{1,300})$", re.MULTILINE)
@@ -40,8 +41,17 @@ def read(text: str) -> Page:
     return page(parts)
 
 
+@cache
+def _blocks() -> markdown_it.MarkdownIt:
+    # Only where sections begin is asked of it: all other rules cost seconds on pages that are made to cost them. Code
+    # is known to it, so that a comment in a shell script is no heading.
+    made = markdown_it.MarkdownIt("zero").enable(["heading", "lheading", "fence", "code"])
+    made.core.ruler.disable(["inline"])
+    return made
+
+
 def _parts(text: str) -> list[Part]:
-    lines, tokens = text.split("\n"), _BLOCKS.parse(text)
+    lines, tokens = text.split("\n"), _blocks().parse(text)
     cuts = [(0, 0, 0, "")]  # level, first line, line after the heading, what it says
     for token, inline in zip(tokens, tokens[1:], strict=False):
         if token.type == "heading_open" and token.map and token.level == 0:

@@ -21,7 +21,8 @@ class Source:
 
     `bases` are beginnings of addresses that may be fetched, `homes` where documentation starts, that of one version
     before that of the newest; `{version}` stands for 3.7 and `{dashed}` for 3-7. `indexes` are looked for below a
-    home, the first that is there is used. What is at one of the `settled` bases changes whole, or not at all.
+    home, the first that is there is used; one that begins with a slash is the site's, and lists all versions. What is
+    at one of the `settled` bases changes whole, or not at all.
     """
 
     system: str
@@ -39,6 +40,11 @@ class Source:
         return [
             (home.format(**filled), short if "{" in home else "") for home in self.homes if short or "{" not in home
         ]
+
+    def is_of(self, home: str, address: str) -> bool:
+        """Whether a page is of what starts at this home: below it, and not of another version that starts there."""
+        others = (one for one in self.homes if "{" in one and not _begins(one).match(home))
+        return address.startswith(home) and not any(_begins(one).match(address) for one in others)
 
     def publishes(self, address: str) -> bool:
         """Whether this address is one of theirs."""
@@ -70,7 +76,7 @@ OFFICIAL: Final = (
         system="gitea",
         bases=("https://docs.gitea.com/", "https://raw.githubusercontent.com/go-gitea/"),
         homes=("https://docs.gitea.com/{version}/", "https://docs.gitea.com/"),
-        indexes=("sitemap.xml",),
+        indexes=("/sitemap.xml",),
         releases="https://github.com/go-gitea/gitea/releases",
         settled=("https://raw.githubusercontent.com/",),
     ),

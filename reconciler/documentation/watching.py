@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler import desired as desired_state
+from reconciler.commits import instances, load
 from reconciler.documentation import comparing, watch_file
 from reconciler.documentation.comparing import Change, Kept
 from reconciler.documentation.concerning import Concern, Wanted, concerns
@@ -19,7 +20,6 @@ from reconciler.documentation.markup import Unreadable
 from reconciler.documentation.page import READER, Page
 from reconciler.documentation.watch_file import Watched, WatchList
 from reconciler.git.store import Store
-from reconciler.planning import instances, load
 from reconciler.world import World
 from state import events, views
 from state.documentation import KnownPage

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pygit2
 
 
@@ -75,13 +72,18 @@ Faults = (pygit2.GitError, KeyError, ValueError, OSError)
 """Everything that pygit2 raises for a repository that is not as it should be."""
 
 
-@contextmanager
-def plain_words(doing: str) -> Iterator[None]:
+class plain_words:
     """Turn whatever pygit2 raises inside into a GitError that begins with what was being done."""
-    try:
-        yield
-    except Faults as fault:
-        raise explained(doing, fault) from fault
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: object) -> None:
+        if isinstance(fault, Faults):
+            raise explained(self._doing, fault) from fault
 
 
 def explained(doing: str, fault: BaseException) -> GitError:

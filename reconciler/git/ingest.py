@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,9 +62,11 @@ def ingest_proposals(
     branch: str = "main",
     known: Collection[str] = (),
     roots: Sequence[str] = ROOTS,
+    secrets: Callable[[], Collection[str]] = frozenset,
 ) -> Ingestion:
     """Take over every proposal of the gateway's clone that is neither here nor `known` (decided before).
 
+    One that holds any of the `secrets`, which are asked for when there is something to take, stays where it is.
     Only `refs/heads/proposals/*` is looked at, so nothing else there has an effect here. Nothing in the clone
     raises; a GitError means that our own repository fails.
     """
@@ -75,7 +77,7 @@ def ingest_proposals(
         if present.get(id) == commit:
             continue
         try:
-            _take(store, _Clone(Path(clone)), id, commit, branch, roots)
+            _take(store, _Clone(Path(clone), secrets), id, commit, branch, roots)
             found.taken[id] = commit
         except (_Refusal, GitError) as fault:
             if isinstance(fault, GitError) and fault.retry:
@@ -206,8 +208,9 @@ def _proposals_of(clone: Path) -> Path:
 class _Clone:
     """Loose objects of a repository that is not trusted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, secrets: Callable[[], Collection[str]]) -> None:
         self._objects = path / "objects"
+        self._secrets = [secret.encode() for secret in secrets()]
 
     def size(self, id: str) -> int:
         """Bytes that an object claims to have."""
@@ -215,6 +218,8 @@ class _Clone:
 
     def copy(self, store: Store, id: str, kind: ObjectType, limit: int) -> None:
         content = self.read(id, kind, limit)
+        if any(secret in content for secret in self._secrets):
+            raise _Refusal("it holds a secret that Waypost itself uses: change that secret, and propose a reference")
         with plain_words(f"cannot write object {id} to {store.path}"):
             store.repository.odb.write(int(kind), content)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -40,19 +40,19 @@ class Address:
 class Remote:
     """A repository elsewhere: a path, file://, ssh:// (or user@host:path), https://, http://.
 
-    `token` goes with `user` (most forges take any) over https; over ssh a key or, without one, the agent
-    proves us. `ca_file` is trusted beside the machine's own authorities. Raises GitError at once where the
-    address is none of these forms or carries a password.
+    `token` (or who tells it, whenever it is used) goes with `user` (most forges take any) over https; over ssh a key
+    or, without one, the agent proves us. `ca_file` is trusted beside the machine's own authorities. Raises GitError at
+    once where the address is none of these forms or carries a password.
     """
 
     url: str
-    token: str = field(default="", repr=False)
+    token: str | Callable[[], str] = field(default="", repr=False)
     user: str = "waypost"
     ssh_key: Path | None = None
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
-        _refuse_open_token(self.url, locate(self.url), self.token)
+        _refuse_open_token(self.url, locate(self.url), bool(self.token))
 
     def heads(self, store: Store) -> dict[str, str]:
         """Every reference the other side offers, and what it points to. `store` lends its machinery only."""
@@ -161,7 +161,8 @@ class Callbacks(pygit2.RemoteCallbacks):
         if self._may_try(CredentialType.SSH_KEY, allowed_types):
             return self._key(user)
         if self._remote.token and self._may_try(CredentialType.USERPASS_PLAINTEXT, allowed_types):
-            return pygit2.UserPass(self._remote.user, self._remote.token)
+            token = self._remote.token
+            return pygit2.UserPass(self._remote.user, token() if callable(token) else token)
         raise GitError(self._unproven(allowed_types))
 
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
@@ -256,8 +257,8 @@ def _spoken(url: str) -> str:
     return str(path)
 
 
-def _refuse_open_token(url: str, address: Address, token: str) -> None:
-    if token and address.scheme == "http" and address.host not in _LOOPBACK:
+def _refuse_open_token(url: str, address: Address, has_token: bool) -> None:
+    if has_token and address.scheme == "http" and address.host not in _LOOPBACK:
         raise GitError(f"{url} is not encrypted, so the token in WAYPOST_GIT_TOKEN is not sent there; use https://")
 
 

@@ -31,8 +31,8 @@ NOTES = "refs/notes/waypost"
 READ_LIMIT = 1 << 20
 """Bytes: how much of one file `read` takes unless told otherwise."""
 
-DIRECTORIES_KEPT = 4096
-"""How many directories a store remembers. A tree's id is its content, so none of it is ever out of date."""
+DIRECTORIES_KEPT, COMMITS_KEPT = 4096, 256
+"""How many of each a store remembers. An object's id is its content, so none of it is ever out of date."""
 
 _ID = re.compile(r"[0-9a-f]{40}")
 _NAMEABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/#+-]*(?:[~^][0-9]*)*")
@@ -74,6 +74,7 @@ class Store:
         self.path = Path(repository.path)
         self._names = Names(self.path)
         self._directory = lru_cache(DIRECTORIES_KEPT)(self._read_directory)
+        self._commit = lru_cache(COMMITS_KEPT)(self._read_commit)
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
@@ -156,6 +157,10 @@ class Store:
             raise GitError(f"revision {revision} in {self.path} already is commit {standing}, not {commit}")
         self.move(reference, commit, was=None)
 
+    def forget(self, revision: int) -> None:
+        """Let go of a number that no revision came to have."""
+        self.remove(f"{REVISIONS}{revision}")
+
     def revisions(self) -> dict[int, str]:
         """Number and commit of every revision that is kept."""
         kept = self.references(REVISIONS)
@@ -173,7 +178,7 @@ class Store:
     def commit(self, id: str) -> Commit:
         """One commit by its full id."""
         with plain_words(f"cannot read commit {id} in {self.path}"):
-            return read_commit(self._raw_commit(id))
+            return self._commit(id)
 
     def first_parents(self, head: str, until: str | None = None, limit: int = 1000) -> list[Commit]:
         """The newest commits of a first-parent line, oldest first, those that `until` holds left out."""
@@ -181,7 +186,7 @@ class Store:
         with plain_words(f"cannot walk the history of {head} in {self.path}"):
             following: str | None = head
             while following and following != until and len(line) < limit:
-                commit = read_commit(self._raw_commit(following))
+                commit = self._commit(following)
                 line.append(commit)
                 following = commit.parents[0] if commit.parents else None
         if until and following != until:
@@ -326,11 +331,11 @@ class Store:
             raise pygit2.GitError("old reference value does not match")
         found.set_target(to)  # compares with the value this object was read with, under the lock
 
-    def _raw_commit(self, id: str) -> pygit2.Commit:
+    def _read_commit(self, id: str) -> Commit:
         found = self.repository[id]
         if not isinstance(found, pygit2.Commit):
             raise GitError(f"object {id} in {self.path} is no commit")
-        return found
+        return read_commit(found)
 
     def _outside(self, line: list[Commit], until: str) -> list[Commit]:
         """The start of a line, newest first, up to where `until` already holds it: once held, all below is."""

@@ -101,8 +101,15 @@ def _entries(repository: pygit2.Repository, tree: str) -> list[tuple[bytes, byte
     if not tree:
         return []
     kind, raw = repository.odb.read(tree)
-    entries = _ENTRY.findall(raw)
-    if kind != ObjectType.TREE or sum(len(mode) + len(name) + 22 for mode, name, _ in entries) != len(raw):
+    if kind != ObjectType.TREE:
+        raise _improper(repository, tree)
+    entries: list[tuple[bytes, bytes, bytes]] = []
+    at = 0
+    # Each where the last one ended. To look for them in what is none takes a minute, and more, for every megabyte.
+    while found := _ENTRY.match(raw, at):
+        entries.append((found[1], found[2], found[3]))
+        at = found.end()
+    if at != len(raw):
         raise _improper(repository, tree)
     return entries
 

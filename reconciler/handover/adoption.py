@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 from typing import Final
 
-from reconciler import desired, edit
+from reconciler import edit
 from reconciler.git.bounds import path_fault, size_fault
 from reconciler.secrets import find_secrets
-from reconciler.traefik import kinds, render
+from reconciler.traefik import kinds, language, render
 from reconciler.traefik.foreign import Neighbours
 from reconciler.traefik.kinds import Named
 from state.model import Address, Problem, Snapshot, Spec, canonical
+from state.sparing import dataclass
 
 _TOML: Final = ".toml"
 _MOST_FAULTS: Final = 3
@@ -149,7 +150,7 @@ def _candidate(file: str, content: bytes, path: str) -> Adopted | str:
         return "it holds Go templates, which only Traefik can execute; Waypost serves plain values"
     if secrets := find_secrets(file, content.decode("utf-8", "replace")):
         return "it holds a secret: " + _listed(secrets)
-    resources, problems = desired.read_file(file, content)
+    resources, problems = language.read_file(file, content)
     if problems:
         return "it cannot be a desired file: " + _listed(problems)
     if not resources:
@@ -169,7 +170,7 @@ def written(resources: Mapping[Named, Spec]) -> bytes:
             text = edit.set_resource(text, kind, name, spec)
     except edit.EditError:
         text = None
-    if text is None or b"{{" in text or desired.read_file("", text) != (dict(resources), ()):
+    if text is None or b"{{" in text or language.read_file("", text) != (dict(resources), ()):
         return render.escape(canonical(kinds.join(resources)) + b"\n")
     return text
 

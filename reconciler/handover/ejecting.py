@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import desired, planning
+from reconciler import commits, desired
 from reconciler.core.target import Attempt, Observation, TargetError
 from reconciler.handover import giving_back, ground
 from reconciler.handover.giving_back import Given, Kept
 from reconciler.handover.ground import Ground
 from reconciler.session import CommandError, Session
 from reconciler.targets.owned import FOLDER, NAME, OwnedFile
-from reconciler.traefik import wire
+from reconciler.traefik import language, wire
 from reconciler.traefik.kinds import Named
 from reconciler.traefik.render import MARKER_KIND, MARKER_PREFIX
 from state import events, views
@@ -117,7 +117,7 @@ def _originals(at: Ground) -> list[Kept]:
     found = []
     for to, file in at.handover.aside.get(at.instance, {}).items():
         content = at.files.read(at.aside(to))
-        resources, problems = desired.read_file(file, content or b"")
+        resources, problems = language.read_file(file, content or b"")
         if content is not None and not problems:
             found.append(Kept(file=file, content=content, resources=resources, to=to))
     return found
@@ -127,7 +127,7 @@ def _wanted(at: Ground) -> list[Kept]:
     """The desired files of the last revision, as files of the directory."""
     world, latest = at.one.world, at.one.world.log.view(views.Revisions).latest
     commit = latest.commit if latest else at.one.head()
-    main, policy = planning.load(world, commit), desired.policy(world.store, commit)[0]
+    main, policy = commits.load(world, commit), desired.policy(world.store, commit)[0]
     by_file: dict[str, dict[Named, Spec]] = {}
     for address, resource in main.resources.items():
         if address.instance == at.instance:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from reconciler.handover import adoption
 from reconciler.traefik.kinds import Named
 from state.model import Spec, canonical
+from state.sparing import dataclass
 
 Resources = Mapping[Named, Spec]
 

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.config import Place
@@ -21,6 +20,7 @@ from reconciler.traefik.kinds import Named
 from state import events, views
 from state.log import Entry
 from state.model import Address, Spec, canonical
+from state.sparing import dataclass
 
 ORIGINALS = "originals"
 """Where in the home originals are kept: `originals/<instance>/<file>`."""
@@ -202,16 +202,10 @@ def of_instance(one: Session, name: str = "") -> Ground:
     return Ground(one, places[name], Disk())
 
 
-def require_writable(one: Session) -> None:
-    """The kill switch holds for people too."""
-    if one.world.read_only:
-        raise CommandError("read-only (WAYPOST_READ_ONLY): nothing is proposed and nothing is moved", exit_code=3)
-
-
 def require_alone(one: Session) -> None:
     """Steps that are proven one by one need the home for themselves."""
-    require_writable(one)
     if one.running:
         raise CommandError(
             f"a reconciler (process {one.running}) holds this home: stop it for this step, and start it again after"
         )
+    one.require_switched_on("moved")

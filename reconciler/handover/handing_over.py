@@ -7,21 +7,22 @@ proven, one at a time, and put back on any difference in what Traefik serves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import desired, making, planning
+from reconciler import commits, desired, making
 from reconciler.core.target import Observation
 from reconciler.git import proposals
 from reconciler.handover import adoption, ground
 from reconciler.handover.adoption import Adoption, Staying
 from reconciler.handover.ground import Ground
 from reconciler.session import CommandError, Session, person
+from reconciler.traefik import language
 from reconciler.traefik.kinds import Named
 from state import events, views
 from state.model import Address, Snapshot, Spec
 from state.review import ProposalRecord
+from state.sparing import dataclass
 
 TOOL = "adopt-traefik"
 Say = Callable[[str], None]
@@ -45,7 +46,7 @@ def propose(one: Session, directory: Path) -> Proposed:
     if at is None:
         watched = ", ".join(str(place.dynamic_dir) for place in one.home.settings.places) or "none"
         raise CommandError(f"{directory} is no directory that a Traefik of this home watches; watched: {watched}")
-    ground.require_writable(one)
+    one.require_switched_on("proposed and nothing is moved")
     found = _sorted_out(at)
     record = _proposed(at, found)
     ready = () if record else tuple(file for file, reason in _originals(at) if not reason)
@@ -219,7 +220,7 @@ def _finish(at: Ground, say: Say) -> None:
 
 def _still_same(at: Ground, to: str, file: str) -> bool:
     """Putting back what is no longer served would change what people get."""
-    resources, problems = desired.read_file(file, at.files.read(at.aside(to)) or b"")
+    resources, problems = language.read_file(file, at.files.read(at.aside(to)) or b"")
     return not problems and at.held(resources, at.target.observe().live)
 
 
@@ -272,7 +273,7 @@ def _is_link(at: Ground, file: str) -> bool:
 
 
 def _main(at: Ground) -> desired.Desired:
-    return planning.load(at.one.world, at.one.head())
+    return commits.load(at.one.world, at.one.head())
 
 
 def _of(at: Ground, resource: desired.Resource) -> bool:

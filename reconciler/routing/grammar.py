@@ -30,7 +30,8 @@ class TooLarge(ParseError):
 def parse(text: str, protocol: str = "http") -> Node:
     """The parts of a rule. Raises ParseError for what Traefik would not take (bad arguments: see `faults`).
 
-    Of those TooLarge is for rules that are nested deeper than DEEPEST: Traefik takes tens of thousands of levels.
+    Of those TooLarge is for rules that are nested deeper than DEEPEST or longer than LONGEST: Traefik takes tens of
+    thousands of levels, and any length.
     """
     return _Parser(text, _KNOWN[protocol]).rule()
 
@@ -69,6 +70,8 @@ _TOKEN = re.compile(
 _END = "end of the rule"
 DEEPEST = 100
 """So many signs and brackets may stand around a matcher for a rule to be read here: nobody writes as many."""
+LONGEST = 65_536
+"""So many characters may a rule have to be read here: a rule of thousands of hosts has them, and is read in 0.1 s."""
 
 
 class _Token(NamedTuple):
@@ -114,6 +117,8 @@ def _place_of_forbidden(text: str) -> int:
 
 class _Parser:
     def __init__(self, text: str, known: Mapping[str, type[Matcher]]) -> None:
+        if len(text) > LONGEST:
+            raise TooLarge(f"longer than {LONGEST:,} characters, which is not read here", LONGEST + 1)
         if "\0" in text or "\ufeff" in text[1:]:
             raise ParseError("a character that no rule can hold", _place_of_forbidden(text))
         self._following = iter(_tokens(text))

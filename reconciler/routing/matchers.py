@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,9 +21,11 @@ class Matcher:
     def name(self) -> str:
         return type(self).__name__
 
+    # No ABCMeta: with it every question whether something is a Host, of which a plan asks millions, costs several
+    # times as much. The type checker sees without it that nobody makes a bare Matcher.
     @property
-    def arguments(self) -> tuple[str, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def arguments(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

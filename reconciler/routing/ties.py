@@ -122,9 +122,19 @@ def resolution(tie: Tie, preferred: Collection[str] = ()) -> str:
     while priority in taken:
         priority += 1
     if priority <= HIGHEST_PRIORITY:
-        return f"Set `priority: {priority}` on `{narrow.last.shown}`{why}, and it gets what both match"
+        return f"Set {_asked_of(narrow.last, priority)}{why}, and it gets what both match"
     lower = priority_of(wide.last) - 1
-    return f"Set `priority: {lower}` on `{wide.last.shown}`, and `{narrow.last.shown}` gets what both match"
+    return f"Set {_asked_of(wide.last, lower)}, and `{narrow.last.shown}` gets what both match"
+
+
+def _asked_of(one: Ranked, priority: int) -> str:
+    """A priority for a router, in the words of where it is written: a file, or the labels of a container."""
+    if one.router.provider != "docker":
+        return f"`priority: {priority}` on `{one.shown}`"
+    name = one.router.name.removesuffix("@docker")
+    return (
+        f"the label `traefik.{one.router.protocol}.routers.{name}.priority: {priority}` on the service of `{one.shown}`"
+    )
 
 
 def priority_of(one: Ranked) -> int:

@@ -9,7 +9,7 @@ import base64
 import io
 import ssl
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -37,6 +37,7 @@ KINDS: Final = {
 _MOST_BYTES: Final = 64 * 1024 * 1024  # 10,000 routers and as many services are about 7 MB
 _MOST_PAGES: Final = 10_000
 _PATIENCE: Final = 5.0  # a whole answer may take this many times the time-out of one read
+_HUNG_UP: Final = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
 class ApiError(TargetError):
@@ -104,17 +105,25 @@ class TraefikApi:
     """A client for the API of one running Traefik.
 
     `url` is its address with or without `/api`; `auth` is "" or `user:password` or a whole Authorization value
-    such as `Bearer …`; `ca_file` replaces the system's authorities; `timeout` is seconds for one read.
+    such as `Bearer …`, or who tells that with every request; `ca_file` replaces the system's authorities; `timeout` is
+    seconds for one read.
     """
 
     def __init__(
-        self, url: str, *, auth: str = "", ca_file: str = "", timeout: float = 2.0, clock: Clock | None = None
+        self,
+        url: str,
+        *,
+        auth: str | Callable[[], str] = "",
+        ca_file: str = "",
+        timeout: float = 2.0,
+        clock: Clock | None = None,
     ) -> None:
         self.url = _base(url)
+        self._auth = auth
         self._timeout = timeout
         self._clock = clock or SystemClock()
         self._client = httpx2.Client(
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", **_authorization(auth)},
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             verify=_trust(self.url, ca_file),
             timeout=timeout,
             follow_redirects=False,
@@ -205,9 +214,7 @@ class TraefikApi:
 
     def _get(self, path: str, *, missing_is_fine: bool = False) -> tuple[int, bytes, Mapping[str, str]]:
         try:
-            with self._client.stream("GET", self.url + path) as response:
-                body = self._body(response, path)
-                status, headers = response.status_code, response.headers
+            status, body, headers = self._asked(path)
         except httpx2.HTTPError as error:
             raise ApiError(
                 f"Traefik's API at {self.url} does not answer: {_reason(error)}",
@@ -219,6 +226,18 @@ class TraefikApi:
         if status != 200 and not (status == 404 and missing_is_fine):
             raise _refusal(status, self.url + path, headers)
         return status, body, headers
+
+    def _asked(self, path: str) -> tuple[int, bytes, Mapping[str, str]]:
+        """A kept connection that Traefik closes in this moment is no outage: so whoever hangs up is asked again."""
+        try:
+            return self._answer(path)
+        except _HUNG_UP:
+            return self._answer(path)
+
+    def _answer(self, path: str) -> tuple[int, bytes, Mapping[str, str]]:
+        auth = _authorization(self._auth() if callable(self._auth) else self._auth)
+        with self._client.stream("GET", self.url + path, headers=auth) as response:
+            return response.status_code, self._body(response, path), response.headers
 
     def _body(self, response: httpx2.Response, path: str) -> bytes:
         started = self._clock.monotonic()
@@ -267,6 +286,8 @@ def _trust(url: str, ca_file: str) -> ssl.SSLContext | bool:
 def _reason(error: httpx2.HTTPError) -> str:
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "what opens it to us cannot be sent: it must be one line of plain characters"  # its words quote it
     return str(error) or type(error).__name__
 
 

@@ -55,17 +55,20 @@ def consequences(
     authentication: Iterable[str],
     public: Collection[str] = (),
     resident: Resident | None = None,
+    foreseen: Observation | None = None,
 ) -> Effects:
     """All that going from one state of ours to another does to requests.
 
     `authentication` are patterns of names of middlewares that ask who is there, for those into which nobody can see.
     `public` are the entry points that the internet reaches. With `resident` the cost is that of what differs from the
-    last time.
+    last time. `foreseen` is what Traefik will say of all that is not ours, where the same plan changes that as well.
     """
     resident = resident or Resident()
     states = before.ours, after
     scene = resident.scene(Scene(instance, observed, tuple(authentication), frozenset(public), states))
     was, will_be = resident.sides(scene, before.ours, after)
+    if foreseen is not None and foreseen is not observed:
+        will_be = Scene(instance, foreseen, tuple(authentication), frozenset(public), states).serving(after)
     sorts, stakes = diff(was, will_be), Stakes(instance, was, will_be, after)
     gone = dict.fromkeys((*moved(was.table, will_be.table), *_cut_off(sorts.classes, was)))
     (routes, left), earlier = resident.routes(scene, before.ours, after), routes_of(scene, before.earlier)

@@ -11,9 +11,12 @@ import pytest
 from freezegun import freeze_time
 
 from reconciler import alerts, watching
+from reconciler.alerting.channels import over_apprise
+from reconciler.alerting.receivers import Receivers
 from reconciler.causes import causes
 from reconciler.core.plan import Change, Plan
 from reconciler.core.target import Observation, TargetError
+from reconciler.git.store import Store
 from reconciler.planned import Planned
 from reconciler.ports import SystemClock
 from reconciler.world import World
@@ -29,8 +32,8 @@ FILE = "mcp-managed/waypost.yml"
 def world(tmp_path):
     """A world of which alerts use the log, the clock and the names of the targets."""
     clock = SystemClock()
-    log = EventLog.open(tmp_path / "log.db", now=clock.now, create=True)
-    yield World(log=log, store=None, targets={"traefik": None}, clock=clock, chance=None)
+    log, store = EventLog.open(tmp_path / "log.db", now=clock.now, create=True), Store.create(tmp_path / "desired.git")
+    yield World(log=log, store=store, targets={"traefik": None}, clock=clock, chance=None)
     log.close()
 
 
@@ -84,7 +87,7 @@ def receivers(*made, limit=10.0):
     with ExitStack() as stack:
         for one in made:
             stack.enter_context(one)
-        yield alerts.Receivers([one.url for one in made], limit=limit)
+        yield Receivers(over_apprise(*(one.url for one in made)), limit=limit)
 
 
 def say(world, *happened):
@@ -164,7 +167,7 @@ def test_who_took_a_message_is_remembered_by_the_log(world, time):
     with receivers(good, bad) as both:
         alerts.announce(world, both)
         bad.status = 200
-        alerts.announce(world, alerts.Receivers([good.url, bad.url]))  # the process was started anew
+        alerts.announce(world, Receivers(over_apprise(good.url, bad.url)))  # the process was started anew
     assert (len(good.titles), len(bad.titles)) == (1, 2)
 
 
@@ -185,7 +188,7 @@ def test_no_address_is_in_the_log(world):
 def test_an_address_that_apprise_cannot_read_is_complained_of_and_the_others_work(world):
     lose(world)
     with Receiver() as good:
-        both = alerts.Receivers(["nonsense://?", good.url])
+        both = Receivers(over_apprise("nonsense://?", good.url))
         alerts.announce(world, both)
         assert len(good.titles) == 1
         assert [one.split(" (")[0] for one in both.complaints()] == ["alert address 1"]
@@ -210,7 +213,7 @@ def test_a_recovery_that_could_not_be_delivered_is_delivered_later(world, time):
     assert len(recorded(world, events.AlertResolved)) == 1
 
 
-def test_who_never_heard_of_a_trouble_does_not_hear_of_its_end(world, time):
+def test_who_never_heard_of_a_trouble_hears_that_there_was_one_and_not_of_its_end(world, time):
     lose(world)
     bad = Receiver(status=500)
     with receivers(bad) as one:
@@ -219,7 +222,7 @@ def test_who_never_heard_of_a_trouble_does_not_hear_of_its_end(world, time):
         find(world)
         time.tick(timedelta(hours=2))
         alerts.announce(world, one)
-    assert bad.titles == ["Waypost: traefik does not answer"]
+    assert bad.titles == ["Waypost: traefik does not answer", "Waypost: 1 message could not be told in time"]
 
 
 def test_a_receiver_that_hangs_costs_its_limit_once_and_gets_nothing_twice(world, until):
@@ -259,7 +262,7 @@ def test_the_announcer_delivers_what_an_earlier_process_could_not(world, until):
     lose(world)
     alerts.decide(world)
     with Receiver() as good:
-        announcer = alerts.Announcer(world, alerts.Receivers([good.url]), lambda _: None)
+        announcer = alerts.Announcer(world, Receivers(over_apprise(good.url)), lambda _: None)
         announcer.start()
         until(lambda: recorded(world, events.AlertDelivered), "the message")
         announcer.stop()
@@ -267,7 +270,7 @@ def test_the_announcer_delivers_what_an_earlier_process_could_not(world, until):
 
 
 def test_an_announcer_that_never_started_can_be_stopped(world):
-    alerts.Announcer(world, alerts.Receivers([]), lambda _: None).stop()
+    alerts.Announcer(world, Receivers(over_apprise()), lambda _: None).stop()
 
 
 def test_what_stands_is_reminded_of_once_a_day(world, time):

@@ -30,9 +30,12 @@ from reconciler.core.policy import BackupPolicy, LogPolicy, Policy
 from reconciler.git import packing
 from reconciler.git.store import Store
 from reconciler.home import Home, HomeError
+from reconciler.ports import Disk
+from reconciler.targets.komodo_record import Held, Record, RecordFile, UnderWay
 from reconciler.world import World
 from state import database, segments, tables, views
 from state.events import (
+    ApplyStarted,
     BackupFailed,
     BackupMade,
     BackupOverdue,
@@ -232,6 +235,51 @@ def test_a_home_without_a_repository_of_its_own_is_backed_up_too(tmp_path):
     again = restored(file, tmp_path / "again")
     assert again.desired_store_path.name == "mirror.git"
     assert Store.open(again.desired_store_path).references("refs/") == {}
+
+
+def recorded(home: Home, *under_way: str) -> Path:
+    """What a Komodo's target keeps beside the log: a stack, and maybe an attempt that is under way."""
+    held = Held(mark="m", specs={"stack": {"after": ["db"]}}, asked="2026-11-21T15:04:05Z", commit="c")
+    going_on = [UnderWay(attempt=one, commit="c", after="d", steps=()) for one in under_way]
+    file = RecordFile(home.path / "targets" / "komodo.json", Disk())
+    file.save(Record(held={"media": held}, under_way=going_on[0] if going_on else None))
+    return home.path / "targets" / "komodo.json"
+
+
+def test_what_is_known_of_deploys_beside_the_log_comes_along_and_back(home, tmp_path):
+    started = ApplyStarted(
+        instance="komodo", attempt="a1", commit="c", digest="d", before="b", after="d", changes={}, reason="r"
+    )
+    with logged(home) as log:
+        log.append(Entry(stream="target/komodo", event=started))
+    record = recorded(home, "a1")
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
+    again = restored(made.path, tmp_path / "again").path / "targets" / "komodo.json"
+    assert again.read_bytes() == record.read_bytes()
+    assert [path.stat().st_mode for path in (again, again.parent)] == [
+        path.stat().st_mode for path in (record, record.parent)
+    ]
+
+
+def test_a_deploy_that_the_log_does_not_know_to_be_under_way_is_not_brought_back(home, tmp_path):
+    recorded(home, "concluded since")
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
+    again = restored(made.path, tmp_path / "again").path / "targets" / "komodo.json"
+    record = RecordFile(again, Disk()).load()
+    assert (record.under_way, record.held["media"].specs) == (None, {"stack": {"after": ["db"]}})
+
+
+def test_a_record_that_cannot_be_read_stops_nothing_and_is_told(home, tmp_path):
+    recorded(home).write_text("{}")
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
+    (said,) = made.manifest.left_out
+    assert said.startswith("targets/komodo.json: it is no record")
+
+
+def test_a_record_that_is_no_file_stops_nothing_and_is_told(home, tmp_path):
+    (home.path / "targets" / "komodo.json").mkdir(parents=True)
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
+    assert made.manifest.left_out == ("targets/komodo.json: Is a directory",)
 
 
 def test_an_outbox_that_cannot_be_read_stops_nothing_and_is_told(home, tmp_path):

@@ -171,16 +171,50 @@ def test_further_instances_stand_in_targets_toml(tmp_path):
 
 def test_a_wrong_instance_is_named_with_file_table_and_key(tmp_path):
     (tmp_path / "targets.toml").write_text(
-        'loose = 1\n[edge]\nkind = "caddy"\napi_url = "nowhere"\nadress = "x"\n[traefik]\nkind = "traefik"\n'
+        'loose = 1\n[proxy]\nkind = "caddy"\n[traefik]\nkind = "traefik"\n[stacks]\nkind = "komodo"\nurl = "x"\n'
+        '[edge]\nkind = "traefik"\napi_url = "nowhere"\nadress = "x"\n'
     )
     said = faults_of({}, tmp_path)
     file = tmp_path / "targets.toml"
-    assert f"{file}: [edge]: kind is 'caddy'; right would be 'traefik'" in said
+    assert f"{file}: [proxy]: kind is 'caddy'; right would be 'traefik' or 'komodo' or 'authentik'" in said
+    assert f"{file}: [stacks]: secret is missing; right would be" in said
+    assert f"{file}: [stacks] url: WAYPOST_KOMODO_URL is 'x'" in said
     assert f"{file}: [edge]: dynamic_dir is missing" in said
     assert f"{file}: [edge] api_url: WAYPOST_TRAEFIK_API_URL is 'nowhere'" in said
     assert f"{file}: [edge]: 'adress' is not a key" in said
     assert f"{file}: [traefik]: an instance has a name of its own" in said
     assert f"{file}: [loose]: right would be a table" in said
+
+
+def test_a_system_is_described_by_the_environment_or_by_a_table(tmp_path):
+    (tmp_path / "targets.toml").write_text(
+        '[lab]\nkind = "authentik"\nurl = "https://id.lab"\ntoken = "env:LAB_TOKEN"\ndeadline = "5s"\n'
+        'context = "wiki=env:WIKI"\n'
+    )
+    chosen = {
+        "WAYPOST_KOMODO_URL": "http://komodo:9120",
+        "WAYPOST_KOMODO_KEY": "env:A",
+        "WAYPOST_KOMODO_SECRET": "env:B",
+    }
+    komodo, lab = config.load(chosen, tmp_path).systems
+    assert (komodo.name, komodo.kind, komodo.secrets["key"].reference, komodo.deadline) == (
+        "komodo",
+        "komodo",
+        "env:A",
+        120,
+    )
+    assert (lab.name, lab.kind, lab.url, lab.deadline) == ("lab", "authentik", "https://id.lab", 5)
+    assert [(one.name, one.reference) for one in lab.context] == [("wiki", "env:WIKI")]
+    told = r"^token of \[lab\] in targets.toml refers to the environment variable LAB_TOKEN"
+    with pytest.raises(ConfigError, match=told):
+        lab.secrets["token"].reveal({})
+
+
+def test_a_system_without_its_credentials_is_told(tmp_path):
+    said = faults_of({"WAYPOST_AUTHENTIK_URL": "https://id.lab"}, tmp_path)
+    assert "WAYPOST_AUTHENTIK_TOKEN is missing, and WAYPOST_AUTHENTIK_URL is set" in said
+    # The gateway never writes there, and has other credentials.
+    assert config.load({"WAYPOST_AUTHENTIK_URL": "https://id.lab"}, tmp_path, writes=False).systems == ()
 
 
 def test_a_targets_file_that_is_no_toml_is_named_with_line(tmp_path):

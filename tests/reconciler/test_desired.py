@@ -15,6 +15,7 @@ from reconciler.core.policy import Policy
 from reconciler.desired import Cache, Desired, Instance
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
+from reconciler.traefik import language
 from state.model import Address
 
 HOME = (Instance("traefik"),)
@@ -163,9 +164,9 @@ def test_the_policy_is_read_with_lines_and_its_absence_is_the_default(repo: Repo
 
 
 def test_a_file_by_itself_is_read_as_in_a_commit() -> None:
-    resources, problems = desired.read_file("a.yaml", ROUTER.format(name="a").encode())
+    resources, problems = language.read_file("a.yaml", ROUTER.format(name="a").encode())
     assert (list(resources), problems) == ([("http.routers", "a")], ())
-    assert desired.read_file("a.yaml", b"htpp: 1\n")[1][0].line == 1
+    assert language.read_file("a.yaml", b"htpp: 1\n")[1][0].line == 1
 
 
 contents = st.sampled_from(

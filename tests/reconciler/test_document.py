@@ -133,6 +133,13 @@ def test_toml_that_cannot_be_carried_is_a_problem(text: str) -> None:
     assert document.read("f.toml", text.encode()).problems
 
 
+def test_a_number_of_toml_has_64_bits() -> None:
+    for number in (-(2**63), 2**63 - 1):
+        assert document.read("f.toml", b"a = %d" % number).value == {"a": number}
+    for number in (b"-9223372036854775809", b"9223372036854775808", b"9" * 40, b"0x" + b"f" * 4_000):
+        assert "too large" in document.read("f.toml", b"a = " + number).problems[0].message
+
+
 def test_a_bomb_of_aliases_is_refused_without_expanding_it() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     bomb = "\n".join(lines).encode()

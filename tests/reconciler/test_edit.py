@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import desired, document
+from reconciler import document
 from reconciler.edit import EditError, remove_resource, set_resource
+from reconciler.traefik import language
 
 ROUTER = {"rule": "Host(`git.example.org`)", "service": "gitea", "entryPoints": ["websecure"]}
 
@@ -122,7 +123,7 @@ def test_windows_line_ends_stay() -> None:
 def test_a_json_file_stays_readable() -> None:
     text = b'{"http": {"routers": {"a": {"rule": "x", "service": "y"}}}}\n'
     after = set_resource(text, "http.routers", "b", {"rule": "z", "service": "y"})
-    assert {name for _, name in desired.read_file("f.yaml", after)[0]} == {"a", "b"}
+    assert {name for _, name in language.read_file("f.yaml", after)[0]} == {"a", "b"}
     assert remove_resource(after, "http.routers", "b") is not None
 
 
@@ -130,12 +131,12 @@ def test_certificates_are_found_by_their_file() -> None:
     text = set_resource(None, "tls.certificates", "/a.pem", {"certFile": "/a.pem", "keyFile": "/a.key"})
     text = set_resource(text, "tls.certificates", "/b.pem", {"certFile": "/b.pem", "keyFile": "/b.key"})
     text = set_resource(text, "tls.certificates", "/a.pem", {"certFile": "/a.pem", "keyFile": "/new.key"})
-    resources, problems = desired.read_file("f.yaml", text)
+    resources, problems = language.read_file("f.yaml", text)
     assert not problems
     assert [spec["keyFile"] for spec in resources.values()] == ["/new.key", "/b.key"]
     left = remove_resource(text, "tls.certificates", "/a.pem")
     assert left is not None
-    assert list(desired.read_file("f.yaml", left)[0]) == [("tls.certificates", "/b.pem")]
+    assert list(language.read_file("f.yaml", left)[0]) == [("tls.certificates", "/b.pem")]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_what_traefik_would_not_take_is_not_written(spec: object) -> None:
 def test_text_is_read_back_as_the_same_text(text: str) -> None:
     spec = {"headers": {"customResponseHeaders": {"X-Text": text}}}
     after = set_resource(PERSONS_FILE, "http.middlewares", "text", spec)
-    assert desired.read_file("f.yaml", after)[0]["http.middlewares", "text"] == spec
+    assert language.read_file("f.yaml", after)[0]["http.middlewares", "text"] == spec
 
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True)
@@ -209,9 +210,9 @@ def test_setting_keeps_every_comment_and_every_other_resource(
     written: tuple[str, list[str]], name: str, spec: dict[str, object]
 ) -> None:
     text, _ = written
-    before = desired.read_file("f.yaml", text.encode())[0]
+    before = language.read_file("f.yaml", text.encode())[0]
     after = set_resource(text.encode(), "http.routers", name, spec)
-    assert desired.read_file("f.yaml", after) == ({**before, ("http.routers", name): spec}, ())
+    assert language.read_file("f.yaml", after) == ({**before, ("http.routers", name): spec}, ())
     assert not Counter(document.comments(text)) - Counter(document.comments(after.decode()))
 
 
@@ -231,10 +232,10 @@ def test_changing_one_touches_no_line_of_another(written: tuple[str, list[str]],
 def test_removing_one_leaves_the_others_as_they_were(written: tuple[str, list[str]], data: st.DataObject) -> None:
     text, known = written
     name = data.draw(st.sampled_from(known))
-    before = desired.read_file("f.yaml", text.encode())[0]
+    before = language.read_file("f.yaml", text.encode())[0]
     after = remove_resource(text.encode(), "http.routers", name)
     before.pop(("http.routers", name))
-    assert (desired.read_file("f.yaml", after)[0] if after is not None else {}) == before
+    assert (language.read_file("f.yaml", after)[0] if after is not None else {}) == before
     if after is not None:
         left = [line for line in text.split("\n") if any(f"`{other}`" in line for other in known if other != name)]
         assert all(line in after.decode() for line in left)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from reconciler.in_use import pieces
 from reconciler.secrets import find_secrets
 
 HASH = "$2y$05$" + "ab/CD.12" * 6 + "abcde"
@@ -16,6 +17,8 @@ WORD = "Tr0ub4dor-3xample"
     "text",
     [
         f"password: {WORD}",
+        f"command: [serve, --password={WORD}]",
+        f"labels:\n  - traefik.http.middlewares.a.headers.customrequestheaders.Authorization={WORD}",
         f"api_key: {WORD}",
         f"apiToken: {WORD}",
         f"clientSecret: '{WORD}'",
@@ -44,6 +47,15 @@ WORD = "Tr0ub4dor-3xample"
         f"environment:\n  - DB_PASSWORD={WORD}",
         "x: '" + "a" * 20_000 + " ghp_0123456789abcdefghijklmnopqrstuvwxyz'",
         "[a]\ntoken = '" + WORD + "'",
+        f"environment:\n  SESSION_KEY: {WORD}\n",
+        f"environment:\n  MYSQL_PASS: {WORD}\n",
+        f"environment:\n  - SECRET_KEY_BASE={WORD}\n",
+        f"environment:\n  ROOTPASSWORD: {WORD}\n",
+        f"environment:\n  TOKEN_2: {WORD}\n",
+        f"jwtKey: {WORD}",
+        "x: ptr_" + "a1B2" * 10,
+        "x: tk_" + "a1b2c" * 5 + "abcd",
+        "x: K-" + "a1B2" * 10,
     ],
 )
 def test_a_secret_is_found_at_its_line_and_never_repeated(text: str) -> None:
@@ -83,6 +95,11 @@ def test_a_secret_is_found_at_its_line_and_never_repeated(text: str) -> None:
         "secretName: wildcard-cert",
         "# the password stands in the vault",
         "permissionsPolicy: camera=(), microphone=()",
+        "password: '[[DB_PASSWORD]]'",
+        "password: ENC[AES256_GCM,data:CwE4O1s=,iv:2k=,tag:w==,type:str]",
+        "key: !Context signing_key",
+        "environment:\n  SECRET_KEY_FILE: /run/secrets/key\n  PUBLIC_KEY: ssh-ed25519 AAAA\n  MONKEYS: seven\n",
+        "environment:\n  TOKEN_TTL: 1h\n  KEYCLOAK_URL: http://id.lab\n  PASSWORD_MIN_LENGTH: '12'\n",
     ],
 )
 def test_what_is_no_secret_is_let_through(text: str) -> None:
@@ -120,3 +137,18 @@ def test_several_threads_find_the_same() -> None:
 
 def test_a_line_of_a_megabyte_is_no_trouble() -> None:
     assert find_secrets("a.yaml", "x: " + "a" * 1_000_000) == []
+
+
+@pytest.mark.parametrize("form", ["x: {}", "# once it was {}", "x: 'basic {}'"])
+def test_a_secret_in_use_is_found_whatever_it_looks_like(form: str) -> None:
+    address = "json://ada:hidden-in-here@alerts.lab/notifications/0123abcd-4567"
+    in_use = pieces(["correct horse battery", "administrator:quiet-as-a-mouse", address])
+    assert not in_use & {"administrator", "notifications", "alerts.lab"}
+    encoded = "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5"
+    for secret in ("correct horse battery", "quiet-as-a-mouse", "hidden-in-here", "0123abcd-4567", encoded):
+        (found,) = find_secrets("a.yaml", f"a: 1\n{form.format(secret)}\n", in_use)[:1]
+        assert found.line == 2 and secret not in str(found)
+
+
+def test_a_word_that_is_too_short_for_a_secret_is_no_sign_of_one() -> None:
+    assert find_secrets("a.yaml", "x: hello alerts.lab json", pieces(["hello", "json://ada:hi@alerts.lab/"])) == []

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -44,7 +45,7 @@ def test_a_token_is_printed_once_and_only_its_hash_is_kept(place: Path, run: Run
     assert isinstance(token, tokens.Token)
     assert (token.name, token.role, token.grants) == ("claude", "read", ("traefik",))
     path = place / "tokens.json"
-    assert raw.rpartition("_")[2] not in path.read_text()
+    assert raw.split("_", 2)[2] not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -74,6 +75,32 @@ def test_rotation_keeps_role_and_grants_and_lets_the_old_one_go_on_for_a_while(p
     assert old.expires and new.expires and old.expires < new.expires
 
 
+def test_more_tools_are_granted_by_name_and_outlive_a_rotation(place: Path, run: Run) -> None:
+    run("create", "claude", "--grant", "traefik")
+    assert "may call komodo_list_stacks too" in run("grant", "claude", "komodo_list_stacks").stdout
+    assert re.search(r"claude +propose +traefik, komodo_list_stacks +until", run("list").stdout)
+    raw = run("rotate", "claude").stdout.split()[0]
+    token = made(place, raw)
+    assert isinstance(token, tokens.Token)
+    assert (token.grants, token.also, token.knows) == (("traefik",), ("komodo_list_stacks",), tokens.NEWEST_TOOLS)
+    with opened(home.open(place, {})) as one:
+        [word] = [
+            one.event for one in one.world.log.read(stream="tokens") if isinstance(one.event, events.ToolsGranted)
+        ]
+    assert (word.name, word.tools) == ("claude", ("komodo_list_stacks",))
+
+
+def test_a_rotation_opens_nothing_that_came_later_and_the_list_says_so(place: Path, run: Run) -> None:
+    run("create", "claude")
+    tokens.Keyring(place / "tokens.json", Disk()).change(
+        lambda all: [one.model_copy(update={"knows": 0}) for one in all]
+    )
+    raw = run("rotate", "claude", "--overlap", "1h").stdout.split()[0]
+    token = made(place, raw)
+    assert isinstance(token, tokens.Token) and token.knows == 0
+    assert "everything, nothing that came later" in run("list").stdout
+
+
 def test_what_is_revoked_opens_nothing_and_the_log_knows_why(place: Path, run: Run) -> None:
     raw = run("create", "claude").stdout.split()[0]
     assert "revoked: claude" in run("revoke", "claude", "--reason", "laptop sold").stdout
@@ -91,6 +118,7 @@ def test_what_is_revoked_opens_nothing_and_the_log_knows_why(place: Path, run: R
         (("create", "../x"), "no name for a token"),
         (("create", "x", "--grant", "*"), "is no grant"),
         (("create", "x", "--expires", "soon"), "no length of time"),
+        (("grant", "nobody", "why"), "no token 'nobody' works; there are: none"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
@@ -118,6 +146,43 @@ def test_every_client_is_told_where_the_gateway_is_and_never_a_token(place: Path
     assert not re.search(r"waypost_[0-9a-f]{12}_", done.output)
     if done.stdout.startswith("{"):
         json.loads(done.stdout)  # what goes into a file stands alone on standard output
+
+
+def at_gateway(token: str, **more: str) -> dict[str, Any]:
+    return {"url": "http://127.0.0.1:9100/mcp", "headers": {"Authorization": f"Bearer {token}"}, **more}
+
+
+ASKED = {"type": "promptString", "id": "waypost-token", "description": "Token of Waypost", "password": True}
+FILES: dict[str, dict[str, Any]] = {
+    "claude-code": {"mcpServers": {"waypost": at_gateway("${WAYPOST_TOKEN}", type="http")}},
+    "cursor": {"mcpServers": {"waypost": at_gateway("${env:WAYPOST_TOKEN}")}},
+    "vscode": {"inputs": [ASKED], "servers": {"waypost": at_gateway("${input:waypost-token}", type="http")}},
+}
+"""What the documentation of each client asks for, with the token as a reference."""
+
+
+def configured(place: Path, client: str) -> Any:
+    return json.loads(CliRunner().invoke(waypost, ["--home", str(place), "client-config", client, "--json"]).stdout)
+
+
+@pytest.mark.parametrize("client", FILES)
+def test_a_client_that_knows_addresses_is_given_ours_and_where_its_token_comes_from(place: Path, client: str) -> None:
+    assert json.loads(configured(place, client)["content"]) == FILES[client]
+
+
+def test_claude_desktop_is_given_the_program_to_start_and_no_token(place: Path) -> None:
+    [(name, started)] = json.loads(configured(place, "claude-desktop")["content"])["mcpServers"].items()
+    assert (name, started.keys()) == ("waypost", {"command", "args"})
+    assert started["args"] == ["--home", str(place), "serve-gateway", "--stdio"]
+    assert Path(started["command"]).name == "waypost"
+
+
+def test_open_webui_is_told_in_steps_for_it_reads_no_file(place: Path) -> None:
+    told = configured(place, "open-webui")
+    assert (told["file"], told["content"]) == ("", "")
+    said = "\n".join(told["steps"])
+    for part in ("MCP (Streamable HTTP)", "http://127.0.0.1:9100/mcp", "Bearer", "waypost token create open-webui"):
+        assert part in said
 
 
 def test_a_public_address_is_the_one_that_clients_are_told(place: Path) -> None:

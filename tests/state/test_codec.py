@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -11,6 +10,7 @@ from hypothesis import given
 from state.codec import UPCASTS, WAYPOST, Vocabulary, decode, encode
 from state.errors import LogError, MalformedEvent, NewerLogError
 from state.events import EVENTS, Event, HomeCreated, PlanShown, ToolCalled
+from state.sparing import dataclass
 from tests.state.events_of_chance import some_event
 
 GOLDEN = [orjson.loads(line) for line in (Path(__file__).parent / "golden.jsonl").read_bytes().splitlines()]

@@ -22,6 +22,8 @@ from state.events import (
     ApplyStarted,
     ApplyUndone,
     ApplyUnknown,
+    ApproverAwaited,
+    ApproverTold,
     CommitApproved,
     DesiredRefused,
     DriftAccepted,
@@ -63,6 +65,7 @@ from state.views import (
     ALL,
     Alerts,
     Applied,
+    Approvals,
     Attempts,
     Before,
     Drift,
@@ -409,6 +412,29 @@ def test_a_proposal_ends_once_and_approval_has_the_last_word(events, status, rea
 
 def test_what_is_said_of_an_unknown_proposal_is_passed_over():
     assert after(Proposals, SHOWN, APPROVED, REJECTED).items == {}
+
+
+def test_who_is_told_later_to_have_approved_stands_in_the_place_of_who_was_known():
+    known = CommitApproved(commit="c", via="rebase", by="person:ann")
+    awaited = ApproverAwaited(commit="c", reason="Gitea is away")
+    told = ApproverTold(commit="c", by="gitea:ann", reviewers=("gitea:bob",), reason="it is back")
+    assert after(Approvals, known, awaited).awaited.keys() == {"c"}
+    state = after(Approvals, known, awaited, told)
+    assert (state.waiting["c"].people, state.awaited) == (("gitea:ann", "gitea:bob"), {})
+    assert after(Approvals, known, awaited, replace(told, by="")).waiting["c"].people == ("person:ann",)
+    late = after(Approvals, known, awaited, revision(1, "c"), told)
+    assert (late.waiting, late.told["c"].by) == ({}, "gitea:ann")
+
+
+def test_whose_approver_is_awaited_is_known_with_its_proposal_after_it_is_a_revision_too():
+    known = CommitApproved(commit="c", via="rebase", proposal="p")
+    [awaited] = after(Approvals, known, ApproverAwaited(commit="c", reason="away"), revision(1, "c")).awaited.values()
+    assert awaited.proposal == "p"
+
+
+def test_only_of_the_last_commits_it_is_kept_who_was_told_later():
+    told = [ApproverTold(commit=str(number), by="gitea:ann", reviewers=(), reason="") for number in range(203)]
+    assert list(after(Approvals, *told).told) == [str(number) for number in range(3, 203)]
 
 
 def revision(number, commit):

@@ -317,3 +317,20 @@ def test_a_new_proposal_comes_over_however_many_stand_before_it(
         aged(gateway, f"a{number}", number)
     commit = proposed(gateway, "zlast", {"traefik/z.yaml": b"z"})
     assert ingest_proposals(store, gateway.path).taken == {"zlast": commit}
+
+
+def test_what_holds_a_secret_in_use_stays_where_it_is(store: Store, gateway: Store) -> None:
+    proposed(gateway, "a", {"traefik/a.yaml": b"x: quiet-as-a-mouse"})
+    proposed(gateway, "b", {"traefik/b.yaml": b"x: nothing"})
+    found = ingest_proposals(store, gateway.path, secrets=lambda: {"quiet-as-a-mouse"})
+    assert set(found.taken) == set(proposals(store)) == {"b"}
+    assert "a secret that Waypost itself uses" in found.refused["a"] and "mouse" not in found.refused["a"]
+    for path in (store.path / "objects").rglob("*"):
+        assert not path.is_file() or b"quiet-as" not in (path.read_bytes() if path.suffix else unpacked(path))
+
+
+def unpacked(path: Path) -> bytes:
+    try:
+        return zlib.decompress(path.read_bytes())
+    except zlib.error:
+        return path.read_bytes()

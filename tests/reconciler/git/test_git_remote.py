@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ssl
 import subprocess
 import threading
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pygit2
 import pytest
@@ -20,6 +20,7 @@ from reconciler.git import remote as remotes
 from reconciler.git.proposals import proposals
 from reconciler.git.remote import Callbacks, Remote, locate
 from reconciler.git.store import GitError, RefMoved, Store
+from tests.conftest import SelfSigned, signed_by_itself
 from tests.reconciler.git.persons import Person, damage, desired, files_of, main_of, proposed
 
 TOKEN = "s3cret-t0ken"
@@ -261,6 +262,14 @@ def test_https_is_answered_with_the_token_once(tmp_path: Path) -> None:
         callbacks.credentials(HTTPS, None, PASSWORD)
 
 
+def test_a_token_that_was_rotated_is_asked_for_when_it_is_used() -> None:
+    tokens = iter(("first", "second"))
+    remote = Remote(HTTPS, token=lambda: next(tokens), user="ada")
+    for token in ("first", "second"):
+        answer = asked(remote).credentials(HTTPS, None, PASSWORD)
+        assert isinstance(answer, pygit2.UserPass) and answer.credential_tuple == ("ada", token)
+
+
 def test_https_without_a_token_says_what_to_set() -> None:
     with pytest.raises(GitError, match="set WAYPOST_GIT_TOKEN"):
         asked(Remote(HTTPS)).credentials(HTTPS, None, PASSWORD)
@@ -396,27 +405,40 @@ class GitServer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def https(store: Store, self_signed: Any) -> Iterator[str]:
-    """The address of the desired repo behind a real https server."""
-    handler = type("Handler", (GitServer,), {"root": store.path.parent})
+@contextlib.contextmanager
+def git_server(root: Path, certificate: SelfSigned) -> Iterator[str]:
+    """The address of the desired repo in this directory behind a real https server."""
+    handler = type("Handler", (GitServer,), {"root": root})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed.certificate, self_signed.key)
+    context.load_cert_chain(certificate.certificate, certificate.key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield f"https://localhost:{server.server_port}/desired.git"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"https://localhost:{server.server_port}/desired.git"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def https(store: Store, self_signed: SelfSigned) -> Iterator[str]:
+    with git_server(store.path.parent, self_signed) as url:
+        yield url
+
+
+def test_a_certificate_of_nobody_we_know_is_not_trusted(store: Store, mirror: Store, tmp_path: Path) -> None:
+    # Its own: what one connection of a process was told to trust, each later one trusts.
+    server = git_server(store.path.parent, signed_by_itself(tmp_path, "localhost"))
+    with server as url, pytest.raises(GitError, match="WAYPOST_CA_FILE"):
+        Remote(url, token=TOKEN).fetch(mirror)
 
 
 def test_the_whole_way_over_https_with_a_token_and_a_ca_of_our_own(
-    https: str, store: Store, mirror: Store, ada: Person, self_signed: Any
+    https: str, store: Store, mirror: Store, ada: Person, self_signed: SelfSigned
 ) -> None:
-    with pytest.raises(GitError, match="WAYPOST_CA_FILE"):
-        Remote(https, token=TOKEN).fetch(mirror)
     ca_file = self_signed.certificate
     with pytest.raises(GitError, match="set WAYPOST_GIT_TOKEN"):
         Remote(https, ca_file=ca_file).fetch(mirror)
@@ -436,7 +458,7 @@ def test_the_whole_way_over_https_with_a_token_and_a_ca_of_our_own(
 
 
 def test_a_push_that_a_forge_declines_is_an_error_with_its_words(
-    https: str, store: Store, mirror: Store, self_signed: Any
+    https: str, store: Store, mirror: Store, self_signed: SelfSigned
 ) -> None:
     origin = Remote(https, token=TOKEN, ca_file=self_signed.certificate)
     origin.fetch(mirror)

@@ -8,8 +8,10 @@ import pygit2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pygit2.enums import ObjectType
 
 from reconciler.git import trees
+from reconciler.git.errors import GitError
 from reconciler.git.store import WAYPOST, Store
 from reconciler.git.trees import BLOB, Leaf
 from tests.reconciler.git.persons import AT, desired, files_of
@@ -71,3 +73,11 @@ def test_differences_are_those_of_the_two_listings(
     old, new = edited({}, first), edited(edited({}, first), then)
     found = {one.path for one in trees.differences(repository, tree_of(repository, old), tree_of(repository, new))}
     assert found == {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+
+
+@pytest.mark.parametrize("kind", [ObjectType.BLOB, ObjectType.TREE])
+def test_what_is_no_directory_is_refused_at_once_however_large(store: Store, kind: ObjectType) -> None:
+    """Looked through for entries this would take an hour: the suite would not come to its end."""
+    odd = str(store.repository.odb.write(kind, b"40000 " * 1_000_000))
+    with pytest.raises(GitError, match="is no proper directory"):
+        trees.listing(store.repository, odd)

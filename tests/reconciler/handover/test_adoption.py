@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import desired
 from reconciler.handover import adoption
 from reconciler.handover.adoption import Ground
 from reconciler.handover.ground import neighbours
 from reconciler.ports import Disk
+from reconciler.traefik import language
 from state.model import Address
 
 
@@ -114,7 +114,7 @@ def test_what_is_written_out_reads_as_the_same_and_is_never_a_template(headers):
     }
     text = adoption.written(wanted)
     assert b"{{" not in text
-    assert desired.read_file("x.yaml", text) == (wanted, ())
+    assert language.read_file("x.yaml", text) == (wanted, ())
 
 
 def test_lines_name_every_file(sort_out):

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import desired
 from reconciler.handover.giving_back import REST, Kept, choose
+from reconciler.traefik import language
 
 NOTHING = frozenset()
 
@@ -66,6 +66,6 @@ def test_the_files_together_hold_exactly_what_is_live(live, originals, wanted):
         elif one.content == b"http: {}":
             held |= resources(*wanted[int(one.file[1:].split(".")[0].split("-")[0])])
         else:
-            held |= desired.read_file(one.file, one.content)[0]
+            held |= language.read_file(one.file, one.content)[0]
     assert held == resources(*live)
     assert len({one.file for one in given}) == len(given)

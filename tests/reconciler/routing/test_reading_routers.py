@@ -271,16 +271,20 @@ def test_a_name_with_an_at_sign_makes_another_provider_of_what_it_names() -> Non
     assert from_api(listed)[0].service == "s@lan"
 
 
+@pytest.mark.parametrize(
+    ("around", "said"), [(("(" * 150, ")" * 150), "nested deeper than 100"), (("", " " * 65_536), "longer than 65,536")]
+)
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
-def test_a_rule_that_is_too_deep_to_be_read_leaves_it_open_who_serves(protocol: str) -> None:
+def test_a_rule_that_is_too_deep_or_long_to_be_read_leaves_it_open_who_serves(
+    protocol: str, around: tuple[str, str], said: str
+) -> None:
     matcher = "HostSNI(`*`)" if protocol == "tcp" else "Host(`a.test`)"
-    deep = "(" * 150 + matcher + ")" * 150
     specs = {
-        f"{protocol}.routers": {"r": {"rule": deep, "service": "s"}},
+        f"{protocol}.routers": {"r": {"rule": matcher.join(around), "service": "s"}},
         f"{protocol}.services": {"s": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}},
     }
     answer = Table(from_files(specs), [EntryPoint(name="web", port=80)]).answer(Request(host="a.test"))
-    assert "nested deeper than 100 levels" in answer.unknown
+    assert said in answer.unknown
 
 
 def test_https_routers_whose_rules_are_too_deep_leave_it_open_which_names_they_claim() -> None:

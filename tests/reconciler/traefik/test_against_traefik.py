@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from reconciler import desired, document
+from reconciler import document
 from reconciler.routing import rules
-from reconciler.traefik import decoder, fields, kinds, render, validate
+from reconciler.traefik import decoder, fields, kinds, language, render, validate
 from reconciler.traefik.api import TraefikApi
 from reconciler.traefik.fields import Free, Many, Record, Scalar, Shape, Table
 from state.model import Address
@@ -219,7 +219,7 @@ def judge(start_traefik: Callable[..., Any], until: Callable[..., None]) -> Iter
 
 
 def refused(content: bytes) -> bool:
-    return bool(desired.read_file("case.yml", content)[1])
+    return bool(language.read_file("case.yml", content)[1])
 
 
 def test_documents_are_taken_or_refused_as_traefik_does(judge: Judge) -> None:

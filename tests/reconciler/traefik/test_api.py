@@ -135,6 +135,17 @@ def test_credentials_are_sent_as_they_were_meant(
     assert _Server.asked[-1][1].get("Authorization") == header
 
 
+def test_credentials_that_were_rotated_are_asked_for_with_every_request(
+    connect: Make, answer: Callable[..., None]
+) -> None:
+    answer("/api/version", {"Version": "3"})
+    api, told = connect(auth=iter(("Bearer a", "Bearer b")).__next__), []
+    for _ in range(2):
+        api.version()
+        told.append(_Server.asked[-1][1].get("Authorization"))
+    assert told == ["Bearer a", "Bearer b"]
+
+
 CALLS: dict[str, Callable[[TraefikApi], Any]] = {
     "version": TraefikApi.version,
     "overview": TraefikApi.overview,
@@ -214,6 +225,57 @@ def test_nobody_there_is_said_with_what_to_do(connect: Make) -> None:
     with pytest.raises(ApiError, match="does not answer") as caught:
         connect("http://127.0.0.1:9").version()
     assert caught.value.retry and "WAYPOST_TRAEFIK_API_URL" in caught.value.remedy
+
+
+class _HangingUp(BaseHTTPRequestHandler):
+    """Answers once on each connection, and closes it when it is asked again; not even once while it is `gone`."""
+
+    protocol_version = "HTTP/1.1"
+    gone: ClassVar[bool] = False
+    connections: ClassVar[int] = 0
+
+    def setup(self) -> None:
+        super().setup()
+        type(self).connections += 1
+        self.answered = False
+
+    def do_GET(self) -> None:
+        self.close_connection = self.answered or self.gone
+        if self.close_connection:
+            return
+        body = b'{"Version": "3.7.15"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.answered = True
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def hanging_up() -> Iterator[str]:
+    _HangingUp.gone, _HangingUp.connections = False, 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), _HangingUp) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_kept_connection_that_is_closed_at_a_question_is_no_outage(connect: Make, hanging_up: str) -> None:
+    api = connect(hanging_up)
+    assert [api.version().version for _ in range(3)] == ["3.7.15"] * 3
+    assert _HangingUp.connections == 3, "each of them was closed at its second question"
+
+
+def test_who_hangs_up_again_at_once_is_not_asked_a_third_time(connect: Make, hanging_up: str) -> None:
+    _HangingUp.gone = True
+    with pytest.raises(ApiError, match="does not answer"):
+        connect(hanging_up).version()
+    assert _HangingUp.connections == 2
 
 
 def test_a_missing_authorities_file_is_named(tmp_path: Any) -> None:

@@ -76,10 +76,28 @@ MIDDLEWARES = {
 }
 
 
-def told(name: str) -> dict[str, Any]:
-    served = {"http.routers": ROUTERS, "http.services": SERVICES, "http.middlewares": MIDDLEWARES}
+STREAMS = {
+    "tcp.routers": {
+        "gitea@docker": {
+            "entryPoints": ["ssh"], "using": ["ssh"], "service": "gitea", "rule": "HostSNI(`*`)", "priority": -1,
+            "middlewares": ["lan@docker"], "tls": {"passthrough": False, "options": "strict@file"}, "status": "enabled",
+        }
+    },
+    "tcp.services": {
+        "gitea@docker": {
+            "loadBalancer": {"servers": [{"address": "172.18.0.5:22"}]}, "usedBy": ["gitea@docker", "git@docker"],
+        }
+    },
+    "tcp.middlewares": {"lan@docker": {"ipAllowList": {"sourceRange": ["192.168.0.0/16"]}, "status": "enabled"}},
+    "udp.routers": {"names@docker": {"entryPoints": ["dns"], "using": ["dns"], "service": "names"}},
+    "udp.services": {"names@docker": {"loadBalancer": {"servers": [{"address": "172.18.0.5:53"}]}}},
+}  # fmt: skip
+
+
+def told(name: str, protocol: str = "") -> dict[str, Any]:
+    served = {"http.routers": ROUTERS, "http.services": SERVICES, "http.middlewares": MIDDLEWARES, **STREAMS}
     items = {kind: {one: Item("enabled", (), spec) for one, spec in held.items()} for kind, held in served.items()}
-    found = lent(Observation(live={}, served=items, doors=DOORS), name)
+    found = lent(Observation(live={}, served=items, doors=DOORS), name, protocol)
     assert found is not None
     return found
 
@@ -113,22 +131,64 @@ def test_where_only_copies_are_left_what_the_entry_points_gave_them_is_left_out(
     assert found["resources"][1]["spec"]["loadBalancer"]["passHostHeader"] is False
 
 
-def test_its_labels_are_those_of_the_documentation() -> None:
-    keys = [
+def test_routers_of_tcp_and_udp_are_told_with_what_they_need() -> None:
+    found = told("gitea@docker", "tcp")
+    route, service, lan = found["resources"]
+    assert (found["protocol"], found["priority"], route["kind"]) == ("tcp", -1, "tcp.routers")
+    assert route["spec"] == {
+        "entryPoints": ["ssh"], "service": "gitea", "rule": "HostSNI(`*`)", "middlewares": ["lan@docker"],
+        "tls": {"options": "strict@file"},
+    }  # fmt: skip
+    assert (service["kind"], service["used_by"]) == ("tcp.services", ["git@docker"])
+    assert (lan["kind"], lan["spec"]) == ("tcp.middlewares", {"ipAllowList": {"sourceRange": ["192.168.0.0/16"]}})
+    assert told("gitea@docker")["protocol"] == "http", "HTTP comes first where nobody says which"
+    names = told("names@docker")
+    assert (names["protocol"], names["priority"], len(names["resources"])) == ("udp", 0, 2)
+    assert names["resources"][0]["spec"] == {"entryPoints": ["dns"], "service": "names"}
+
+
+def labels_of(found: dict[str, Any]) -> list[str]:
+    return [
         label
-        for one in told("gitea@docker")["resources"]
-        for label in labels.of("docker", one["kind"], one["name"].rpartition("@")[0], one["spec"])
+        for one in found["resources"]
+        for label in labels.of("docker", one["kind"], one["name"].rpartition("@")[0], one["whole"])
     ]
-    assert keys == [
+
+
+def test_its_labels_are_those_of_the_documentation_and_none_is_forgotten_that_says_what_traefik_fills_in() -> None:
+    assert labels_of(told("gitea@docker")) == [
         "traefik.http.routers.gitea.entrypoints",
         "traefik.http.routers.gitea.service",
         "traefik.http.routers.gitea.rule",
+        "traefik.http.routers.gitea.priority",
+        "traefik.http.routers.gitea.observability.accesslogs",
+        "traefik.http.routers.gitea.observability.metrics",
+        "traefik.http.routers.gitea.observability.tracing",
+        "traefik.http.routers.gitea.observability.traceverbosity",
         "traefik.http.routers.gitea.middlewares",
         "traefik.http.services.gitea.loadbalancer.server.port",
         "traefik.http.services.gitea.loadbalancer.server.url",
+        "traefik.http.services.gitea.loadbalancer.strategy",
+        "traefik.http.services.gitea.loadbalancer.passhostheader",
+        "traefik.http.services.gitea.loadbalancer.responseforwarding.flushinterval",
         "traefik.http.middlewares.auth.basicauth.users",
         "traefik.http.middlewares.auth.basicauth.realm",
     ]
+
+
+def test_a_switch_has_a_label_of_its_own_beside_those_that_say_more() -> None:
+    keys = labels_of(told("gitea@docker", "tcp"))
+    of_tls = ["tls", "tls.passthrough", "tls.options"]
+    assert [key for key in keys if ".tls" in key] == [f"traefik.tcp.routers.gitea.{rest}" for rest in of_tls]
+    assert "traefik.tcp.routers.gitea.priority" in keys
+    only_copies = labels_of(told("wiki@docker"))
+    assert "traefik.http.routers.wiki.priority" in only_copies and not any("websecure-" in key for key in only_copies)
+
+
+def test_what_a_container_says_of_its_server_is_named_whatever_it_is() -> None:
+    spec = {"loadBalancer": {"servers": [{"url": "http://172.18.0.5:80", "weight": 2, "preservePath": True}]}}
+    keys = list(labels.of("docker", "http.services", "gitea", spec))
+    assert [key.rpartition(".")[2] for key in keys] == ["port", "url", "weight", "preservepath"]
 
 
 def test_what_nobody_serves_is_not_told_of() -> None:
