@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 
 from shards.declared import Declared, Listed
 from shards.health import Patience
+from tests import plain_http
 from tests.conformance import everything, suite
 from tests.conformance.suite import Said
 from tests.shards.serving import DesiredRepo, gateway_over, served
@@ -118,7 +118,7 @@ def _gateway(*, with_shard: bool) -> Iterator[str]:
 
 def _wait(url: str, tools: int) -> None:
     deadline = time.monotonic() + 60
-    while httpx2.get(url).json()["shards"].get("everything", {}).get("tools") != tools:
+    while plain_http.get(url).json()["shards"].get("everything", {}).get("tools") != tools:
         if time.monotonic() > deadline:
             raise SystemExit("the gateway does not find the shard")
         time.sleep(0.1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import mcp_types as protocol
@@ -18,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 
 from shards.declared import Declared
+from state.sparing import dataclass
 
 Context = ServerRequestContext[Any, Any]
 Answer = protocol.CallToolResult | protocol.InputRequiredResult

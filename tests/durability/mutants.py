@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def _kills(trial: Trial, judge: Judge, workload: str, *arguments: object) -> Fin
         shutil.rmtree(place)
         shutil.copytree(start, place)
         said.unlink(missing_ok=True)
-        strace.killed(trial.server, work, point.name, point.number)
+        strace.killed(trial.server, work, point)
         lines = tuple(said.read_text().splitlines()) if said.exists() else ()
         with trial.mutated():
             if fault := judged(judge, place, lines):
@@ -234,6 +235,33 @@ def a_log_that_was_rewritten(trial: Trial) -> Finding:
     return Finding(1, "the forgery is not seen" if verified.ok else "")
 
 
+def _tests(name: str, *chosen: str) -> Harness:
+    """Tests that are there anyway, in a run of pytest of its own: they fail without the safeguard."""
+
+    def harness(trial: Trial) -> Finding:
+        command = [sys.executable, "-m", "pytest", "-p", "tests.durability.taken_out", "--exitfirst", *chosen]
+        environment = {**os.environ, "PLANTED": " ".join(trial.mutations), "FORBID_SKIPS": "1"}
+        done = subprocess.run(command, cwd=warm.ROOT, env=environment, capture_output=True, text=True, check=False)
+        failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        assert done.returncode in (0, 1) and bool(failures) == bool(done.returncode), done.stdout + done.stderr
+        return Finding(1, "".join(failures))
+
+    harness.__name__ = name
+    return harness
+
+
+_POISON = "tests/reconciler/targets/test_poison.py::test_"
+candidates_tried = _tests("candidates_tried", f"{_POISON}a_candidate_that_is_poison_is_found_before_it_is_written")
+restarts_foreseen = _tests("restarts_foreseen", f"{_POISON}what_a_restart_would_lose_is_named_also_without_poison")
+forged_webhooks = _tests("forged_webhooks", "tests/reconciler/gitea/test_gitea_webhook.py")
+names_in_commits = _tests(
+    "names_in_commits", "tests/stories/test_gitea.py::test_nobody_is_vouched_for_by_a_name_in_a_commit"
+)
+long_pull_requests = _tests(
+    "long_pull_requests", "tests/stories/test_gitea.py::test_what_was_cut_off_in_the_pull_request_nobody_saw"
+)
+
+
 def _repository(trial: Trial) -> Store:
     trial.server.do(Work(f"{WORKLOADS}repository", (str(trial.place),)))
     return Store.open(trial.place / "desired.git")
@@ -281,6 +309,11 @@ TABLE = (
     Mutant("one reconciler in a target's directory", ("nobody_holds_a_lock",), a_second_home_in_a_directory),
     Mutant("one writer of our file", ("no_write_lock",), a_second_writer_of_our_file),
     Mutant("the log's head is anchored in Git", ("no_anchor",), a_log_that_lost_its_tail),
+    Mutant("a candidate is tried in a throw-away Traefik", ("no_throw_away_traefik",), candidates_tried),
+    Mutant("what runs is compared with a fresh start", ("restarts_are_not_compared",), restarts_foreseen),
+    Mutant("a webhook is signed", ("any_webhook_counts",), forged_webhooks),
+    Mutant("approvers are vouched for", ("everybody_is_vouched_for",), names_in_commits),
+    Mutant("what was cut off in Gitea was not read", ("what_was_cut_off_was_read",), long_pull_requests),
 )  # fmt: skip
 
 

@@ -299,3 +299,52 @@ def backup_not_flushed() -> Iterator[None]:
 
     with mock.patch.object(archive.os, "fsync", lambda descriptor: None):
         yield
+
+
+# ── what people and other programs are asked ─────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def no_throw_away_traefik() -> Iterator[None]:
+    """Whatever is wanted is fine, and so is whatever is there."""
+    from reconciler.targets import shadow
+    from reconciler.traefik.api import Runtime
+
+    fine = shadow.ShadowVerdict(loaded=True, poison={}, runtime=Runtime(items={}))
+    with mock.patch.object(shadow.Shadow, "examine", lambda *_: fine):
+        yield
+
+
+@contextlib.contextmanager
+def restarts_are_not_compared() -> Iterator[None]:
+    """What runs is never held against what a fresh Traefik would make of the same directory."""
+    from reconciler.targets.survey import Survey
+
+    with mock.patch.object(Survey, "_losses", lambda *_: ()):
+        yield
+
+
+@contextlib.contextmanager
+def any_webhook_counts() -> Iterator[None]:
+    from reconciler.gitea import webhook
+
+    with mock.patch.object(webhook, "signed", lambda body, signature, secrets: any(secrets)):
+        yield
+
+
+@contextlib.contextmanager
+def everybody_is_vouched_for() -> Iterator[None]:
+    """What a commit says of itself is taken for what a system of review says."""
+    from state import approvals
+
+    with mock.patch.object(approvals, "_is_vouched_for", bool):
+        yield
+
+
+@contextlib.contextmanager
+def what_was_cut_off_was_read() -> Iterator[None]:
+    from reconciler.gitea import pages
+
+    bounded = pages._bounded
+    with mock.patch.object(pages, "_bounded", lambda text: bounded(text)._replace(whole=True)):
+        yield

@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,30 @@ import pytest
 from tests.durability.warm import Child, Server, Work
 
 CHANGING = (
-    "openat", "write", "writev", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2",
-    "unlink", "unlinkat", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir", "utimensat", "chmod",
-    "fchmod", "fchmodat", "flock", "fallocate",
+    "openat", "write", "writev", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "sendfile", "splice", "truncate",
+    "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat",
+    "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir", "utimensat", "chmod", "fchmod", "fchmodat", "flock",
+    "fallocate",
 )  # fmt: skip
 """System calls that change what is on a disk, or who may change it. (`openat` only where it may create.)"""
+
+_STARTING = ("clone", "clone3")
+"""System calls that start a thread, and tell its id."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One system call: its name, the how-manieth of that name it is, its arguments as text, and what came of it."""
+    """One system call: its name, the how-manieth of that name in its thread it is, its arguments as text, and what
+    came of it. `thread` counts those that the process starts; its main thread is 0."""
 
     name: str
     number: int
     arguments: str
     result: int
+    thread: int = 0
 
 
-_LINE = re.compile(r"(?:\[pid +\d+\] |\d+ +)?(\w+)\((.*)\) += (-?\d+|\?)")
+_LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 
 
 _BEGUN = re.compile(r"(\d+) +.*?( *<unfinished \.\.\.>)$")
@@ -45,33 +52,46 @@ def require() -> None:
 
 
 def traced(server: Server, work: Work, place: Path, *, data: bool = False) -> tuple[list[Call], Child]:
-    """Do the work to its end; every changing call of its main thread. With `data` of all, and with all their bytes."""
-    options = ["-f", "-y", "-xx", "-s", "4000000"] if data else ["-y", "-s", "400"]
-    wanted = (*CHANGING, "lseek") if data else CHANGING  # where bytes go to
-    child = run(server, work, ["-o", str(place), "-e", f"trace={','.join(wanted)}", *options])
-    with place.open(encoding="ascii", errors="replace") as lines:
-        return list(_calls(lines)), child
-
-
-def killed(server: Server, work: Work, call: str, number: int) -> Child:
-    """Do the work, and be killed at the entry of the so-and-so-many-th call of that name, if it comes to that."""
-    options = ["-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    return run(server, work, options)
-
-
-def run(server: Server, work: Work, options: Sequence[str]) -> Child:
-    """Do the work with strace attached from the start."""
+    """Do the work to its end; every changing call of all its threads. With `data` all their bytes as well."""
+    options = ["-xx", "-s", "4000000"] if data else ["-s", "400"]
+    wanted = (*CHANGING, *_STARTING, *(["lseek"] if data else []))  # where bytes go to
     child = server.fork(work)
-    tracer = subprocess.Popen(["strace", *options, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
+    options += ["-f", "-y", "-o", str(place), "-e", f"trace={','.join(wanted)}"]
+    _watched(child, child.pid, options, child.go)
+    with place.open(encoding="ascii", errors="replace") as lines:
+        return list(_calls(lines, child.pid)), child
+
+
+def killed(server: Server, work: Work, call: Call) -> Child:
+    """Do the work, and be killed at the entry of this call, if it comes to that.
+
+    strace counts the calls of each thread by itself, so only the one that the call is of is watched. One that the
+    work starts on its way waits for that.
+    """
+    options = ["-o", os.devnull, "-e", f"trace={call.name}"]
+    options += ["-e", f"inject={call.name}:signal=KILL:when={call.number}"]
+    child = server.fork(replace(work, halts=call.thread))
+    if not call.thread:
+        _watched(child, child.pid, options, child.go)
+        return child
+    child.go()
+    if thread := child.halted():
+        _watched(child, thread, options, child.go_on)
+    child.wait()
+    return child
+
+
+def _watched(child: Child, thread: int, options: Sequence[str], begin: Callable[[], None]) -> None:
+    """Begin with strace attached to a thread, and wait for the end."""
+    tracer = subprocess.Popen(["strace", *options, "-p", str(thread)], stderr=subprocess.PIPE, text=True)
     try:
         _wait_for_tracer(tracer)
     finally:
-        child.go()
+        begin()
         child.wait()
         tracer.wait()
         assert tracer.stderr
         tracer.stderr.close()
-    return child
 
 
 def _wait_for_tracer(tracer: subprocess.Popen[str]) -> None:
@@ -82,13 +102,18 @@ def _wait_for_tracer(tracer: subprocess.Popen[str]) -> None:
         pytest.skip(f"strace may not attach to a process here: {said}{tracer.stderr.read()}")
 
 
-def _calls(lines: Iterator[str]) -> Iterator[Call]:
-    count: dict[str, int] = {}
+def _calls(lines: Iterator[str], process: int) -> Iterator[Call]:
+    count: Counter[tuple[str, str]] = Counter()
+    threads = {str(process): 0}
     for line in _whole(lines):
         if found := _LINE.match(line):
-            name, arguments, result = found.groups()
-            count[name] = count.get(name, 0) + 1
-            yield Call(name, count[name], arguments, -1 if result == "?" else int(result))
+            thread, name, arguments, result = found.groups()
+            count[thread, name] += 1
+            if name not in _STARTING:
+                returned = -1 if result == "?" else int(result)
+                yield Call(name, count[thread, name], arguments, returned, threads.get(thread, -1))
+            elif "CLONE_THREAD" in arguments:
+                threads[result] = len(threads)
 
 
 def _whole(lines: Iterator[str]) -> Iterator[str]:
@@ -104,12 +129,13 @@ def _whole(lines: Iterator[str]) -> Iterator[str]:
 
 
 def points(calls: Sequence[Call], *places: Path) -> list[Call]:
-    """The calls that change something below one of these places."""
+    """The calls that change something below one of these places, of this process and not of one that it started."""
     names = [str(place) for place in places]
     return [
         call
         for call in calls
         if any(name in call.arguments for name in names)
         and call.result >= 0
+        and call.thread >= 0
         and (call.name != "openat" or "O_CREAT" in call.arguments)
     ]

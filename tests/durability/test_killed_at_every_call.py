@@ -108,7 +108,7 @@ def prepared(scene: Scene, step: Step) -> tuple[Work, list[Call]]:
 def kill(scene: Scene, step: Step, work: Work, point: Call) -> None:
     """From the beginning of the step up to its death, then what must hold at once."""
     scene.put_back(step.name)
-    strace.killed(scene.server, work, point.name, point.number)
+    strace.killed(scene.server, work, point)
     scene.require_sound()
 
 
@@ -182,7 +182,7 @@ def test_killed_while_it_recovers_from_being_killed_it_recovers_all_the_same(sce
         inner = strace.points(calls, scene.home.path, scene.folder)
         for within in chance.sample(inner, min(3, len(inner))):
             kill(scene, step, work, point)
-            strace.killed(scene.server, again, within.name, within.number)
+            strace.killed(scene.server, again, within)
             scene.require_sound()
             recover(scene, step)
             nested += 1

@@ -7,30 +7,39 @@ The work is `module:function` with arguments of plain JSON. Mutations (mutations
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from unittest import mock
 
 ROOT = Path(__file__).parents[2]
+TOGETHER = 0.05  # seconds within which threads are started together
 PATIENCE = 120.0  # seconds that one piece of work may take before it counts as wedged
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a forked process does, where its answers go, and which safeguards are taken out of it first."""
+    """What a forked process does, where its answers go, and which safeguards are taken out of it first.
+
+    `halts`: the so-many-th thread that it starts waits, before it does anything, until `go_on`; 0 is none.
+    """
 
     function: str
     arguments: tuple[Any, ...] = ()
     mutations: tuple[str, ...] = ()
+    halts: int = 0
 
 
 @dataclass
@@ -44,6 +53,24 @@ class Child:
 
     def go(self) -> None:
         self._server.tell("go")
+
+    def halted(self) -> int:
+        """The id of the thread that waits, as soon as it does; 0 where the work ended without starting so many."""
+        told, deadline = _told(self.output), time.monotonic() + PATIENCE
+        while not told.exists() and self._lives() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return int(told.read_text()) if told.exists() else 0
+
+    def go_on(self) -> None:
+        """Let the thread that waits begin."""
+        _going(self.output).touch()
+
+    def _lives(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -90,9 +117,9 @@ class Server:
         """A process that is about to do the work, and waits for `go`."""
         self._count += 1
         output = self.scratch / f"said-{self._count % 50}"
-        output.unlink(missing_ok=True)
-        order = {"function": work.function, "arguments": work.arguments, "mutations": work.mutations}
-        self.tell(json.dumps({**order, "output": str(output)}))
+        for path in (output, _told(output), _going(output)):
+            path.unlink(missing_ok=True)
+        self.tell(json.dumps({**asdict(work), "output": str(output)}))
         return Child(int(self.hear()["pid"]), output, self)
 
     def do(self, work: Work) -> str:
@@ -108,8 +135,11 @@ class Server:
 
         A function of the same module that is called `settle` runs in the server itself: for what is more than modules.
         """
+        module = function.partition(":")[0]
+        self.tell(json.dumps({"import": module}))  # most of it, which the child then has from here
+        self.hear()
         self.do(Work("tests.durability.warm:loading", (function, *arguments)))
-        self.tell(json.dumps({"load": str(self.scratch / "loaded"), "settle": function.partition(":")[0] + ":settle"}))
+        self.tell(json.dumps({"load": str(self.scratch / "loaded"), "settle": f"{module}:settle"}))
         self.hear()
 
     def close(self) -> None:
@@ -142,6 +172,16 @@ def warm(scratch: Path, *load: str) -> Iterator[Server]:
         server.close()
 
 
+def _told(output: Path) -> Path:
+    """Where a thread that waits tells its id."""
+    return output.with_suffix(".halted")
+
+
+def _going(output: Path) -> Path:
+    """What it waits for."""
+    return output.with_suffix(".going")
+
+
 # ── inside the warm process ──────────────────────────────────────────────────────────────────────
 
 
@@ -162,7 +202,10 @@ def loading(function: str, *arguments: Any) -> None:
 def serve(orders: IO[str], answers: IO[str]) -> None:
     for line in iter(orders.readline, ""):
         order = json.loads(line)
-        if "load" in order:
+        if "import" in order:
+            importlib.import_module(order["import"])
+            _answer(answers, {})
+        elif "load" in order:
             _load(Path(order["load"]).read_text().split("\n"))
             find(order["settle"])()
             _answer(answers, {})
@@ -207,6 +250,7 @@ def _become(order: dict[str, Any], waiting: int) -> None:
         with contextlib.ExitStack() as mutated:
             for name in order["mutations"]:
                 mutated.enter_context(find(name)())
+            mutated.enter_context(_halting(order["halts"], Path(order["output"])))
             os.read(waiting, 1)
             find(order["function"])(*order["arguments"])
         code = 0
@@ -219,6 +263,34 @@ def _become(order: dict[str, Any], waiting: int) -> None:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+@contextlib.contextmanager
+def _halting(number: int, output: Path) -> Iterator[None]:
+    """The so-many-th thread that is started tells its id, and waits until somebody watches it.
+
+    So do those that are started with it, and longer: they would do its share of the work else.
+    """
+    start, started, told, going = threading.Thread.start, itertools.count(1), _told(output), _going(output)
+
+    def waiting(mine: int, run: Callable[[], None]) -> None:
+        if mine == number:
+            beside = output.with_suffix(".id")
+            beside.write_text(str(threading.get_native_id()))
+            beside.replace(told)
+        over = time.monotonic() + TOGETHER
+        while not going.exists() and (told.exists() or time.monotonic() < over):
+            time.sleep(0.001)
+        if mine != number and told.exists():
+            time.sleep(TOGETHER)
+        run()
+
+    def begin(thread: threading.Thread) -> None:
+        thread.run = functools.partial(waiting, next(started), thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    with mock.patch.object(threading.Thread, "start", begin) if number else contextlib.nullcontext():
+        yield
 
 
 def _answer(answers: IO[str], answer: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from pathlib import Path
 from tests.fuzz.fuzzing import Diary, Edge, Row, batch, handed, input_of, peak
 
 ROOT = Path(__file__).parents[2]
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where files cost no flush, where the machine has such a place: what is fuzzed reads many, and none has to last."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def campaign(
     inputs: int, seed: int, *, edges: str = "tests.fuzz.edges", edge: str = "", patience: float = 600
 ) -> Campaign:
     """Throw about that many inputs, by their shares, at all edges of a module (or at one), in a process of its own."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as place:
         command = [sys.executable, "-m", "tests.fuzz.campaign", "--inputs", str(inputs), "--seed", str(seed)]
         command += ["--edges", edges, "--edge", edge, "--place", place]
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from tests.fuzz import (
     edges_of_agents,
+    edges_of_authentik,
     edges_of_documentation,
     edges_of_files,
     edges_of_gitea,
     edges_of_keeping,
+    edges_of_komodo,
     edges_of_log,
     edges_of_rules,
+    edges_of_secrets,
     edges_of_traefik,
 )
 
@@ -22,4 +25,7 @@ EDGES = (
     *edges_of_agents.EDGES,
     *edges_of_documentation.EDGES,
     *edges_of_gitea.EDGES,
+    *edges_of_authentik.EDGES,
+    *edges_of_komodo.EDGES,
+    *edges_of_secrets.EDGES,
 )

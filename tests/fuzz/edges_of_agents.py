@@ -131,6 +131,7 @@ QUESTIONS = (
     "/query/why?resource=traefik/http.routers/a",
     "/query/status",
     "/query/drift",
+    "/query/webhooks",
     "/query/live?instance=traefik",
     "/query/explain?instance=traefik&request=" + quote(json.dumps(samples.REQUESTS[0])),
     "/query/proposals",

@@ -18,7 +18,7 @@ from reconciler.git.errors import GitError
 from reconciler.git.store import Store
 from reconciler.routing.asking import asked
 from reconciler.schedule import trigger
-from reconciler.traefik import decoder, foreign, kinds, render, validate
+from reconciler.traefik import decoder, foreign, kinds, language, render, validate
 from reconciler.traefik.render import Unreadable
 from reconciler.traefik.validate import LiveNames
 from state.model import Address
@@ -40,7 +40,7 @@ def _file(mutator: Mutator) -> tuple[str, bytes]:
 
 def _desired_file(given: tuple[str, bytes]) -> bool:
     """Read it; what was read without a problem can be checked, served, and read again."""
-    found, problems = desired.read_file(*given)
+    found, problems = language.read_file(*given)
     list(map(str, problems))
     snapshot = {Address("traefik", kind, name): spec for (kind, name), spec in found.items()}
     validate.check(snapshot, live=LIVE)
@@ -180,7 +180,7 @@ def _edit(given: tuple[bytes, str, str, Any]) -> bool:
     """What was set is there, and nothing else moved (the edit itself sees to that)."""
     text, kind, name, spec = given
     edited = edit.set_resource(text, kind, name, spec, file="r.yaml")
-    assert (kind, name) in desired.read_file("r.yaml", edited)[0]
+    assert (kind, name) in language.read_file("r.yaml", edited)[0]
     edit.remove_resource(edited, kind, name, file="r.yaml")
     return True
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reconciler.gitea.api import Gitea, GiteaError, Repository
+from reconciler.gitea.address import Repository
+from reconciler.gitea.api import Gitea, GiteaError
 from tests.fuzz.edges_of_traefik import WIRE
 from tests.fuzz.fuzzing import Edge, Take
 from tests.fuzz.mutating import Mutator, written
@@ -50,7 +51,7 @@ def _said(mutator: Mutator) -> tuple[str, bytes]:
 @contextlib.contextmanager
 def _gitea(_: Path) -> Iterator[Take]:
     with stub() as server:
-        gitea = Gitea(server.url, Repository("house", "desired"), timeout=5.0)
+        gitea = Gitea(server.url, Repository("house", "desired"))
 
         def take(given: tuple[str, bytes]) -> bool:
             call, said = given

@@ -20,6 +20,7 @@ READING = frozenset(
 """Calls by which bytes or text become something else; of a method only its name."""
 
 EDGES: Mapping[str, tuple[str, ...]] = {
+    "reconciler/authentik/api.py": ("answer of authentik",),
     "reconciler/backups/archive.py": ("backup",),
     "reconciler/backups/manifest.py": ("backup",),
     "reconciler/config.py": ("settings", "backup"),
@@ -34,14 +35,21 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "reconciler/git/ingest.py": ("gateway's clone",),
     "reconciler/git/store.py": ("anchors in Git", "desired commit"),
     "reconciler/git/trees.py": ("desired commit", "gateway's clone"),
+    "reconciler/asking.py": ("answer of Gitea", "answer of Komodo", "answer of authentik"),
+    "reconciler/credentials.py": ("end of a token",),
     "reconciler/gitea/api.py": ("answer of Gitea",),
+    "reconciler/komodo/reading.py": ("answer of Komodo",),
+    "reconciler/komodo/requests.py": ("file of a stack",),
+    "reconciler/komodo/wire.py": ("answer of Komodo",),
     "reconciler/locks.py": ("lock file",),
     "reconciler/query_client.py": ("answer of the reconciler",),
     "reconciler/routing/asking.py": ("requests as JSON lines",),
     "reconciler/routing/patterns.py": ("regular expression",),
     "reconciler/routing/request.py": ("requests as JSON lines", "request as typed"),
     "reconciler/schedule.py": ("cron line", "policy"),
+    "reconciler/secret_stores/vault.py": ("answer of a Vault",),
     "reconciler/setting.py": ("settings",),
+    "reconciler/targets/komodo_record.py": ("record of deploys",),
     "reconciler/tokens.py": ("tokens",),
     "reconciler/traefik/api.py": ("answer of Traefik's API",),
     "reconciler/traefik/render.py": ("our live file",),
@@ -60,7 +68,11 @@ EDGES: Mapping[str, tuple[str, ...]] = {
 """Module -> the edges through which bytes from outside reach it."""
 
 NO_EDGE: Mapping[str, str] = {
+    "reconciler/alerting/alertmanager.py": "an address in the settings, read as one before; of answers the status",
+    "reconciler/alerting/ending.py": "moments that our own events hold",
+    "reconciler/authentik/models.py": "a file of ours, cut out of what authentik publishes",
     "reconciler/explaining.py": "a moment that a person types; `fromisoformat` raises ValueError and nothing else",
+    "reconciler/gitea/address.py": "an address that a person sets; its own tests go through the forms",
     "reconciler/git/remote.py": "an address that a person sets; its own tests go through the forms",
     "reconciler/serve.py": "the host of an address in the settings, which were read as one before",
     "reconciler/targets/shadow.py": "lines of a Traefik that we started ourselves",

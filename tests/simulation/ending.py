@@ -12,6 +12,8 @@ from reconciler.loop import Outcome
 from state import events, views
 from state.log import EventLog
 from state.record import Anchor
+from state.tables import subjects
+from state.view import fold_together
 from tests.simulation.audit import require
 from tests.simulation.audit import resources as resources_in
 from tests.simulation.deeds import Stage, standing
@@ -203,6 +205,7 @@ def told(stage: Stage, *, everything: bool) -> None:
     open_ones = [one.title for name, one in alerts.open.items() if not name.startswith("review/")]
     require(not (everything and open_ones), "an alert ends with its cause", open_ones)
     require(not alerts.ended, "everybody hears of the end", alerts.ended)
+    require(not alerts.missed, "everybody hears of what came and went while they were away", alerts.missed)
     heard = Counter((name, message.fingerprint, message.raised) for name, message in stage.home.told)
     recorded = [one.event for one in log.events]
     ends = Counter(event.fingerprint for event in recorded if isinstance(event, events.AlertResolved))
@@ -213,6 +216,7 @@ def told(stage: Stage, *, everything: bool) -> None:
     require(taken <= heard, "who is said to have heard has heard", taken - heard)
     require(heard <= taken + doubted, "what somebody heard is written down, or that it is in doubt", heard - taken)
     stage.home.census["alerts: in doubt after a death"] += doubted.total()
+    stage.home.census["alerts: told in a summary"] += sum(key[1].startswith("missed/") for key in taken)
     leaked = [message for _, message in stage.home.told if CANARY in f"{message.title} {message.body}"]
     require(not leaked, "I10 no secret in an alert", leaked)
 
@@ -230,9 +234,10 @@ def kept(stage: Stage) -> None:
     require(checked.ok, "I1 the chain holds and the anchors with it", checked.reason)
     written = list(log.read())
     require(written == log.events, "I5 what was recorded is what is read")
-    for view in views.ALL:
-        folded = view.empty().fold_all(written)
-        require(folded == log.view(view), "I9 a view is the same however it is made", view.name)
+    anew = [view.empty() for view in views.ALL]
+    fold_together(anew, ((one.event, one) for one in written))
+    for folded in anew:
+        require(folded == log.view(type(folded)), "I9 a view is the same however it is made", folded.name)
     leaked = [line for line in log.export() if CANARY.encode() in line]
     require(not leaked, "I10 no secret in the log", leaked)
     if home.random.random() < 0.05:
@@ -241,7 +246,9 @@ def kept(stage: Stage) -> None:
 
 def rebuilt(stage: Stage) -> None:
     """The views as the log itself makes and keeps them: taken up from where they were put away, and made anew."""
-    remembered = {view: stage.home.start().log.view(view).encode() for view in views.ALL}
+    kept = stage.home.start().log
+    remembered = {view: kept.view(view).encode() for view in views.ALL}
+    found = {subject: kept.touching(subject) for one in kept.events[::7] for subject in subjects(one)}
     stage.home.stop()
     for again in (False, True):
         with contextlib.closing(EventLog.open(stage.home.place / "log.db", now=lambda: stage.home.time.wall)) as log:
@@ -249,3 +256,5 @@ def rebuilt(stage: Stage) -> None:
                 log.rebuild()
             for view, state in remembered.items():
                 require(log.view(view).encode() == state, "I9 a view is the same however it is made", view.name)
+            for subject, seqs in found.items():
+                require(log.touching(subject) == seqs, "I9 history finds what mentions a subject", subject)

@@ -200,7 +200,7 @@ class Home:
             self.bury()
             return None
         process.fate.expect({})
-        self.trace.add("outcome", outcome.state, outcome.said)
+        self.trace.add("outcome", outcome.state, outcome.said.replace(str(self.place), "HOME"))
         return outcome
 
     def dies_at(self, change: str) -> None:
@@ -219,7 +219,7 @@ def _guarded(process: Process) -> Outcome:
         outcome = Outcome(state="lost", said=str(error))
         _record(world, f"{type(error).__name__}: {error}")
     with contextlib.suppress(LogError, OSError):
-        alerts.decide(world)
+        alerts.decide(world, audience=process.receivers.for_channels)
         alerts.deliver(world, process.receivers)
     return outcome
 

@@ -9,13 +9,15 @@ from typing import Any, Literal, TypeVar, cast
 
 from pygit2 import Signature
 
-from reconciler.alerts import Answers, Message, Receivers
-from reconciler.alerts import _Sending as Sending
+from reconciler.alerting.channels import Undelivered
+from reconciler.alerting.receivers import Answers, Receivers, Sending
 from reconciler.git.bounds import BRANCHES
 from reconciler.git.draft import Draft
 from reconciler.git.errors import GitError, RefMoved
 from reconciler.git.store import Store
+from reconciler.underway import Message
 from state.errors import DiskFault, LogError
+from state.events import Event
 from state.log import EventLog
 from state.record import Cursor, Entry, Head, Recorded
 from state.view import View
@@ -41,20 +43,26 @@ class SimulatedLog(EventLog):
         """Read what is there. To be called once, after opening."""
         self._events: list[Recorded] = []
         self._events = list(self.read())
-        self._states: dict[type[View], tuple[Any, int]] = {}
+        self._states: dict[type[View], Any] = {}
+        self._due: dict[type[View], list[Recorded]] = {}  # what is not folded into a state yet
+        self._takers: dict[type[Event], list[list[Recorded]]] = {}  # whose turn it is when such an event comes
 
     @property
     def events(self) -> list[Recorded]:
         return self._events
 
     def view(self, view: type[V]) -> V:
-        self._storage.require_usable()
-        state, seq = self._states.get(view) or (view.empty(), 0)
-        if seq != len(self._events):
-            if any(type(one.event) in view.handlers for one in self._events[seq:]):
-                state = state.copy().fold_all(self._events[seq:])
-            self._states[view] = state, len(self._events)
-        return cast(V, state)
+        if self._storage.unusable:
+            self._storage.require_usable()
+        if view not in self._states:
+            self._states[view] = view.empty().fold_all(self._events)
+            due = self._due[view] = []
+            for kind in view.handlers:
+                self._takers.setdefault(kind, []).append(due)
+        elif news := self._due[view]:
+            self._states[view] = self._states[view].copy().fold_all(news)
+            news.clear()
+        return cast(V, self._states[view])
 
     def head(self) -> Head:
         self._storage.require_usable()
@@ -79,6 +87,9 @@ class SimulatedLog(EventLog):
         recorded = super().append(batch, expected=expected, cursor=cursor)
         news = list({one.seq: one for one in recorded if one.seq > len(self._events)}.values())
         self._events += news
+        for one in news:
+            for due in self._takers.get(type(one.event), ()):
+                due.append(one)
         self.fate.change("the append is on the disk")  # a death here comes before anybody hears of it
         self.acknowledged(news)
         return recorded
@@ -207,13 +218,14 @@ class _Channel:
     """One person's telephone, as Apprise would reach it."""
 
     def __init__(self, name: str, refusing: Callable[[], frozenset[str]], fate: Fate) -> None:
-        self._name = name
+        self.name = self.mark = name
         self._refusing = refusing
         self._fate = fate
 
-    def notify(self, *, title: str, body: str) -> bool:
-        self._fate.change(f"tell {self._name}")
-        return self._name not in self._refusing()
+    def send(self, message: Message) -> None:
+        self._fate.change(f"tell {self.name}")
+        if self.name in self._refusing():
+            raise Undelivered("not now")
 
 
 class SimulatedReceivers(Receivers):

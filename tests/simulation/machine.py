@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -102,6 +103,7 @@ class SimulatedDisk:
         self._now: dict[str, _Node] = {}
         self._flushed: dict[str, _Node] = {}
         self._pending: list[_Entry] = []
+        self._listed: dict[str, list[str]] = {}  # while no name comes or goes
         self.ailment: Ailment = ""
         self.flushes_folders = True
         self.flushes_files = True
@@ -112,24 +114,24 @@ class SimulatedDisk:
     # ── what people and other programs do: at once, whole and durable ────────────────────────────
 
     def put(self, path: str, content: bytes) -> None:
-        node = _File(content, content)
-        self._now[path] = self._flushed[path] = node
+        self._place(path, _File(content, content))
         self._forget(path)
         self._tell(path)
 
     def link(self, path: str, to: str) -> None:
-        self._now[path] = self._flushed[path] = _Link(to)
+        self._place(path, _Link(to))
         self._forget(path)
         self._tell(path)
 
     def folder(self, path: str) -> None:
-        self._now[path] = self._flushed[path] = _Folder()
+        self._place(path, _Folder())
 
     def drop(self, path: str) -> None:
         for name in [name for name in self._now if name == path or name.startswith(f"{path}/")]:
             self._now.pop(name, None)
             self._flushed.pop(name, None)
             self._forget(name)
+        self._listed.clear()
         self._tell(path)
 
     def touch(self, path: str) -> None:
@@ -141,9 +143,11 @@ class SimulatedDisk:
 
     def below(self, folder: str) -> list[str]:
         """Every path below, depth first, names in the order of their bytes."""
-        start = f"{folder}/"
-        found = [path for path in self._now if path.startswith(start)]
-        return sorted(found, key=lambda path: [os.fsencode(name) for name in path.split("/")])
+        if folder not in self._listed:
+            start = f"{folder}/"
+            found = [path for path in self._now if path.startswith(start)]
+            self._listed[folder] = sorted(found, key=lambda path: [os.fsencode(name) for name in path.split("/")])
+        return list(self._listed[folder])
 
     def is_folder(self, path: str) -> bool:
         return isinstance(self._now.get(path), _Folder)
@@ -165,6 +169,7 @@ class SimulatedDisk:
                 node.kept = node.content
         self._now, self._flushed = names, dict(names)
         self._pending.clear()
+        self._listed.clear()
 
     # ── what a process does, step by step ────────────────────────────────────────────────────────
 
@@ -218,8 +223,13 @@ class SimulatedDisk:
             self._now.pop(path, None)
         else:
             self._now[path] = node
+        self._listed.clear()
         self._pending.append(_Entry(path, node))
         self._tell(path)
+
+    def _place(self, path: str, node: _Node) -> None:
+        self._now[path] = self._flushed[path] = node
+        self._listed.clear()
 
     def _forget(self, path: str) -> None:
         self._pending = [entry for entry in self._pending if entry.path != path]
@@ -231,6 +241,10 @@ class SimulatedDisk:
 
 def _nobody(path: str, content: bytes | None) -> None:
     """Nobody is told."""
+
+
+_path = lru_cache(10_000)(Path)
+"""Few paths, asked for again and again; to take one apart costs more than all else that is done with it here."""
 
 
 def _parent(path: str) -> str:
@@ -317,12 +331,12 @@ class SimulatedFiles:
         return kinds.get(type(self._disk.node(str(path))), "")
 
     def walk(self, directory: Path) -> Iterator[Path]:
-        return (Path(path) for path in self._listed(directory) if isinstance(self._followed(path), _File))
+        return (_path(path) for path in self._listed(directory) if isinstance(self._followed(path), _File))
 
     def strays(self, directory: Path) -> Iterator[Path]:
         strange = (_Link, _Pipe)
         return (
-            Path(path)
+            _path(path)
             for path in self._listed(directory)
             if isinstance(self._disk.node(path), strange) and not isinstance(self._followed(path), _File)
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
+import orjson
 import pygit2
 
 from reconciler import reviewing
@@ -58,7 +59,13 @@ AUTH: Final[Json] = {"http": {"middlewares": {"auth": {"forwardAuth": {"address"
 
 
 def text(value: Any) -> bytes:
-    return json.dumps(value, indent=1).encode()
+    return _indented(orjson.dumps(value))
+
+
+@lru_cache(10_000)
+def _indented(plain: bytes) -> bytes:
+    """As a person would write it. The same few documents come again and again, and indenting them takes its time."""
+    return json.dumps(json.loads(plain), indent=1).encode()
 
 
 class People:

@@ -32,8 +32,8 @@ def outcomes(seeds: Sequence[int]) -> list[Outcome]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     wanted = _parser().parse_args(arguments)
-    if wanted.seed is not None:
-        return _tell_one(wanted.seed)
+    if wanted.seed:
+        return max([_tell_one(seed) for seed in wanted.seed])
     seeds = range(wanted.first, wanted.first + wanted.seeds)
     started, census, failed = time.monotonic(), Counter[str](), 0
     for seed, violation, injected in _spread(seeds, wanted.jobs):
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1000, help="how many schedules")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes")
-    parser.add_argument("--seed", type=int, help="run this one, and tell all of it")
+    parser.add_argument("--seed", type=int, nargs="+", help="run these only, and tell all of each")
     return parser
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from reconciler.garbage import seldom_looked_for
 from tests.simulation.audit import Audit
 from tests.simulation.deeds import DEEDS, Stage, begin
 from tests.simulation.ending import end
@@ -175,7 +176,11 @@ def perform(stage: Stage, step: Step) -> None:
 def theatre() -> Iterator[Theatre]:
     """A theatre in memory where there is one, and nothing left of it afterwards."""
     memory = IN_MEMORY if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="waypost-simulation-", dir=memory) as place, remembering() as remembered:
+    with (
+        tempfile.TemporaryDirectory(prefix="waypost-simulation-", dir=memory) as place,
+        remembering() as remembered,
+        seldom_looked_for(),  # as in the running reconciler
+    ):
         yield Theatre(Path(place), remembered)
 
 

@@ -63,7 +63,7 @@ def test_a_protected_route_is_not_lost_by_way_of_a_broken_live_file(stage: Stage
     for _ in range(4):
         stage.home.run()
 
-    assert "gitea" in live(stage)["routers"]
+    assert "gitea@file" in stage.home.traefiks["traefik"].served.items["http.routers"]
     held = stage.home.usable().log.view(views.Main).held
     assert held and [refusal["guard"] for refusal in held.plan.refusals].count("protected")
 

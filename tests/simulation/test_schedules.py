@@ -15,8 +15,8 @@ from tests.simulation.deeds import DEEDS
 from tests.simulation.schedule import Theatre, drawn, theatre
 from tests.simulation.weaknesses import WEAKNESSES, Weakness, caught, sound
 
-PARTS = 4
-PART = 250
+PARTS = 2
+PART = 500  # a long part works little out twice
 LONG = 1000
 
 
@@ -47,12 +47,13 @@ def test_a_schedule_is_the_same_whenever_it_is_run() -> None:
 
 
 def test_another_process_comes_to_the_same_traces() -> None:
-    command = [sys.executable, str(Path(run.__file__)), "--seed", "7"]
+    # In these several alerts end at once, a commit is kept out of two Traefiks, and a log tells of its own place.
+    command = [sys.executable, str(Path(run.__file__)), "--seed", "7", "108", "114", "116", "117"]
     told = [
         subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hashing}).stdout
         for hashing in ("1", "2")
     ]
-    assert "holds; trace" in told[0]
+    assert told[0].count("holds; trace") == 5
     assert told[0] == told[1]
 
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, Final
 
-from reconciler import alerts, applying, loop, planning, reviewing, taking_back, underway, watching
+from reconciler import alerts, applying, commits, loop, planning, reviewing, taking_back, underway, watching
 from reconciler.core.target import Verdict
 from reconciler.targets.owned import OwnedFile
 from reconciler.targets.survey import Survey
@@ -232,13 +232,7 @@ def a_revert_is_proposed_with_every_pass() -> AbstractContextManager[None]:
 
 def a_broken_file_counts_as_empty() -> AbstractContextManager[None]:
     """What cannot be read is taken for removed."""
-    real = loop._record_adopted
-
-    def record(world: Any, planned: Any) -> None:
-        seen = {name: replace(one, poison={}) for name, one in planned.observed.items()}
-        real(world, replace(planned, observed=seen))
-
-    return _in_place_of(loop, "_record_adopted", record)
+    return _in_place_of(planning._Case, "_live", lambda case, one: one[1].live)
 
 
 def a_poison_is_not_looked_for() -> AbstractContextManager[None]:
@@ -251,7 +245,7 @@ def nothing_is_probed() -> AbstractContextManager[None]:
 
 
 def the_policy_of_what_comes_is_in_force() -> AbstractContextManager[None]:
-    return _in_place_of(planning, "policy_in_force", planning.policy_of)
+    return _in_place_of(planning, "policy_in_force", commits.policy_of)
 
 
 def a_yes_is_a_yes_to_everything() -> AbstractContextManager[None]:
@@ -287,11 +281,11 @@ def what_a_restart_would_lose_is_not_asked() -> AbstractContextManager[None]:
 
 
 def a_reminder_comes_with_every_pass() -> AbstractContextManager[None]:
-    return _in_place_of(alerts, "REMINDER", timedelta(0))
+    return _in_place_of(alerts, "reminder", lambda policy: timedelta(0))
 
 
 def nobody_is_reminded() -> AbstractContextManager[None]:
-    return _in_place_of(alerts, "REMINDER", timedelta(days=10_000))
+    return _in_place_of(alerts, "reminder", lambda policy: timedelta(days=10_000))
 
 
 _TWO: Final = Setting(instances=("edge", "traefik"))
