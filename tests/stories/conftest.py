@@ -47,7 +47,7 @@ class House:
         return done.stdout.strip()
 
     def push(self, files: dict[str, Any], message: str = "a change by a person") -> str:
-        """Commit these files (None removes) on main, and push; the commit."""
+        """Commit these files (None removes) on main, where they do not stand there yet, and push; the commit."""
         for name, content in files.items():
             path = self.clone / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +56,9 @@ class House:
             else:
                 path.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", message)
-        self.git("push", "--quiet")
+        if self.git("status", "--porcelain"):
+            self.git("commit", "--quiet", "--message", message)
+            self.git("push", "--quiet")
         return self.git("rev-parse", "HEAD")
 
     # ── the reconciler ───────────────────────────────────────────────────────────────────────────

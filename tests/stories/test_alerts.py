@@ -3,10 +3,14 @@
 import json
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from reconciler import alerts, drifting
+from reconciler import alerts, drifting, loop
+from reconciler.alerting.channels import over_apprise
+from reconciler.alerting.receivers import Receivers
+from reconciler.core.target import Verdict
 from state import events
 
 GUARD = """
@@ -60,7 +64,7 @@ def drifted(house):
 
 def announce(house, url):
     with house.world() as world:
-        alerts.announce(world, alerts.Receivers([url]))
+        alerts.announce(world, Receivers(over_apprise(url)))
 
 
 def test_drift_is_announced_once_and_its_end_too(house):
@@ -96,7 +100,7 @@ def test_one_reminder_after_a_day(house):
                     return world.clock.now() + timedelta(days=1, minutes=1)
 
             later = type(world)(**{**vars(world), "clock": Tomorrow()})
-            alerts.announce(later, alerts.Receivers([url]))
+            alerts.announce(later, Receivers(over_apprise(url)))
         assert len(titles) == 2
     assert [raised.reason for raised in house.events(events.AlertRaised)] == ["new", "still so"]
 
@@ -104,7 +108,7 @@ def test_one_reminder_after_a_day(house):
 def test_without_addresses_alerts_are_still_recorded(house):
     drifted(house)
     with house.world() as world:
-        alerts.announce(world, alerts.Receivers([]))
+        alerts.announce(world, Receivers(over_apprise()))
     (raised,) = house.events(events.AlertRaised)
     assert raised.title == "traefik/http.routers/hello drifted"
 
@@ -156,3 +160,51 @@ def test_a_router_that_lost_its_authentication_with_a_neighbours_file_is_an_aler
         announce(house, url)
         assert len(titles) == 2
     assert len(house.events(events.ServingRestored)) == 1
+
+
+def bodies(house, severity):
+    return [one.body for one in house.events(events.AlertRaised) if one.severity == severity]
+
+
+class No:
+    """A Traefik that refuses the write; all else is the real one."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def prove(self, attempt):
+        return Verdict(outcome="refuted", evidence="it does not want that")
+
+
+def test_a_change_that_was_refuted_is_told_with_before_and_after_and_that_it_is_undone(house):
+    house.push({"traefik/hello.yaml": routes()})
+    house.run()
+    commit = house.push({"traefik/hello.yaml": routes(priority=7)})
+    with house.world() as world:
+        outcome = loop.run_pass(replace(world, targets={"traefik": No(world.targets["traefik"])}))
+        alerts.announce(world, Receivers([]))
+    assert outcome.state == "refuted"
+    (told,) = bodies(house, "critical")
+    assert told.startswith("it does not want that\nUndone: what stood before is served again.")
+    assert "update traefik/http.routers/hello" in told and "priority: None → 7" in told
+    assert f"Look at it: git show {commit[:12]}" in told
+
+
+def test_a_change_that_went_well_is_told_where_the_policy_says_so(house):
+    house.push({"traefik/hello.yaml": routes(), "waypost.yaml": "version: 1\nalerts: {changes: true}\n"})
+    house.run()
+    id = house.propose({"traefik/hello.yaml": routes(priority=7)}, title="Raise it")
+    house.run()
+    with house.session() as person:
+        person.merge(person.proposal(id))
+    house.run()
+    with receiver() as (url, titles):
+        announce(house, url)
+        announce(house, url)
+        assert titles == [f"Waypost: revision {number} is applied and proven" for number in (2, 3)]
+    told = bodies(house, "info")[-1]
+    assert told.startswith("Proven: the target itself lists it.")
+    assert "priority: None → 7" in told and f"Look at it: waypost show {id}" in told

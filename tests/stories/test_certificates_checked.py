@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.certificates import ending
+from state import events
 from tests.stories.town import Town
 
 
@@ -88,3 +90,14 @@ def test_a_host_that_nobody_configured_is_never_connected_to(town: Town) -> None
     for host in ("127.0.0.1", "example.org", "good.lab:22", "http://good.lab"):
         assert town.refusal("traefik_check_ssl_status", host=host)["code"] == "unknown-host"
     assert town.refusal("traefik_check_ssl_status", address="127.0.0.1:22")["code"] == "bad-arguments"
+
+
+def test_the_reconcilers_own_look_finds_what_ends_as_visitors_are_shown_it(town: Town) -> None:
+    now = datetime.now(UTC)
+    doors = [door for door in ending.doors(town.reconciler.encryption("traefik")) if door.host.endswith(".lab")]
+    found = ending.shown(doors, town.authority.file)
+    ends = {door.host: leaf.not_after for door, leaf in found.items() if leaf and not leaf.is_default}
+    assert ends["old.lab"] < now < ends["soon.lab"] < now + timedelta(days=4) < ends["good.lab"]
+    news = list(ending.news("traefik", {}, found, now))
+    assert "old.lab" in {one.host for one in news if isinstance(one, events.CertificateEnding)}
+    assert not {one.host for one in news} & {"good.lab", "git.wild.lab", "none.lab", "plain.lab"}

@@ -1,14 +1,18 @@
 """People review in Gitea: proposals are pull requests there, and what is merged there, in whatever style, goes live."""
 
 import contextlib
+import json
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from reconciler import founding, home, rolling_back
+from reconciler.deployed import deployed
+from reconciler.gitea import pages, vouching
+from reconciler.session import CommandError
 from state import events
-from tests.gitea.fake import FakeGitea, HungUp, Serving
+from tests.gitea.fake_gitea import FakeGitea, HungUp, Pull, Serving
 
 
 def route(name, host=""):
@@ -107,6 +111,73 @@ def test_what_a_person_saw_in_the_pull_request_is_agreed_to_by_merging_it(away):
     assert "e.lab would no longer be served" in away.gitea.pulls[0].body
     away.gitea.merge(1, "rebase", by="alice")
     assert away.run().state == "applied"
+
+
+def test_what_was_cut_off_in_the_pull_request_nobody_saw(away, monkeypatch):
+    monkeypatch.setattr(pages, "MOST_BYTES", 300)  # else it takes hundreds of routes
+    away.push({f"traefik/{name}.yaml": route(name) for name in ("a", "b", "c", "d", "e")})
+    assert away.run().state == "applied"
+    away.propose({f"traefik/{name}.yaml": None for name in ("b", "c", "d", "e")}, title="Remove most of it")
+    away.run()
+    assert "e.lab would no longer be served" not in away.gitea.pulls[0].body
+    away.gitea.merge(1, "rebase", by="alice")
+    assert away.run().state == "held"
+
+
+def test_what_was_cut_off_stays_unseen_however_main_moves(away, monkeypatch):
+    away.push({f"traefik/{name}.yaml": route(name) for name in ("a", "b", "c", "d", "e")})
+    assert away.run().state == "applied"
+    monkeypatch.setattr(pages, "MOST_BYTES", 1_500)
+    away.propose({f"traefik/{name}.yaml": None for name in ("b", "c", "d", "e")}, title="Remove most of it")
+    away.run()
+    away.push({"README.md": "main moves"})
+    away.run()
+    shown = away.gitea.pulls[0].body + "".join(one["body"] for one in away.gitea.pulls[0].comments)
+    agreed = [one for one in away.events(events.PlanShown) if one.to_person]
+    assert bool(agreed) == ("e.lab would no longer be served" in shown)
+
+
+def test_a_pull_request_that_was_deleted_rejects_its_proposal_and_holds_up_nobody(away):
+    away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.deleted = {1}
+    away.propose({"traefik/other.yaml": route("other")}, title="Another")
+    away.run()
+    assert "was deleted in Gitea" in away.events(events.ProposalRejected)[-1].reason
+    assert len(away.gitea.pulls) == 2
+    assert not away.events(events.GiteaLost)
+
+
+@pytest.mark.parametrize("of_a_fork", [False, True])
+def test_a_number_that_is_another_pull_requests_by_now_is_not_trusted(away, of_a_fork):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    branch = f"proposals/{id}" if of_a_fork else "feature"
+    ours, strangers = away.gitea.pulls[0], Pull(1, "not ours", "", "main", branch, state="closed", fork=of_a_fork)
+    ours.number = 2
+    away.gitea.pulls[:] = [strangers, ours]  # put back from an old copy, where the numbers began anew
+    away.run()
+    assert not away.events(events.ProposalRejected)
+    assert [one.number for one in away.events(events.PullRequestOpened)] == [1, 2]
+    ours.state = "closed"
+    away.run()
+    assert [one.proposal for one in away.events(events.ProposalRejected)] == [id]
+
+
+def test_a_pull_request_that_a_crash_left_behind_gets_the_plan_of_now(away):
+    away.propose({"traefik/hello.yaml": route("hello")})
+
+    def die(asked):
+        if asked == "POST /repos/{owner}/{repo}/pulls":
+            raise HungUp
+
+    away.gitea.after = die
+    away.run()
+    away.gitea.after = lambda asked: None
+    away.push({"traefik/other.yaml": route("hello", "other")})
+    away.run()
+    [comment] = away.gitea.pulls[0].comments
+    assert "other.lab would no longer be served" in comment["body"]
 
 
 def test_a_pull_request_that_is_closed_there_rejects_the_proposal(away):
@@ -208,8 +279,57 @@ def test_a_rollback_needs_no_gitea_and_gets_there_when_it_is_back(away, without)
         assert away.status("hello.lab") == 502
     assert away.run().state == "nothing"
     assert there(away) == landing
+    assert [(one.commit, one.by) for one in away.events(events.ApproverTold)][-1] == (landing, "")
     assert len(away.events(events.SourceLost)) == len(away.events(events.SourceFound)) == 1
     assert [one.commit for one in away.events(events.CommitApproved)][-1] == landing
+
+
+def switch(house, to):
+    """Turn the kill switch on or off, as a person does."""
+    path = house.home.settings_path
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("WAYPOST_READ_ONLY")]
+    path.write_text("\n".join([*kept, f"WAYPOST_READ_ONLY={to}", ""]))
+    house.home = home.open(house.home.path, {})
+
+
+def test_while_the_kill_switch_is_on_nothing_goes_to_gitea_and_nobody_approves_or_rolls_back(away, waypost):
+    away.push({"traefik/hello.yaml": route("hello")})
+    assert away.run().revision == 2
+    id = away.propose({"traefik/more.yaml": route("more")})
+    switch(away, "on")
+    main, asked = there(away), list(away.gitea.asked)
+    assert "read-only" in away.run().said
+    adopting = ("drift", "--adopt", "traefik/http.routers/hello")
+    for command in (("approve", id), ("rollback", "1", "--approve"), adopting):
+        code, said = waypost(*command)
+        assert code == 3 and "WAYPOST_READ_ONLY" in said and str(away.home.settings_path) in said
+    with away.session() as one:
+        for decide in (lambda: one.merge(one.proposal(id)), lambda: one.consent(one.plan(id).plan)):
+            with pytest.raises(CommandError, match="turn the switch off first"):
+                decide()
+    assert not away.events(events.ConsentGiven)
+    assert (there(away), away.gitea.asked, away.gitea.pulls) == (main, asked, [])
+    assert id not in away.git("ls-remote", "--heads", "origin")
+    switch(away, "off")
+    away.run()
+    assert [pull.head for pull in away.gitea.pulls] == [f"proposals/{id}"]
+
+
+def test_what_was_approved_here_before_the_kill_switch_goes_there_once_that_is_off(away, without, waypost):
+    away.push({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello", "broken")})
+    away.run()
+    with without():
+        landing, _ = roll_back(away, 2)
+    was = there(away)
+    switch(away, "on")
+    assert "read-only" in away.run().said
+    assert waypost("proposals")[0] == 0
+    assert there(away) == was != landing
+    switch(away, "off")
+    away.run()
+    assert there(away) == landing
 
 
 def test_what_was_approved_here_goes_on_top_of_what_came_there_meanwhile(away, without):
@@ -252,8 +372,10 @@ def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
     assert "approved by gitea:alice; the policy asks for 2 people" in str(held.plan.refusals[0])
     away.propose({"traefik/more.yaml": route("more")})
     away.run()
-    away.gitea.approve(2, by="bob")
-    away.gitea.approve(2, by="alice")
+    away.gitea.review(2, by="bob")
+    away.gitea.review(2, by="alice")
+    away.gitea.review(2, by="waypost-bot")
+    away.gitea.review(2, by="a guest", official=False)
     away.gitea.merge(2, "rebase", by="alice")
     away.run()
     assert away.events(events.CommitApproved)[-1].reviewers == ("gitea:bob",)
@@ -263,8 +385,220 @@ def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
     assert (away.status("hello.lab"), away.status("more.lab")) == (502, 502)
 
 
+def approved_by_bob(house, *names):
+    """A house whose policy asks for two people, and a proposal per route to which one of them said yes already."""
+    house.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    house.run()
+    for number, name in enumerate(names, start=1):
+        house.propose({f"traefik/{name}.yaml": route(name)})
+        house.run()
+        house.gitea.review(number, by="bob")
+
+
+def merged_while_it_does_not_answer(house):
+    """A proposal that bob approved and alice merged; Gitea's interface is out of order just then."""
+    approved_by_bob(house, "hello")
+    merged = house.gitea.merge(1, "rebase", by="alice")
+    house.gitea.down = True
+    held = house.run()
+    assert held.state == "held"
+    assert "and is asked again" in str(held.plan.refusals[0])
+    return merged
+
+
+def test_who_approved_is_asked_again_where_gitea_did_not_answer_at_the_moment_of_the_merge(away, waypost):
+    merged = merged_while_it_does_not_answer(away)
+    away.run()
+    assert [one.commit for one in away.events(events.ApproverAwaited)] == [merged]
+    away.gitea.down = False
+    assert away.run().state == "applied"
+    [told] = away.events(events.ApproverTold)
+    assert (told.commit, told.by, told.reviewers) == (merged, "gitea:alice", ("gitea:bob",))
+    away.run()
+    assert len(away.events(events.ApproverTold)) == 1
+    assert "by gitea:alice" in waypost("why", "traefik/http.routers/hello")[1]
+    with away.world() as world:
+        newest = deployed(world, limit=1)["revisions"][0]
+    assert [(one["by"], one["reviewers"]) for one in newest["commits"]] == [("gitea:alice", ["gitea:bob"])]
+
+
+def test_a_gitea_that_does_not_answer_is_asked_once_for_all_that_came(away):
+    for number in range(3):
+        away.push({"README.md": f"change {number}"})
+    away.gitea.down, asked = True, len(away.gitea.asked)
+    assert away.run().state == "nothing"
+    assert asked_of_commits(away.gitea, asked) == 1
+    assert len(away.events(events.ApproverAwaited)) == 3
+    away.gitea.down = False
+    away.run()
+    assert [one.by for one in away.events(events.ApproverTold)] == ["", "", ""]
+
+
+def test_a_gitea_that_never_says_who_approved_is_not_asked_for_ever(away, monkeypatch):
+    merged_while_it_does_not_answer(away)
+    monkeypatch.setattr(vouching, "PATIENCE", timedelta(0))
+    held = away.run()
+    assert (held.state, "asked again" in str(held.plan.refusals[0])) == ("held", False)
+    assert [one.by for one in away.events(events.ApproverTold)] == [""]
+    with away.session() as one:  # two people on the spot are two people as well
+        one.consent(one.plan().plan, reason="alice and bob told me")
+        assert one.run_pass().state == "applied"
+
+
+def asked_of_commits(gitea, since):
+    return len([one for one in gitea.asked[since:] if "/commits/" in one])
+
+
+@pytest.mark.parametrize("passes_in_between", [1, 3])
+def test_a_merge_that_gitea_has_not_counted_yet_is_asked_again_until_it_has(away, passes_in_between):
+    approved_by_bob(away, "hello")
+    merged = away.gitea.move_branch(1, "rebase", by="alice")
+    for _ in range(passes_in_between):
+        held = away.run()
+        assert (held.state, "and is asked again" in str(held.plan.refusals[0])) == ("held", True)
+    assert away.gitea.pulls[0].state == "open"
+    assert (len(away.events(events.ApproverAwaited)), away.events(events.ApproverTold)) == (1, [])
+    away.gitea.count_as_merged(1, by="alice", commit=merged)
+    assert away.run().state == "applied"
+    [told] = away.events(events.ApproverTold)
+    assert (told.commit, told.by, told.reviewers) == (merged, "gitea:alice", ("gitea:bob",))
+
+
+def test_a_pull_request_that_never_counts_as_merged_is_waited_for_only_minutes_and_closed(away, monkeypatch):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    merged = away.gitea.move_branch(1, "rebase", by="alice")  # as anybody can do by hand, too
+    assert away.run().state == "applied"
+    assert (away.gitea.pulls[0].state, away.events(events.ApproverTold)) == ("open", [])
+    monkeypatch.setattr(vouching, "MERGING", timedelta(0))
+    away.run()
+    assert [(one.commit, one.by) for one in away.events(events.ApproverTold)] == [(merged, "")]
+    assert away.gitea.pulls[0].state == "closed"
+    assert [one.proposal for one in away.events(events.PullRequestClosed)] == [id]
+
+
+def test_a_commit_that_gitea_cannot_answer_for_holds_up_no_other(away):
+    approved_by_bob(away, "hello", "more")
+    away.gitea.broken = {"/pulls/1/reviews"}
+    first, second = (away.gitea.merge(number, "rebase", by="alice") for number in (1, 2))
+    away.gitea.down = True
+    away.run()
+    away.gitea.down = False
+    assert away.run().state == "held"
+    assert [one.commit for one in away.events(events.ApproverAwaited)] == [first, second]
+    assert [(one.commit, one.by) for one in away.events(events.ApproverTold)] == [(second, "gitea:alice")]
+    away.gitea.broken = set()
+    assert away.run().state == "applied"
+
+
+def test_a_silent_gitea_is_asked_once_a_pass_however_long_many_commits_wait(away, monkeypatch):
+    for number in range(3):
+        away.push({"README.md": f"change {number}"})
+    away.gitea.down = True
+    away.run()
+
+    def hang_up(asked):
+        raise HungUp
+
+    away.gitea.down, away.gitea.after = False, hang_up
+    monkeypatch.setattr(vouching, "PATIENCE", timedelta(0))
+    asked = len(away.gitea.asked)
+    away.run()
+    assert asked_of_commits(away.gitea, asked) == 2  # one question: where a connection breaks it is sent again
+    assert [one.by for one in away.events(events.ApproverTold)] == ["", "", ""]
+
+
 def test_who_only_pushed_is_vouched_for_by_nobody(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     away.run()
     away.push({"traefik/hello.yaml": route("hello")})
     assert "nobody whom a system vouches for" in str(away.run().plan.refusals[0])
+
+
+def test_nobody_is_vouched_for_by_a_name_in_a_commit(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.git("config", "user.name", "unused")
+    (away.clone / "traefik" / "hello.yaml").write_text(json.dumps(route("hello")))
+    away.git("add", "--all")
+    away.git("-c", "user.name=gitea:alice", "commit", "--quiet", "--message", "I am alice, says the commit")
+    away.git("push", "--quiet")
+    assert "nobody whom a system vouches for" in str(away.run().plan.refusals[0])
+
+
+def test_who_said_yes_and_then_no_has_not_said_yes(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.review(1, by="bob", state="APPROVED")
+    away.gitea.review(1, by="bob", state="REQUEST_CHANGES")
+    away.gitea.merge(1, "rebase", by="alice")
+    assert away.run().state == "held"
+    assert away.events(events.CommitApproved)[-1].reviewers == ()
+
+
+@pytest.fixture
+def as_alice(away, tmp_path, waypost):
+    """`waypost` in the shell of alice, who has a token of her own."""
+    (tmp_path / "alices").write_text("alices")
+    with (away.home.path / "waypost.env").open("a") as settings:
+        settings.write(
+            f"\nWAYPOST_GITEA_PERSON_TOKEN=file:{tmp_path / 'alices'}\nWAYPOST_APPROVE_WITHOUT_TERMINAL=true\n"
+        )
+    away.home = home.open(away.home.path, {})
+    return waypost
+
+
+def test_who_approves_with_a_token_of_their_own_merges_in_gitea_in_their_name(away, as_alice):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/other.yaml": route("other")})
+    away.gitea.protected = {"alice"}  # nobody else may merge, and nobody may push
+    digest = json.loads(as_alice("show", id, "--json")[1])["plan"]["digest"]
+    code, said = as_alice("approve", id, "--plan", digest)
+    assert code == 0, said
+    assert away.gitea.pulls[0].merged_by == "alice"
+    assert away.events(events.CommitApproved)[-1].by == "gitea:alice"
+    assert (away.status("hello.lab"), away.status("other.lab")) == (502, 502)
+
+
+def test_what_gitea_does_not_allow_is_told_with_its_words_and_the_address(away, as_alice):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.protected = {"bob"}
+    digest = json.loads(as_alice("show", id, "--json")[1])["plan"]["digest"]
+    code, said = as_alice("approve", id, "--plan", digest)
+    assert code == 3
+    assert "User not allowed to merge PR" in said
+    assert "https://git.lab/house/desired/pulls/1" in said
+    assert away.status("hello.lab") == 404
+
+
+def test_while_gitea_does_not_answer_a_proposal_is_brought_to_main_without_it(away, as_alice):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    digest = json.loads(as_alice("show", id, "--json")[1])["plan"]["digest"]
+    away.gitea.down = True
+    code, said = as_alice("approve", id, "--plan", digest)
+    assert code == 0, said
+    assert "without it" in said
+    assert away.status("hello.lab") == 502
+
+
+def test_one_pull_request_that_gitea_fails_at_keeps_no_other_from_its_turn(away):
+    away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.broken = {"/pulls/1"}  # of this one it always says 500
+    away.propose({"traefik/other.yaml": route("other")})
+    away.run()
+    assert [pull.number for pull in away.gitea.pulls] == [1, 2]
+    merged = away.gitea.merge(2, "rebase", by="alice")
+    away.run()
+    assert status(away.gitea, merged, "waypost/apply") == ["success"]
+    away.run()
+    [lost] = away.events(events.GiteaLost)
+    assert "500" in lost.reason and not away.events(events.GiteaFound)
+    away.gitea.broken = set()
+    away.run()
+    assert away.events(events.GiteaFound)

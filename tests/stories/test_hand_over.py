@@ -1,5 +1,7 @@
 """Forty hand-written routes become ours and theirs again, and nobody on the wire ever notices."""
 
+import contextlib
+import http.client
 import json
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from state import events, views
 from state.model import Address
 
 LONGEST = 120.0  # seconds that the request loop may run
+BETWEEN = 0.02  # seconds between two rounds of it: whatever Traefik loads, it serves for five times as long at least
 
 
 def route(name, **more):
@@ -84,7 +87,7 @@ STAYING = {
 
 
 class Requests(threading.Thread):
-    """Asks for every host again and again; keeps every answer that is not the first one."""
+    """Asks for every host again and again, over one connection; keeps every answer that is not the first one."""
 
     def __init__(self, traefik, hosts):
         super().__init__(daemon=True)
@@ -95,12 +98,20 @@ class Requests(threading.Thread):
 
     def run(self):
         deadline = time.monotonic() + LONGEST
-        while not self._over.is_set() and time.monotonic() < deadline:
-            for host, answer in self.first.items():
-                now = self.traefik.get(host)
-                self.count += 1
-                if now != answer:
-                    self.changed.append((host, answer, now))
+        connection = http.client.HTTPConnection("127.0.0.1", self.traefik.ports["web"], timeout=5)
+        with contextlib.closing(connection):
+            while not self._over.wait(BETWEEN) and time.monotonic() < deadline:
+                for host, answer in self.first.items():
+                    now = self._ask(connection, host)
+                    self.count += 1
+                    if now != answer:
+                        self.changed.append((host, answer, now))
+
+    def _ask(self, connection, host):
+        connection.request("GET", "/", headers={"Host": host})
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.headers.get("X-Router", "")
 
     def __enter__(self):
         self.start()

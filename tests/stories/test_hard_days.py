@@ -43,6 +43,27 @@ def test_a_commit_over_our_own_broken_file_mends_it_and_takes_nobody_down(house)
     house.until(lambda: all(wire(house, "r1", "r2", "r3", "r4")), "all four routes")
 
 
+def test_what_main_no_longer_wants_goes_out_of_our_own_broken_file_too(house):
+    house.push({"traefik/r.yaml": routes("r1", "r2")})
+    assert house.run().state == "applied"
+    house.live_file.write_text("{")
+    house.push({"traefik/r.yaml": routes("r1")})
+    outcome = house.run()
+    assert outcome.state == "applied", outcome.said
+    assert wire(house, "r1", "r2") == [True, False]
+
+
+def test_a_commit_that_died_on_its_way_to_a_revision_takes_no_number_with_it(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    assert house.run().revision == 2
+    lost = house.push({"traefik/r.yaml": routes("r1", "r2")})
+    bare = f"--git-dir={house.home.desired_store_path}"
+    house.git(bare, "update-ref", "refs/waypost/revisions/3", lost)  # as a pass leaves it that dies before its log
+    house.push({"traefik/r.yaml": routes("r1", "r3")})
+    assert house.run().revision == 3
+    assert house.git(bare, "rev-parse", "refs/waypost/revisions/3") == house.git("rev-parse", "HEAD")
+
+
 def test_what_nobody_proved_is_no_revision_however_often_it_is_looked_at(house):
     house.push({"traefik/r.yaml": routes("r1")})
     house.run()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import uuid
+import venv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import founding
+from tests.conftest import AUTHORITIES
 from tests.shards.elsewhere import free_port
 from tests.shards.serving import ROUTE
 from tests.shards.test_process import environ
@@ -23,9 +26,11 @@ from tests.shards.test_process import environ
 PINNED = "mcp==2.3.0"  # so the package of Open WebUI 0.12.4 asks, as of 2026-11-21
 FORMER = "mcp==1.27.0"  # of the line that its versions before spoke with, to all those who never update
 
+ROOT = Path(__file__).parents[2]
 CLIENT = Path(__file__).with_name("open_webui.py")
 
-HERE, THERE = "10.213.37.1", "10.213.37.2"
+_NET = secrets.randbelow(1 << 14) * 4  # a cable of its own for each run: two at once must not share addresses
+HERE, THERE = (f"10.213.{(_NET + end) >> 8}.{(_NET + end) & 255}" for end in (1, 2))
 
 
 @pytest.fixture(scope="session", params=[PINNED, pytest.param(FORMER, marks=pytest.mark.soak)])
@@ -35,8 +40,11 @@ def python(request: pytest.FixtureRequest) -> Path:
     place = Path(sys.prefix) / "open-webui" / wanted.replace("==", "-")
     if not (place / "made").exists():
         shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        done = subprocess.run([place / "bin" / "pip", "install", "--quiet", wanted], capture_output=True, check=False)
+        venv.create(place, symlinks=True)
+        tools = {"TOOLS": str(Path(sys.executable).parent)}
+        chosen = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"} | AUTHORITIES | tools
+        command = [ROOT / ".ci" / "install", place, wanted]
+        done = subprocess.run(command, env=chosen, capture_output=True, check=False)
         if done.returncode:
             pytest.skip(f"{wanted} cannot be installed: {done.stderr.decode()[-300:]}")
         (place / "made").touch()

@@ -1,6 +1,6 @@
 """The nine points by which the first plan wanted the whole to be judged, in one house: real processes, a real Traefik.
 
-They stand in the order in which a person would try them, and the later ones live on what the earlier ones did.
+They stand in the order in which a person would try them; what the later ones need is a fixture, whoever comes first.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mcp import Client
 
 from reconciler import founding
 from reconciler.home import Home
+from tests import plain_http
 from tests.conftest import RunningTraefik, free_ports, wait_until
 from tests.reconciler.documentation.recorded import recorded
 from tests.shards.serving import gateway_over
@@ -52,7 +53,7 @@ class Running:
     log: Path
 
     def health(self) -> dict[str, Any]:
-        return dict(httpx2.get(f"{self.gateway}/health").json())
+        return dict(plain_http.get(f"{self.gateway}/health").json())
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The structured answer to a real MCP client."""
@@ -116,9 +117,21 @@ def _traefik(place: Path, binary: Path, entry: int, api: int) -> RunningTraefik:
 
 def _answers(house: Running, reconciler: str) -> bool:
     try:
-        return bool(house.health()) and httpx2.get(f"{reconciler}/query/status").json()["revision"] >= 1
+        return bool(house.health()) and plain_http.get(f"{reconciler}/query/status").json()["revision"] >= 1
     except (httpx2.HTTPError, KeyError):
         return False
+
+
+@pytest.fixture(scope="module")
+def approved(running: Running) -> Running:
+    """The same house, once the test route was proposed, was not served, was approved, and is served."""
+    proposal = running.call("traefik_create_route", **ROUTE)["proposal"]
+    wait_until(lambda: proposal in running.waypost("proposals"), "the proposal", 60)
+    assert "verified@file" not in running.traefik.names("routers")
+    plan = orjson.loads(running.waypost("plan", "--ref", f"proposals/{proposal}", "--json"))
+    running.waypost("approve", proposal, "--plan", plan["digest"])
+    wait_until(lambda: running.traefik.get(HOST)[0] == 502, "the route, whose backend is away", 60)
+    return running
 
 
 # ── the points ───────────────────────────────────────────────────────────────────────────────────
@@ -141,13 +154,8 @@ def test_3_a_tool_call_goes_through_to_traefiks_api(running: Running) -> None:
     assert {"name": "seen", "kind": "http.routers", "origin": "neighbour.yml"} in foreign
 
 
-def test_4_a_test_route_appears_in_traefik_after_approval_and_not_before(running: Running) -> None:
-    proposal = running.call("traefik_create_route", **ROUTE)["proposal"]
-    wait_until(lambda: proposal in running.waypost("proposals"), "the proposal", 60)
-    assert "verified@file" not in running.traefik.names("routers")
-    plan = orjson.loads(running.waypost("plan", "--ref", f"proposals/{proposal}", "--json"))
-    running.waypost("approve", proposal, "--plan", plan["digest"])
-    wait_until(lambda: running.traefik.get(HOST)[0] == 502, "the route, whose backend is away", 60)
+def test_4_a_test_route_appears_in_traefik_after_approval_and_not_before(approved: Running) -> None:
+    assert approved.traefik.get(HOST)[0] == 502
 
 
 def test_5_documentation_answers(running: Running, tmp_path: Path) -> None:
@@ -158,15 +166,15 @@ def test_5_documentation_answers(running: Running, tmp_path: Path) -> None:
     assert "How many requests one source may make." in told["sections"][0]["text"]
 
 
-def test_6_mcp_managed_contains_the_route(running: Running) -> None:
-    file = running.traefik.directory / "mcp-managed" / "waypost.yml"
+def test_6_mcp_managed_contains_the_route(approved: Running) -> None:
+    file = approved.traefik.directory / "mcp-managed" / "waypost.yml"
     assert HOST in orjson.loads(file.read_bytes())["http"]["routers"]["verified"]["rule"]
 
 
-def test_7_traefik_notices_by_itself(running: Running) -> None:
+def test_7_traefik_notices_by_itself(approved: Running) -> None:
     """Nobody restarted it or told it anything: its process is the one that was started."""
-    assert running.traefik.process is not None and running.traefik.process.poll() is None
-    assert "verified@file" in running.traefik.names("routers")
+    assert approved.traefik.process is not None and approved.traefik.process.poll() is None
+    assert "verified@file" in approved.traefik.names("routers")
 
 
 def test_8_a_chat_clients_call_is_seen_in_the_gateways_log(running: Running) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from reconciler import alerts, founding, housekeeping, loop
 from reconciler import home as homes
+from reconciler.commits import policy_in_force
 from reconciler.core.target import TargetError
 from reconciler.git import trees
 from reconciler.git.errors import GitError
@@ -26,7 +27,6 @@ from reconciler.git.proposals import propose
 from reconciler.git.store import WAYPOST, Store
 from reconciler.home import Home
 from reconciler.loop import Outcome
-from reconciler.planning import policy_in_force
 from reconciler.targets.traefik import TraefikTarget
 from reconciler.world import World
 from state import events, segments, views

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from reconciler import app, founding, home, web
 from reconciler.serve import Reconciler
 from reconciler.world import World
+from tests import plain_http
 from tests.conftest import RunningTraefik, free_ports, wait_until
 from tests.shards.serving import Waypost, gateway_over, served
 from tests.stories.conftest import House
@@ -145,7 +146,7 @@ class Town:
 
     def neighbour(self, **sections: Any) -> None:
         """The neighbour's provider gives this instead, and Traefik has taken it: routers of other names tell."""
-        self.told["http"] = sections
+        self.told.update(http=sections, tcp=None, udp=None)
         names = {f"{name}@http" for name in sections.get("routers", {})}
         wait_until(lambda: names == {one for one in self.house.traefik.names("routers") if one.endswith("@http")})
 
@@ -158,7 +159,7 @@ def living(directory: Path, binary: Path, **static: Any) -> Iterator[Town]:
     with (
         Serving(lambda path: (404 if path == "/missing" else 200, b"hello")) as application,
         Serving(
-            lambda path: (200, json.dumps({"tls": told.get("tls"), "http": told["http"] or None}).encode())
+            lambda path: (200, json.dumps({part: given or None for part, given in told.items()}).encode())
         ) as given,
         contextlib.ExitStack() as stack,
     ):
@@ -172,11 +173,12 @@ def living(directory: Path, binary: Path, **static: Any) -> Iterator[Town]:
         reconciler = Reconciler(house.home, world)
         assert reconciler.pass_now().state == "applied"
         url = stack.enter_context(served(web.build(reconciler, ["127.0.0.1"])))
+        house.home = home.open(house.home.path, {"WAYPOST_RECONCILER_LISTEN": url.removeprefix("http://")})
         repo: Any = SimpleNamespace(path=house.home.desired_store_path)
         waypost = stack.enter_context(
             gateway_over(repo, house.home.gateway_path, reconciler_url=url, ca_file=authority.file, answer_within=30.0)
         )
-        client = stack.enter_context(httpx2.Client(trust_env=False, verify=False, timeout=60))
+        client = stack.enter_context(plain_http.Client(timeout=60))
         yield Town(house, waypost, reconciler, authority, told, application, client)
 
 
@@ -184,10 +186,12 @@ def _traefik(directory: Path, binary: Path, endpoint: str, more: dict[str, Any])
     place = directory / "traefik"
     watched = place / "dynamic"
     watched.mkdir(parents=True)
-    ports = dict(zip(("web", "websecure", "traefik"), free_ports(3), strict=True))
+    ports = dict(zip(("web", "websecure", "traefik", "names"), free_ports(4), strict=True))
     static = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "entryPoints": {name: {"address": f"127.0.0.1:{port}"} for name, port in ports.items()},
+        "entryPoints": {
+            name: {"address": f"127.0.0.1:{port}{'/udp' if name == 'names' else ''}"} for name, port in ports.items()
+        },
         "api": {"insecure": True},
         "providers": {
             "providersThrottleDuration": "100ms",
