@@ -9,7 +9,6 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -33,6 +32,7 @@ from reconciler.audit import checking
 from reconciler.ports import Clock, Files, SystemClock
 from reconciler.targets.shadow import Shadow, find_binary
 from reconciler.traefik.api import ApiError, TraefikApi
+from tests.ports import free_ports
 
 # A test that stops the clock must not stop servers that other tests of its process share: a loop would wait for ever.
 freezegun.configure(extend_ignore_list=["asyncio"])
@@ -204,14 +204,6 @@ def one_shadow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
     for one in known.values():
         Shadow.close(one)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from reconciler import config
 from reconciler.founding import starter_files
 from shards.containers import Wanted
 from shards.docker_engine import Engine
-from tests.conftest import free_ports, wait_until
+from tests.conftest import wait_until
 from tests.dozzle.containers_told import Box, house
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from reconciler.home import Home
 from reconciler.targets.shadow import find_binary
 from reconciler.traefik import render
 from reconciler.traefik.api import ApiError, TraefikApi
+from tests.ports import free_ports
 
 PATIENCE = 60.0
 FILES_IN_A_DIRECTORY = 100
@@ -171,14 +171,6 @@ def until(condition: Callable[[], Any], what: str, *, step: float = 0.01) -> Non
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come to pass within {PATIENCE:g} s")
         time.sleep(step)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _now() -> datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from shards.health import Patience
 from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.wire import alone
 from tests import plain_http
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-between-gateway-and-shard"
@@ -81,12 +81,6 @@ class Weather(Shard):
 
 TOOLS = frozenset({"forecast", "linger", "die", "refuse", "flood", "trick"})
 QUICK = Patience(every=0.3, within=5.0, failures=2, successes=2)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:

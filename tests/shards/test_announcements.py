@@ -22,7 +22,8 @@ from starlette.applications import Starlette
 from shards.declared import Declared, Listed
 from shards.wire.announcing import MOST_OF_ONE
 from tests import plain_http
-from tests.shards.elsewhere import QUICK, free_port
+from tests.ports import free_port
+from tests.shards.elsewhere import QUICK
 from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served, wait_until_healthy
 from tests.shards.test_process import started
 

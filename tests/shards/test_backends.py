@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from shards import backends
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 from tests.shards.serving import Answers, DesiredRepo, Waypost
 
 MakeWaypost = Callable[..., Waypost]

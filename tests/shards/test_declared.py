@@ -10,7 +10,7 @@ from reconciler.setting import ConfigError
 from shards import declared
 from shards.declared import Watched
 from tests import plain_http
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 from tests.shards.test_elsewhere import MakeWaypost, until
 
 WEATHER = """

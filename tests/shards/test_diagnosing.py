@@ -19,7 +19,7 @@ from shards.kit import Call, Refused
 from shards.knowing import About, Known, Question
 from shards.proposing import Desk
 from shards.traefik import Traefik
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 from tests.shards.serving import NOBODY, DesiredRepo, Waypost
 
 

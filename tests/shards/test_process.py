@@ -14,12 +14,8 @@ from pathlib import Path
 import pytest
 
 from shards.config import read
+from tests.ports import free_port
 from tests.shards.serving import ROUTE, DesiredRepo, Waypost, wait_until_healthy
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def environ(**more: str) -> dict[str, str]:

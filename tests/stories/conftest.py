@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from reconciler.session import Session, opened
 from reconciler.world import World
 from state import events
 from state.events import Event
+from tests.ports import free_port
 
 
 @dataclass
@@ -146,16 +146,10 @@ def house(tmp_path: Path, traefik: Any, until: Callable[..., None]) -> House:
     return house
 
 
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """A factory of loopback ports that were free a moment ago."""
-
-    def find() -> int:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            return int(one.getsockname()[1])
-
-    return find
+@pytest.fixture(name="free_port")
+def a_free_port() -> Callable[[], int]:
+    """A factory of ports at which nothing listens."""
+    return free_port
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import pytest
 
 from reconciler import founding
 from tests.conftest import AUTHORITIES
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 from tests.shards.serving import ROUTE
 from tests.shards.test_process import environ
 

@@ -25,7 +25,8 @@ from mcp import Client
 from reconciler import founding
 from reconciler.home import Home
 from tests import plain_http
-from tests.conftest import RunningTraefik, free_ports, wait_until
+from tests.conftest import RunningTraefik, wait_until
+from tests.ports import free_ports
 from tests.reconciler.documentation.recorded import recorded
 from tests.shards.serving import gateway_over
 from tests.shards.test_process import environ

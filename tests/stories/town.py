@@ -25,7 +25,8 @@ from reconciler import app, founding, home, web
 from reconciler.serve import Reconciler
 from reconciler.world import World
 from tests import plain_http
-from tests.conftest import RunningTraefik, free_ports, wait_until
+from tests.conftest import RunningTraefik, wait_until
+from tests.ports import free_ports
 from tests.shards.serving import Waypost, gateway_over, served
 from tests.stories.conftest import House
 

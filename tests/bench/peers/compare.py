@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from reconciler import tokens
 from reconciler.ports import Disk
 from reconciler.tokens import Keyring
 from tests.bench.bench_gateway import CALLERS, TOOL, p50, p99, serving, throughput
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[2] / ".venv" / "peers"
@@ -108,12 +108,6 @@ def caller(door: Door) -> Callable[[], float]:
 
 
 # ── those who answer ─────────────────────────────────────────────────────────────────────────────
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -28,15 +27,10 @@ from reconciler.world import World
 from state import events, views
 from state.log import Entry, EventLog
 from tests.conftest import wait_until
+from tests.ports import free_port
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin"
 CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass

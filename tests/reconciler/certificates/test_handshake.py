@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.certificates import handshake, leaf
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 
 
 @contextlib.contextmanager

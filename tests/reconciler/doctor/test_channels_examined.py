@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from reconciler.home import Home
 from reconciler.ports import SystemClock
 from state import events
 from state.log import Entry, EventLog
+from tests.ports import free_port
 from tests.reconciler.secret_stores.vault import FakeVault, serving
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -180,9 +180,7 @@ def test_a_vault_knows_our_token_or_does_not(tmp_path: Path, fake: FakeVault, le
 
 def test_a_vault_that_says_nothing_is_away(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("right")
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    [told] = vault.examine(settings(tmp_path, f"http://127.0.0.1:{port}"))
+    [told] = vault.examine(settings(tmp_path, f"http://127.0.0.1:{free_port()}"))
     assert told.level == "fail" and "does not answer" in told.found
 
 

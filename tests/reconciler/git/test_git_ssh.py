@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.git.remote import Remote
 from reconciler.git.store import GitError, Store
+from tests.ports import free_port
 from tests.reconciler.git.persons import Person, main_of
 
 
@@ -56,9 +57,7 @@ def ssh(tmp_path: Path, store: Store, at_home: Path, until: Callable[..., None])
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
     if program is None or shutil.which("ssh-keygen") is None:
         pytest.skip("needs an OpenSSH server (`sshd`, `ssh-keygen`)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where a server that root starts gives its rights away
     host_key, key = make_key(tmp_path / "host"), make_key(tmp_path / "key")

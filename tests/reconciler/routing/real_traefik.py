@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from reconciler.routing.request import Release, Request
+from tests.ports import free_ports
 
 PATIENCE = 30.0  # seconds that a real process may take on a busy machine
 BATCH = 100  # requests on the way at once on one connection
@@ -196,14 +197,6 @@ class _Connection:
 
 _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
 _ROUTER = re.compile(rb"\r\nX-Router: ([^\r]*)", re.IGNORECASE)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @contextlib.contextmanager

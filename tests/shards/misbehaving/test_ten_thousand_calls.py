@@ -21,7 +21,7 @@ import pytest
 
 from state.events import ToolCalled
 from state.outbox import Outbox
-from tests.shards.elsewhere import free_port
+from tests.ports import free_port
 from tests.shards.serving import DesiredRepo, now
 
 ROOT = Path(__file__).parents[3]
