@@ -154,13 +154,20 @@ def test_a_restart_in_the_middle_of_a_proof_is_waited_for(traefik: Any, target: 
     assert traefik.get("one.test")[0] == 418
 
 
+def misses(traefik: Any) -> int:
+    """How often Traefik looked for its directory in vain."""
+    return int((traefik.home / "traefik.log").read_text().count("no such file or directory"))
+
+
 def test_a_watch_that_died_is_unknown_and_the_write_stays_for_the_restart(
     traefik: Any, a_target: Make, until: Callable[..., None]
 ) -> None:
     assert outcome(a_target(traefik.directory, traefik.url), route("one")) == "proven"
     target = a_target(traefik.directory, traefik.url, deadline=1.0)
     moved = traefik.directory.with_name("moved")
+    missed = misses(traefik)
     traefik.directory.rename(moved)
+    until(lambda: misses(traefik) > missed, "the last that the watch tells")
     moved.rename(traefik.directory)  # Traefik now watches nothing, in silence
     attempt = an_attempt(target, route("two"), "a2")
     target.write(attempt)

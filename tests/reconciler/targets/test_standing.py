@@ -136,7 +136,10 @@ def test_a_dead_watch_is_unserved_until_a_restart(
     target = a_target(traefik.directory, traefik.url, deadline=0.5)
     serve(target, route("one"))
     content = (traefik.directory / OURS).read_bytes()
-    shutil.rmtree(traefik.directory)
+    shutil.rmtree(traefik.directory / "mcp-managed")
+    until(lambda: "waypost-gen-a1@file" not in traefik.names(), "the end of our file")
+    traefik.directory.rmdir()  # the last that its watch tells; Traefik must have looked before there is another
+    until(lambda: "no such file or directory" in (traefik.home / "traefik.log").read_text(), "the end of the watch")
     (traefik.directory / "mcp-managed").mkdir(parents=True)
     (traefik.directory / OURS).write_bytes(content.replace(b"waypost-gen-a1", b"waypost-gen-a2"))
     seen = target.observe()
