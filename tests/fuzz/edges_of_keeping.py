@@ -9,6 +9,7 @@ import io
 import os
 import sqlite3
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from state.errors import LogError
 from state.events import TargetLost
 from state.log import EventLog
 from state.record import Entry
+from state.segment_file import Segment
 from tests.fuzz import samples
 from tests.fuzz.edges_of_log import AT, _damage, _damaged, _filled_log, now
 from tests.fuzz.fuzzing import Edge, Take
@@ -125,27 +127,50 @@ def _packed(files: dict[str, bytes], strange: Mutator | None) -> bytes:
 
 
 def _strange_block(mutator: Mutator) -> tuple[str, Any]:
-    """A damaged file, or columns of a wrong shape in a block that unpacks well."""
+    """A damaged file, or columns of a wrong shape in a block that unpacks well, and what it mentions."""
     if mutator.chance.random() < 0.4:
         return "file", _damage(mutator)
-    return "block", mutator.chance.getrandbits(32)
+    return "block", (_changed_block(mutator), mutator.text(["[1, 2, 3]"]).encode("utf-8", "replace").decode())
+
+
+def _changed_block(mutator: Mutator) -> bytes:
+    """Made before anybody counts the seconds: megabytes are packed here."""
+    content, roll = _block(), mutator.chance.random()
+    changed = written(mutator.value(orjson.loads(content))) if roll < 0.7 else mutator.content([content])
+    packed = zlib.compress(changed, 1) if roll < 0.9 else _bomb(100)
+    return packed if roll < 0.95 else mutator.content([packed])
+
+
+@cache
+def _block() -> bytes:
+    """The columns of the events of a segment, unpacked."""
+    with (
+        tempfile.TemporaryDirectory() as place,
+        contextlib.closing(sqlite3.connect(_sealed(Path(place))[1])) as raw,
+    ):
+        (content,) = raw.execute("SELECT content FROM blocks").fetchone()
+    return zlib.decompress(content)
+
+
+def _sealed(place: Path) -> tuple[Segment, Path]:
+    """A segment with nearly all events of a log, and its file."""
+    _filled_log(place / "log.db")
+    with contextlib.closing(EventLog.open(place / "log.db", now=now)) as log:
+        segment = log.seal(log.head().seq - 1, "to have one")
+    return segment, segments.directory(place / "log.db") / segment.file
 
 
 @contextlib.contextmanager
 def _segments(place: Path) -> Iterator[Take]:
-    _filled_log(place / "log.db")
-    with contextlib.closing(EventLog.open(place / "log.db", now=now)) as log:
-        segment = log.seal(log.head().seq - 1, "to have one")
-    file = segments.directory(place / "log.db") / segment.file
+    segment, file = _sealed(place)
     file.chmod(0o600)
     whole = file.read_bytes()
-    _bomb(100)  # made here, where nobody counts the seconds
 
     def take(given: tuple[str, Any]) -> bool:
         kind, how = given
         file.write_bytes(_damaged(whole, how) if kind == "file" else whole)
         if kind == "block":
-            _change_block(file, Mutator(_chance(how)))
+            _put_block(file, *how)
         with segment_file.opened(file.parent, segment) as reader:
             rows = list(segments.all_rows(reader))
             reader.mentioning("traefik/http.routers/gitea")
@@ -154,22 +179,17 @@ def _segments(place: Path) -> Iterator[Take]:
     yield take
 
 
+def _put_block(file: Path, content: bytes, mentions: str) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE blocks SET content = ?", [content])
+        raw.execute("UPDATE mentions SET seqs = ?", [mentions])
+
+
 @cache
 def _bomb(megabytes: int) -> bytes:
     """What unpacks to that much of nothing."""
     packing = zlib.compressobj(level=1)
     return b"".join([*(packing.compress(bytes(1 << 20)) for _ in range(megabytes)), packing.flush()])
-
-
-def _change_block(file: Path, mutator: Mutator) -> None:
-    with contextlib.closing(sqlite3.connect(file)) as raw, raw:
-        (content,) = raw.execute("SELECT content FROM blocks").fetchone()
-        columns = orjson.loads(zlib.decompress(content))
-        roll = mutator.chance.random()
-        changed = written(mutator.value(columns)) if roll < 0.7 else mutator.content([zlib.decompress(content)])
-        packed = zlib.compress(changed, 1) if roll < 0.9 else _bomb(100)
-        raw.execute("UPDATE blocks SET content = ?", [packed if roll < 0.95 else mutator.content([packed])])
-        raw.execute("UPDATE mentions SET seqs = ?", [mutator.text(["[1, 2, 3]"]).encode("utf-8", "replace").decode()])
 
 
 # ── tokens, locks, notes ─────────────────────────────────────────────────────────────────────────
