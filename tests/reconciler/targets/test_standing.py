@@ -133,8 +133,8 @@ def test_a_dead_watch_is_unserved_until_a_restart(
     start_traefik: Any, a_target: Make, until: Callable[..., None]
 ) -> None:
     traefik = start_traefik(anew=True)
+    serve(a_target(traefik.directory, traefik.url), route("one"))
     target = a_target(traefik.directory, traefik.url, deadline=0.5)
-    serve(target, route("one"))
     content = (traefik.directory / OURS).read_bytes()
     shutil.rmtree(traefik.directory / "mcp-managed")
     until(lambda: "waypost-gen-a1@file" not in traefik.names(), "the end of our file")
