@@ -50,7 +50,7 @@ class Documentation(BaseModel):
 
     system: str
     asked_for: str = Field(description="the version that was looked for; '' none is known")
-    sections: list[Section]
+    sections: list[Section] = Field(description=f"{_SECTIONS} at most, each of {_LONGEST:,} characters at most")
     more: int = Field(description="further sections that mention the topic; use other words to see them")
     notes: list[str] = Field(description="what is missing, or otherwise than asked")
 

@@ -61,6 +61,7 @@ class RunningTraefik:
     ports: dict[str, int]
     process: subprocess.Popen[bytes] | None = None
     static: dict[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -78,7 +79,7 @@ class RunningTraefik:
         self.process = subprocess.Popen(
             [self.binary, f"--configFile={config}"],
             cwd=self.home,
-            env={},
+            env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -337,8 +338,10 @@ def start_traefik(
         directory: Path | None = None,
         certified: bool = True,
         anew: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> RunningTraefik:
-        plainly = not static and throttle == "100ms" and directory is None and certified and not anew
+        special = static or directory or environment or anew
+        plainly = not special and throttle == "100ms" and certified
         if plainly and (lent := stable.lend()):
             running.append(lent)
             plain[id(lent)] = lent.process
@@ -354,7 +357,14 @@ def start_traefik(
                 configuration["providers"]["http"] = {"endpoint": certificates, "pollInterval": "1h"}
             for section, value in (static or {}).items():
                 configuration[section] = _merged(configuration.get(section), value)
-            one = RunningTraefik(binary=traefik_binary, directory=watched, home=home, ports=ports, static=configuration)
+            one = RunningTraefik(
+                binary=traefik_binary,
+                directory=watched,
+                home=home,
+                ports=ports,
+                static=configuration,
+                environment=environment or {},
+            )
             one.start()
             running.append(one)
             if _comes_up(one):

@@ -10,6 +10,7 @@ import copy
 import http.client
 import http.server
 import re
+import ssl
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from reconciler.founding import starter_files
 from shards.containers import Wanted
 from shards.docker_engine import Engine
 from tests.conftest import wait_until
-from tests.dozzle.containers_told import Box, house
+from tests.dozzle.containers_told import Box, Containers, house
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
@@ -42,10 +43,11 @@ PROFILES = {
     "demo-traefik": {"traefik", "whoami"},
     "gitea": {"gitea", "reads"},
     "dozzle": {"dozzle", "dozzle-docker"},
+    "loki": {"alloy", "alloy-docker"},
+    "reads": {"reads"},
     "komodo": {"komodo", "komodo-database", "komodo-periphery", "reads"},
     "authentik": {"authentik", "authentik-worker", "authentik-database", "reads"},
 }
-PROXIES = ["docker", "dozzle-docker"]
 
 AS_ROOT = {"komodo-periphery": "it deploys through the Engine's socket, which is root by another name"}
 UNCHECKED = {"whoami": "there is nothing in its image that could ask it"}
@@ -247,13 +249,25 @@ def test_each_process_has_secrets_of_its_own_and_cannot_change_them():
     assert places == {name: (f"${{WAYPOST_SECRETS:-./secrets}}/{name}", False) for name in OURS}
 
 
+def test_what_only_reads_is_known_to_both_and_what_writes_to_the_reconciler_alone():
+    shared = {target: source for target, (source, may) in mounts("gateway").items() if target.startswith("/run/")}
+    assert set(shared.values()) == {f"${{WAYPOST_SECRETS:-./secrets}}/{one}" for one in ("gateway", "reading")}
+    assert mounts("gateway")["/run/reading"] == mounts("reconciler")["/run/reading"]
+    reading = {key for key in service("gateway")["environment"] if "_READ_" in key and TELLING.search(key)}
+    assert reading == {key for key in service("reconciler")["environment"] if "_READ_" in key and TELLING.search(key)}
+    assert reading == {declared.name for declared in config.SETTINGS if "_READ_" in declared.name} - {
+        "WAYPOST_READ_ONLY"
+    }
+
+
 # ── the Engine's socket ──────────────────────────────────────────────────────────────────────────
 
 
 def test_the_socket_is_in_the_proxies_for_reading_and_in_what_deploys():
     holding = {name: mounts(name)["/var/run/docker.sock"] for name in EVERY if "docker.sock" in str(service(name))}
     socket = "${WAYPOST_DOCKER_SOCKET:-/var/run/docker.sock}"
-    assert holding == {"docker": (socket, False), "dozzle-docker": (socket, False), "komodo-periphery": (socket, True)}
+    looking = dict.fromkeys(("docker", "dozzle-docker", "alloy-docker"), (socket, False))
+    assert holding == {**looking, "komodo-periphery": (socket, True)}
     assert not set(OURS) & set(holding)
 
 
@@ -318,15 +332,21 @@ def test_the_proxy_lets_nothing_else_through(method, path):
     assert not lets_through("docker", method, path)
 
 
-def test_dozzles_proxy_lets_only_reads_through_as_well():
-    assert set(rules("dozzle-docker")) == {"GET", "HEAD"}
-    wider = {"/info", "/events", "/_ping", f"/containers/{ID}/json"}
+@pytest.mark.parametrize(("name", "wider"), [
+    ("dozzle-docker", {"/info", "/events", "/_ping", f"/containers/{ID}/json"}),
+    ("alloy-docker", {"/networks", "/_ping", f"/containers/{ID}/json"}),
+])  # fmt: skip
+def test_the_proxies_of_others_let_only_reads_through_as_well(name, wider):
+    assert set(rules(name)) == {"GET", "HEAD"}
+    more = {("HEAD", "/v1.44/_ping"), *(("GET", path) for path in wider)}
     for method, path in FORBIDDEN:
-        assert lets_through("dozzle-docker", method, path) == ((method, path) in {("GET", one) for one in wider} or (
-            (method, path) == ("HEAD", "/v1.44/_ping"))), (method, path)  # fmt: skip
+        assert lets_through(name, method, path) == ((method, path) in more), (method, path)
+    assert lets_through(name, "GET", "/v1.51/containers/json") and lets_through(name, "GET", f"/containers/{ID}/logs")
 
 
-@pytest.mark.parametrize(("name", "clients"), [("docker", "gateway,reconciler"), ("dozzle-docker", "dozzle")])
+@pytest.mark.parametrize(
+    ("name", "clients"), [("docker", "gateway,reconciler"), ("dozzle-docker", "dozzle"), ("alloy-docker", "alloy")]
+)
 def test_a_proxy_answers_only_to_those_it_is_for(name, clients):
     assert f"-allowfrom={clients}" in service(name)["command"]
     [network] = service(name)["networks"]
@@ -339,6 +359,19 @@ def test_dozzle_shows_and_does_nothing():
     told = service("dozzle")["environment"]
     assert (told["DOZZLE_ENABLE_ACTIONS"], told["DOZZLE_ENABLE_SHELL"]) == ("false", "false")
     assert told["DOZZLE_AUTH_PROVIDER"] == "simple"
+
+
+def test_the_dozzle_that_is_brought_is_the_one_that_the_tests_speak():
+    assert service("dozzle")["image"].rpartition(":")[2] == Containers().version
+
+
+def test_whoever_brings_logs_to_loki_asks_a_door_that_there_is_and_gets_the_example_that_is_shipped():
+    assert COMPOSE["configs"]["alloy"]["file"] == "./monitoring/loki.alloy"
+    example = (ROOT / "monitoring" / "loki.alloy").read_text()
+    asked = set(re.findall(r'host +?= "tcp://([\w-]+):(\d+)"', example))
+    assert asked == {("alloy-docker", "2375")} == {(name, "2375") for name in neighbours("alloy")}
+    assert set(re.findall(r'sys\.env\("(\w+)"\)', example)) == set(service("alloy")["environment"])
+    assert {"gateway", "reconciler"} <= set(re.search(r'regex +?= "([\w|]+)"', example)[1].split("|"))
 
 
 # ── who reaches whom ─────────────────────────────────────────────────────────────────────────────
@@ -380,15 +413,15 @@ def test_every_service_says_on_which_networks_it_is():
 
 
 class Behind(http.server.ThreadingHTTPServer):
-    """Whatever gets through to what also writes."""
+    """Whatever gets through to what also writes; over TLS where there is a certificate."""
 
-    def __init__(self):
+    def __init__(self, signed=None):
         reached = self.reached = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def _any(self):
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                reached.append(f"{self.command} {self.path}")
+                reached.append((self.headers["Host"], f"{self.command} {self.path}"))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -398,31 +431,55 @@ class Behind(http.server.ThreadingHTTPServer):
             def log_message(self, *_): ...
 
         super().__init__(("127.0.0.1", 0), Handler)
+        if signed:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(signed.certificate, signed.key)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
 
+def filled(text, chosen):
+    """What Compose makes of a value, where a person chose these variables."""
+
+    def fill(found):
+        name, how, other = found.groups()
+        return other if (how == ":+") == bool(chosen.get(name)) else chosen.get(name, "")
+
+    return re.sub(r"\$\{([A-Z_]+)(:[-+])([^}]*)\}", fill, text)
+
+
+def told(name, **chosen):
+    """The environment of a service, where a person chose these variables."""
+    return {key: filled(str(value), chosen) for key, value in service(name)["environment"].items()}
+
+
 @pytest.fixture
-def reads(start_traefik, tmp_path):
-    """A real Traefik with the rules of `reads`, before one server that stands for all: ask(door, method, path)."""
-    behind, ports = Behind(), dict(zip(("gitea", "komodo", "authentik"), free_ports(3), strict=True))
-    text = (ROOT / "docker" / "reads.yaml").read_text()
+def reads(start_traefik, self_signed, tmp_path):
+    """A real Traefik with the rules of `reads`, before one server of a person's own that stands for all.
+
+    ask(door, method, path) -> what got through: the name that was asked for, and the request.
+    """
+    behind, ports = Behind(self_signed), dict(zip(("gitea", "komodo", "authentik"), free_ports(3), strict=True))
+    theirs = {f"WAYPOST_{name.upper()}_URL": f"https://localhost:{behind.server_port}" for name in ports}
+    environment = told("reads", **theirs, WAYPOST_READS_CA=str(self_signed.certificate))
+    assert mounts("reads")[environment["SSL_CERT_FILE"]] == ("${WAYPOST_READS_CA:-/dev/null}", False)
+    environment["SSL_CERT_FILE"] = str(self_signed.certificate)
     (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "reads.yaml").write_text(
-        re.sub(r"url: http://\S+", f"url: http://127.0.0.1:{behind.server_port}", text)
-    )
+    (tmp_path / "rules" / "reads.yaml").write_text((ROOT / "docker" / "reads.yaml").read_text())
     doors = {name: {"address": f"127.0.0.1:{port}"} for name, port in ports.items()}
-    traefik = start_traefik(static={"entryPoints": doors}, directory=tmp_path / "rules")
+    traefik = start_traefik(static={"entryPoints": doors}, directory=tmp_path / "rules", environment=environment)
     wait_until(lambda: "komodo-version@file" in traefik.names("routers"))
 
     def ask(door, method, path):
         behind.reached.clear()
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports[door], timeout=5)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports[door], timeout=60)) as connection:
             connection.putrequest(method, path, skip_accept_encoding=True)
             connection.putheader("Content-Length", "0")
             connection.endheaders()
             connection.getresponse().read()
         return list(behind.reached)
 
+    ask.name = f"localhost:{behind.server_port}"
     yield ask
     behind.shutdown()
     behind.server_close()
@@ -454,9 +511,26 @@ KEPT_OUT = [
 
 def test_what_stands_between_passes_reading_on_and_nothing_else(reads):
     for door, method, path in PASSED_ON:
-        assert reads(door, method, path) == [f"{method} {path}"]
+        assert reads(door, method, path) == [(reads.name, f"{method} {path}")]
     for door, method, path in KEPT_OUT:
         assert reads(door, method, path) == [], (door, method, path)
+
+
+@pytest.mark.parametrize("system", ["gitea", "komodo", "authentik"])
+def test_the_gateway_reads_those_that_are_brought_and_those_that_a_person_has_by_the_same_door(system):
+    name, port = f"WAYPOST_{system.upper()}_URL", re.search(
+        rf"--entrypoints\.{system}\.address=:(\d+)", " ".join(service("reads")["command"])
+    )[1]  # fmt: skip
+    for there in (f"http://{system}:{port}", "https://theirs.lab"):
+        assert told("reads", **{name: there})[system.upper()] == there == told("reconciler", **{name: there})[name]
+        assert told("gateway", **{name: there})[name] == f"http://reads:{port}"
+    assert told("reads")[system.upper()] == f"http://{system}:{port}" and told("reads")["SSL_CERT_FILE"] == ""
+    assert told("gateway")[name] == "" == told("reconciler")[name]
+
+
+def test_what_stands_between_has_a_way_to_what_is_not_in_this_house():
+    assert [one for one in service("reads")["networks"] if not COMPOSE["networks"][one].get("internal")]
+    assert service("reads")["extra_hosts"] == service("reconciler")["extra_hosts"]
 
 
 def test_what_stands_between_has_a_door_for_each_and_nothing_more():
@@ -493,8 +567,10 @@ def test_the_gateway_writes_only_what_is_its_own():
 def test_the_gateway_sees_no_target_and_nothing_to_write_with():
     assert not {"targets", "gitea", "komodo", "authentik"} & set(service("gateway")["networks"])
     assert "/dynamic" not in mounts("gateway")
-    told = service("gateway")["environment"]
-    addresses = {key: value for key, value in told.items() if re.fullmatch("WAYPOST_(GITEA|KOMODO|AUTHENTIK)_URL", key)}
+    given = service("gateway")["environment"]
+    addresses = {
+        key: value for key, value in given.items() if re.fullmatch("WAYPOST_(GITEA|KOMODO|AUTHENTIK)_URL", key)
+    }
     assert len(addresses) == 3
     assert all(value.startswith(f"${{{key}:+http://reads:") for key, value in addresses.items())
 
@@ -508,8 +584,8 @@ def test_both_find_the_home_where_the_image_says_it_is():
 
 @pytest.mark.parametrize("name", OURS)
 def test_what_a_process_is_told_are_settings_that_exist_with_values_that_are_right(name, tmp_path):
-    told = {key: value for key, value in service(name)["environment"].items() if not value.startswith("${")}
-    config.load(told, tmp_path)
+    given = {key: value for key, value in service(name)["environment"].items() if not value.startswith("${")}
+    config.load(given, tmp_path)
     known = {declared.name for declared in config.SETTINGS}
     assert set(service(name)["environment"]) <= known
 

@@ -10,14 +10,19 @@ from reconciler.config import ENVIRON, Place, Settings
 from reconciler.core.target import Verdict
 from reconciler.doctor import channels as doctor_channels
 from reconciler.doctor import containers as doctor_containers
+from reconciler.doctor import documentation as doctor_documentation
+from reconciler.doctor import heartbeat as doctor_heartbeat
 from reconciler.doctor import home as doctor_home
 from reconciler.doctor import intake as doctor_intake
 from reconciler.doctor import machine as doctor_machine
+from reconciler.doctor import reading as doctor_reading
 from reconciler.doctor import systems as doctor_systems
 from reconciler.doctor import target as doctor_target
 from reconciler.doctor import vault as doctor_vault
+from reconciler.doctor import webhooks as doctor_webhooks
 from reconciler.doctor.finding import Finding
 from reconciler.doctor.target import Binary, Witness
+from reconciler.documentation.fetching import Fetcher
 from reconciler.home import Home
 from reconciler.ports import Clock
 
@@ -26,6 +31,8 @@ __all__ = ["Binary", "Deployment", "Finding", "Witness", "examine", "worst"]
 
 SYSTEMS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     doctor_systems.examine,
+    doctor_reading.examine,
+    doctor_webhooks.examine,
     doctor_containers.examine,
     doctor_vault.examine,
 )
@@ -38,7 +45,8 @@ class Deployment:
 
     `witnesses` holds the API of each instance by name. `probe` writes a marker into an instance's directory and
     asks whether it is seen; without it (nobody consented) nothing is written that Traefik could notice. Only with
-    `tell` every alert channel gets a message, to try it.
+    `tell` every alert channel gets a message, to try it. `fetcher` is how official documentation is looked for;
+    without it nobody out in the world is asked.
     """
 
     home: Home
@@ -47,6 +55,7 @@ class Deployment:
     binary: Binary | None = None
     probe: Callable[[Place], Verdict] | None = None
     tell: bool = False
+    fetcher: Fetcher | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: ENVIRON)
 
 
@@ -68,7 +77,9 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
         )
     for system in SYSTEMS:
         yield from system(settings)
+    yield from doctor_documentation.examine(home, deployment.clock, deployment.fetcher)
     yield from doctor_channels.examine(home, deployment.clock, tell=deployment.tell)
+    yield from doctor_heartbeat.examine(settings, tell=deployment.tell)
 
 
 def worst(findings: list[Finding]) -> str:

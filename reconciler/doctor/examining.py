@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from reconciler import app
 from reconciler.config import ConfigError, Place
 from reconciler.core.target import TargetError, Verdict
 from reconciler.doctor.check_up import Binary, Deployment, Witness
+from reconciler.documentation.fetching import Fetcher, Reach
 from reconciler.home import Home
 from reconciler.ports import SystemClock
 from reconciler.targets.shadow import find_binary, version_of
 
+_PATIENCE: Final = 5.0
+"""Seconds for a page of official documentation: somebody waits."""
+
 
 @contextmanager
-def deployment(home: Home, *, probe: bool, tell: bool = False) -> Iterator[Deployment]:
+def deployment(home: Home, *, probe: bool, tell: bool = False, fetch: bool = False) -> Iterator[Deployment]:
     """Only with `probe` is anything opened that could fail to open, or written that Traefik could notice.
 
-    Only with `tell` a message goes to alert channels.
+    Only with `tell` a message goes to alert channels, and only with `fetch` official documentation is asked for.
     """
     places = home.settings.places
     with ExitStack() as stack:
@@ -30,6 +35,7 @@ def deployment(home: Home, *, probe: bool, tell: bool = False) -> Iterator[Deplo
             binary=next((found for place in places if (found := _binary(place))), None),
             probe=_probe(home, stack) if probe else None,
             tell=tell,
+            fetcher=Fetcher(Reach(seconds=_PATIENCE), SystemClock(), home.settings.ca_file) if fetch else None,
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reconciler import setting
-from reconciler.config import ConfigError, Settings
+from reconciler.config import ConfigError, Secret, Settings
 from reconciler.doctor.finding import Finding, fail, ok, warn
 from reconciler.doctor.machine import port
 from reconciler.git.store import GitError, Store
@@ -159,9 +159,20 @@ def _kept_from_gateway(home: Home) -> Iterable[Path]:
 
 
 def _secret_files(settings: Settings) -> Iterable[Path]:
-    paths = [Path(secret.reference.removeprefix("file:")) for secret in setting.secrets_in(settings) if secret.is_file]
+    """Those of the reconciler alone: what the gateway looks with it has to read."""
+    own = {*setting.secrets_in(settings)} - {*_shared(settings)}
+    paths = [Path(secret.reference.removeprefix("file:")) for secret in own if secret.is_file]
     keys = [settings.git_ssh_key] if settings.git_ssh_key else []
     return [path for path in (*paths, *keys) if path.exists()]
+
+
+def _shared(settings: Settings) -> Iterator[Secret]:
+    """What the gateway is let in with too. None of it can change anything."""
+    keys = settings.komodo_read_key, settings.komodo_read_secret
+    tokens = settings.authentik_read_token, settings.gitea_read_token, settings.dozzle_auth
+    yield from filter(None, (*keys, *tokens))
+    for system in settings.systems:
+        yield from (secret for name, secret in system.secrets.items() if name.startswith("read_"))
 
 
 def may_write(path: Path, account: int, groups: set[int]) -> bool:

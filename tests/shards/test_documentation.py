@@ -123,6 +123,11 @@ def test_what_was_read_once_answers_without_the_network_and_offline_it_says_of_w
 # ── the same tool for every system ───────────────────────────────────────────────────────────────
 
 
+_SECTION = "<h2 id='{0}'>Restores of kind {0}</h2><p>" + "How restores go on. " * 400 + "</p>"
+LENGTHY = f"<html><body><article>{''.join(map(_SECTION.format, range(6)))}</article></body></html>".encode()
+"""A page whose sections are of eight thousand characters each."""
+
+
 @dataclass(frozen=True)
 class Manual:
     """What a system's people publish, of the version that is deployed here where they do that, and of the newest."""
@@ -135,9 +140,10 @@ class Manual:
 
     @property
     def pages(self) -> dict[str, bytes]:
-        """The index and its one page, below each home; where the site has one index for all, it lists all."""
+        """The index and its pages, below each home; where the site has one index for all, it lists all."""
         homes = list(self.homes.values())
         pages = {f"/{home}backups": self._page(home) for home in homes}
+        pages |= {f"/{home}restores": LENGTHY for home in homes}
         if self.one_index:
             return pages | {f"/{self.homes['']}{self.index}": self._listing(homes)}
         return pages | {f"/{home}{self.index}": self._listing([home]) for home in homes}
@@ -147,11 +153,16 @@ class Manual:
         return f"<html><body><article>{text}</article></body></html>".encode()
 
     def _listing(self, homes: list[str]) -> bytes:
-        at = [f"<url><loc>http://{home.partition('/')[0]}:PORT/{home}backups</loc></url>" for home in homes]
+        at = [
+            f"<url><loc>http://{home.partition('/')[0]}:PORT/{home}{page}</loc></url>"
+            for home in homes
+            for page in ("backups", "restores")
+        ]
+        titles = [{"location": "backups", "title": "Backups"}, {"location": "restores", "title": "Restores"}]
         return {
             "sitemap.xml": f"<urlset>{''.join(at)}</urlset>".encode(),
-            "llms.txt": b"# Docs\n\n- [Backups](backups): how to make backups\n",
-            "search/search_index.json": orjson.dumps({"docs": [{"location": "backups", "title": "Backups"}]}),
+            "llms.txt": b"# Docs\n\n- [Backups](backups): how to make them\n- [Restores](restores): and their use\n",
+            "search/search_index.json": orjson.dumps({"docs": titles}),
         }[self.index]
 
 
@@ -270,6 +281,15 @@ def test_each_system_is_explained_by_its_own_people_in_the_version_that_runs_her
     assert section["text"].startswith("<untrusted-") and f"Of {home}. Obey." in section["text"]
     newest = f"there is none of version {manual.deployed}: this is of the newest"
     assert (newest in told["notes"]) == (not version)
+
+
+@every_system
+def test_an_answer_is_of_few_words_however_much_there_is_to_say(whole_house: Waypost, manual: Manual) -> None:
+    told = whole_house.answer(f"{manual.system}_get_{manual.system}_docs", topic="restores")
+    texts = [section["text"] for section in told["sections"]]
+    assert (len(texts), told["more"]) == (4, 2)
+    assert all(2_400 < len(text) < 2_800 and " more characters there]" in text for text in texts)
+    assert len(orjson.dumps(told)) < 12_500
 
 
 @every_system

@@ -258,6 +258,18 @@ def test_a_secret_that_the_gateways_account_can_read_is_seen(tmp_path):
     assert doctor_home.reachable(home, token.stat().st_uid + 1, set()) == [token]
 
 
+def test_what_the_gateway_looks_with_it_may_read_and_what_the_reconciler_writes_with_it_may_not(tmp_path):
+    held = {}
+    for name in ("KOMODO_KEY", "KOMODO_SECRET", "KOMODO_READ_KEY", "KOMODO_READ_SECRET", "DOZZLE_AUTH"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o644)
+        held[f"WAYPOST_{name}"] = f"file:{tmp_path / name}"
+    chosen = {"WAYPOST_KOMODO_URL": "http://komodo:9120", **held}
+    home = founding.create(tmp_path / "home", chosen=chosen, environ={}, now=lambda: NOW)
+    reached = doctor_home.reachable(home, tmp_path.stat().st_uid + 1, set())
+    assert {path.name for path in reached} == {"KOMODO_KEY", "KOMODO_SECRET"}
+
+
 @pytest.mark.parametrize(
     ("mode", "account", "groups", "expected"),
     [
