@@ -29,7 +29,7 @@ from starlette.routing import BaseRoute, Route
 from reconciler import tokens
 from reconciler.home import Lock
 from reconciler.ports import Chance, Clock, Disk, SystemClock
-from reconciler.query_client import QueryClient
+from reconciler.query_client import Away, QueryClient
 from reconciler.tokens import Keyring, TokenError
 from shards import access, belongings, oauth, systems
 from shards.access import Caller
@@ -38,6 +38,7 @@ from shards.belongings import Shelves
 from shards.config import GatewaySettings
 from shards.gate import STILL, Admit, App, Gate, Scope, Unable
 from shards.health import Turned
+from shards.heard import Heard
 from shards.kit import Shard
 from shards.limits import Limits
 from shards.metrics import CONTENT_TYPE, Metrics
@@ -65,6 +66,7 @@ class Parts:
     """A gateway of a home, without a way in yet: what every call needs, and what ends with it."""
 
     bench: Bench
+    reconciler: Heard
     closing: tuple[Callable[[], None], ...]
 
     @asynccontextmanager
@@ -162,7 +164,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
         announcer=Announcer(registry.offers),
     )
     letting_go = (lock.close,) if isinstance(lock, Lock) else ()
-    return Parts(bench, (close, query.close, scribe.close, audit.close, *letting_go))
+    return Parts(bench, Heard(query.status), (close, query.close, scribe.close, audit.close, *letting_go))
 
 
 @functools.cache
@@ -222,7 +224,7 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
     """
     server = _server(parts.bench, asker.caller)
     routes: list[BaseRoute] = [
-        Route("/health", functools.partial(_health, settings, parts.bench)),
+        Route("/health", functools.partial(_health, settings, parts)),
         Route("/metrics", functools.partial(_metrics, parts.bench.metrics)),
     ]
     issuer = settings.issuer
@@ -266,17 +268,19 @@ def _transport(settings: GatewaySettings, server: Server[dict[str, Any]], bench:
     return announcing.Listening(route.app, bench.announcer, who, security, os.urandom)
 
 
-async def _health(settings: GatewaySettings, bench: Bench, _: Request) -> Response:
-    # Never asks anybody else: a health check must not hang on somebody else's health.
-    registry = bench.registry
+async def _health(settings: GatewaySettings, parts: Parts, _: Request) -> Response:
+    # A health check must not hang on somebody else's health, nor be worse for it: the reconciler, whose kill switch
+    # holds here too, is waited for a moment only, and nobody else is asked.
+    registry, heard = parts.bench.registry, await parts.reconciler.now()
     shards = {name: standing.as_json() for name, standing in registry.standings().items()}
     return JSONResponse(
         {
             "status": "ok",
             "version": version("waypost"),
-            "read_only": settings.read_only,
+            "read_only": settings.read_only or (not isinstance(heard, Away) and bool(heard.get("read_only"))),
+            "reconciler": heard.reason if isinstance(heard, Away) else "up",
             "shards": shards,
-            "listeners": len(bench.announcer),
+            "listeners": len(parts.bench.announcer),
             **({"trouble": registry.trouble} if registry.trouble else {}),
         }
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -42,22 +43,32 @@ class Heartbeat:
             self._calling.join(_FAREWELL)
 
     def _call(self, address: Secret) -> None:
-        fault = self._fault(address)
+        fault = call(address, self._ca_file)
         if fault and not self._failed:
             self._complain(f"the heartbeat of WAYPOST_HEARTBEAT_URL is not heard, and goes on: {fault}")
         self._failed = bool(fault)
 
-    def _fault(self, address: Secret) -> str:
-        """Why the call was in vain, "" where it was not. The address is a secret, and so are words that quote it."""
-        try:
-            url = address.reveal()
-            trust = ssl.create_default_context(cafile=self._ca_file) if url.startswith("https:") else False
-            # Its status is all that counts: a body is not waited for, whose end might never come.
-            with httpx2.stream(
-                "GET", url, verify=trust, timeout=_TIMEOUT, trust_env=False, follow_redirects=False
-            ) as answer:
-                return "" if answer.is_success else f"status {answer.status_code}"
-        except ConfigError as fault:
-            return str(fault)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as fault:
-            return "no answer in time" if isinstance(fault, httpx2.TimeoutException) else type(fault).__name__
+
+def is_address(text: str) -> bool:
+    """Whether this can be called at all."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def call(address: Secret, ca_file: Path | None) -> str:
+    """Call it: why that was in vain, "" where it was not. The address is a secret, and so are words that quote it."""
+    try:
+        url = address.reveal()
+        trust = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else False
+        # Its status is all that counts: a body is not waited for, whose end might never come.
+        with httpx2.stream(
+            "GET", url, verify=trust, timeout=_TIMEOUT, trust_env=False, follow_redirects=False
+        ) as answer:
+            return "" if answer.is_success else f"status {answer.status_code}"
+    except ConfigError as fault:
+        return str(fault)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as fault:
+        return "no answer in time" if isinstance(fault, httpx2.TimeoutException) else type(fault).__name__

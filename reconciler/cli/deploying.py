@@ -79,12 +79,13 @@ def serve_gateway(context: click.Context, stdio: bool) -> None:
 @waypost.command()
 @click.option("--probe", is_flag=True, help="Also write a marker, and see whether Traefik notices it.")
 @click.option("--alert", is_flag=True, help="Also send a message to every alert channel, and see whether it takes it.")
+@click.option("--docs", is_flag=True, help="Also see whether the official documentation can be read from here.")
 @as_json
 @click.pass_context
-def doctor(context: click.Context, probe: bool, alert: bool, as_json: bool) -> None:
+def doctor(context: click.Context, probe: bool, alert: bool, docs: bool, as_json: bool) -> None:
     """Test every part of this deployment as it is, and say what to do about each failure."""
     found = []
-    with examining.deployment(the_home(context), probe=probe, tell=alert) as deployment:
+    with examining.deployment(the_home(context), probe=probe, tell=alert, fetch=docs) as deployment:
         for finding in check_up.examine(deployment):
             found.append(finding)
             if not as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.group import the_home, waypost
+from reconciler.cli.group import session, the_home, waypost
 from reconciler.cli.parts import moving_out
 
 
@@ -34,6 +34,8 @@ def set_(context: click.Context, address: str) -> None:
     History, proposals and revisions come along; what was here stays as it is. The token is in WAYPOST_GIT_TOKEN,
     or a key in WAYPOST_GIT_SSH_KEY. Stop `waypost up` first.
     """
+    with session(context) as one:
+        one.require_switched_on("moved")
     home = the_home(context)
     moved = moving_out.move(home, address)
     click.echo(

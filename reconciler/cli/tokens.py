@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,6 +53,7 @@ def create(
                 f"there is a token '{name}' already: waypost token rotate {name}, or take another name"
             )
         made, raw = tokens.mint(name, role, grants=grants, now=now, lasts=_lasts(expires), chance=one.world.chance)
+        _require_known(one, grants, "--shards")
         one.keyring.change(lambda known: [*known, made])
         one.say(_made(made), "tokens", f"token:{made.id}")
     _hand_over(made, raw, as_json)
@@ -103,6 +105,7 @@ def grant(context: click.Context, name: str, tools: tuple[str, ...], reason: str
     with session(context) as one:
         now = one.world.clock.now()
         widened = _working(one, name, now)
+        _require_known(one, tools)
         one.keyring.change(lambda known: tokens.granted(known, name, tools, now))
         for made in widened:
             word = events.ToolsGranted(token=made.id, name=made.name, tools=tools, reason=reason or "no reason given")
@@ -131,6 +134,17 @@ def _working(one: sessions.Session, name: str, now: datetime) -> list[tokens.Tok
         return found
     names = sorted({made.name for made in one.keyring.tokens() if not made.ended(now)})
     raise sessions.CommandError(f"no token '{name}' works; there are: {', '.join(names) or 'none'}")
+
+
+def _require_known(one: sessions.Session, names: tuple[str, ...], *options: str) -> None:
+    """What nothing is called opens nothing, neither now nor to whatever comes by that name one day."""
+    if not names:
+        return
+    # The agents' side is never imported from here: it is a process of its own.
+    command = [sys.executable, "-m", "shards.granting", str(one.home.path / "shards.toml"), *options, "--", *names]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise sessions.CommandError(asked.stderr.strip())
 
 
 def _lasts(text: str) -> timedelta | None:

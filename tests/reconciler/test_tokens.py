@@ -90,6 +90,30 @@ def test_more_tools_are_granted_by_name_and_outlive_a_rotation(place: Path, run:
     assert (word.name, word.tools) == ("claude", ("komodo_list_stacks",))
 
 
+def test_what_nothing_is_called_is_not_opened_and_what_is_near_is_named(place: Path, run: Run) -> None:
+    run("create", "claude")
+    for words, told in {
+        ("grant", "claude", "komodo_list_stack"): "did you mean komodo_list_stacks",
+        ("grant", "claude", "why", "weather_forecast"): "nothing here is called 'weather_forecast'",
+        ("grant", "claude", "traefik"): "'traefik' is a shard and no tool",
+        ("create", "ci", "--grant", "trafik"): "did you mean traefik",
+    }.items():
+        done = run(*words)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1) and told in done.stderr, done.stderr
+    [kept] = json.loads((place / "tokens.json").read_text())["tokens"]
+    assert (kept["name"], kept.get("also")) == ("claude", None)
+
+
+def test_tools_of_a_shard_elsewhere_are_opened_whether_it_is_there_or_not(place: Path, run: Run) -> None:
+    declared = '[shards.the-weather]\nurl = "http://127.0.0.1:9/mcp"\ntools = ["forecast"]\n'
+    (place / "shards.toml").write_text(declared)
+    assert run("create", "claude", "--grant", "the-weather").exit_code == 0
+    assert run("grant", "claude", "the_weather_forecast", "the_weather_of_tomorrow").exit_code == 0
+    assert "did you mean the_weather_forecast" in run("grant", "claude", "th_weather_forecast").stderr
+    (place / "shards.toml").write_text("shards = what")
+    assert "is not TOML" in run("grant", "claude", "why").stderr
+
+
 def test_a_rotation_opens_nothing_that_came_later_and_the_list_says_so(place: Path, run: Run) -> None:
     run("create", "claude")
     tokens.Keyring(place / "tokens.json", Disk()).change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from collections.abc import Callable
 
@@ -70,6 +71,16 @@ def test_health_shows_the_shards(waypost: Waypost) -> None:
     assert health["status"] == "ok"
     assert health["shards"]["traefik"]["state"] == "up"
     assert health["shards"]["traefik"]["tools"] > 5
+    assert not health["read_only"] and "cannot be reached" in health["reconciler"]
+
+
+def test_health_does_not_wait_for_a_reconciler_that_hangs(make_waypost: MakeWaypost) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        waypost = make_waypost(reconciler_url=address, answer_within=60.0)
+        health = plain_http.get(f"{waypost.url}/health", timeout=60).json()
+    assert (health["status"], health["read_only"]) == ("ok", False)
+    assert health["reconciler"] == "the reconciler did not answer at once"
 
 
 @pytest.mark.parametrize("host", ["evil.example.net", "127.0.0.1.evil.example.net:9100", "localhost.evil:80"])

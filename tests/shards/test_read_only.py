@@ -12,6 +12,7 @@ from reconciler import web
 from shards.authentik_live import AuthentikAt
 from shards.komodo_at import KomodoAt
 from state.events import ToolCalled
+from tests import plain_http
 from tests.shards.serving import NOBODY, ROUTE, Answers, DesiredRepo, Waypost, gateway_over, served
 
 BLUEPRINT = """\
@@ -103,6 +104,8 @@ def test_no_tool_of_any_shard_changes_anything_while_the_switch_is_on(
     answers.told["status"] = {"read_only": False}
     with gateway_over(desired, tmp_path / "gateway", **systems) as waypost:
         assert waypost.answer("proposals_withdraw", **calls["proposals_withdraw"])["withdrawn"]
+        health = plain_http.get(f"{waypost.url}/health").json()
+        assert (health["read_only"], health["reconciler"]) == (False, "up")
 
 
 def nothing_changes(waypost: Waypost, calls: dict[str, dict[str, Any]]) -> None:
@@ -113,3 +116,4 @@ def nothing_changes(waypost: Waypost, calls: dict[str, dict[str, Any]]) -> None:
         assert "WAYPOST_READ_ONLY" in refusal["message"]
     assert left_behind(waypost) == before
     assert waypost.answer("traefik_list_routes")["routes"] and waypost.answer("gateway_status")["read_only"]
+    assert plain_http.get(f"{waypost.url}/health").json()["read_only"]

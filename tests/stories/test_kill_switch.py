@@ -55,6 +55,7 @@ ANSWERS = {
     "heal": ("drift", "--heal", "all"),
     "accept": ("drift", "--accept", ADDRESS, "--until", "2999-01-01"),
     "adopt": ("drift", "--adopt", ADDRESS),
+    "move": ("remote", "set", "file:///nowhere/desired.git"),
 }
 
 
