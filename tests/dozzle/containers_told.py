@@ -114,6 +114,7 @@ class Containers:
     never_ends: int = 0  # a log of more lines than that does not come to its end
     asked: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    password: str = PASSWORD
     tokens: list[str] = field(default_factory=list)  # that work
 
     def box(self, id: str) -> Box | None:
@@ -307,7 +308,7 @@ class FakeDozzle:
 
     async def _token(self, request: Request) -> Response:
         form = dict(pair.split("=", 1) for pair in (await request.body()).decode().split("&"))
-        if form != {"username": USER, "password": PASSWORD}:
+        if form != {"username": USER, "password": self._containers.password}:
             return PlainTextResponse("Unauthorized", 401)
         self._containers.tokens.append(f"eyJhbGciOiJIUzI1NiJ9.{len(self._containers.asked):08d}.signature")
         answer = PlainTextResponse("OK")

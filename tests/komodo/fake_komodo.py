@@ -83,6 +83,7 @@ class FakeKomodo:
         self.logs: dict[str, str] = {}
         self.complaints: dict[str, str] = {}  # stack -> what it wrote to stderr
         self.repositories: dict[str, list[str]] = {}  # owner/name -> the services that its compose file has
+        self.let_in = KEY, SECRET
         self.keys = {KEY: 0, "K-anothers": 1}  # key -> when it ends, in milliseconds; 0: never
         self.down = False
         self.after: Callable[[str, dict[str, Any]], None] = lambda asked, params: None
@@ -318,7 +319,7 @@ class Serving:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if (self.headers.get("X-Api-Key"), self.headers.get("X-Api-Secret")) != (KEY, SECRET):
+                if (self.headers.get("X-Api-Key"), self.headers.get("X-Api-Secret")) != serving.komodo.let_in:
                     self._send(401, b'{"error": "Invalid user credentials", "trace": []}')
                     return
                 try:

@@ -253,3 +253,17 @@ def test_the_gateway_offers_it_where_the_settings_name_a_komodo(desk, served, tm
         served.komodo.has("by-hand")
         listed = waypost.answer("komodo_list_stacks")["stacks"]
         assert [one["name"] for one in listed if not one["file"]] == ["by-hand"]
+
+
+def test_a_key_that_was_rotated_counts_with_the_next_question(desk, served, tmp_path):
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "secret").write_text(SECRET)
+    at = KomodoAt(url=served.url, key=Secret(f"file:{tmp_path}/key"), secret=Secret(f"file:{tmp_path}/secret"))
+    served.komodo = FakeKomodo()
+    served.komodo.has("by-hand")
+    with gateway_over(desk.desired_repo, tmp_path / "gateway", komodo=(at,)) as waypost:
+        served.komodo.let_in = "K-another", "S-another"
+        assert "by-hand" not in str(waypost.call("komodo_list_stacks").structured_content)
+        (tmp_path / "key").write_text("K-another")
+        (tmp_path / "secret").write_text("S-another")
+        assert "by-hand" in str(waypost.answer("komodo_list_stacks")["stacks"])

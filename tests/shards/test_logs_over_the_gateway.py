@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.ports import SystemClock
+from reconciler.setting import Secret
 from shards import config
 from shards.dozzle import Dozzle
 from shards.kit import Shard
@@ -61,6 +62,24 @@ def test_a_client_reads_the_newest_lines_through_the_gateway(
     }  # fmt: skip
     assert all(one.annotations and one.annotations.read_only_hint for one in listed.values())
     assert waypost.outbox()[-1].event.tool == "dozzle_tail_logs"
+
+
+def test_a_password_that_was_rotated_counts_with_the_next_question(
+    make_waypost: Callable[..., Waypost], served: House, tmp_path: Path
+) -> None:
+    login, dozzle = tmp_path / "login", served.containers
+    login.write_text("waypost:right")
+    waypost = make_waypost(logs=LogsAt(dozzle_url=served.dozzle, dozzle_auth=Secret(f"file:{login}")))
+    dozzle.open = False
+    try:
+        assert "it works" in waypost.answer("dozzle_tail_logs", container="gitea")["text"]
+        login.write_text("waypost:another")
+        dozzle.password = "another"
+        dozzle.tokens.clear()  # a Dozzle that knows a user by another password knows no token of before
+        told = waypost.answer("dozzle_tail_logs", container="gitea")
+    finally:
+        dozzle.open = True
+    assert "it works" in told["text"] and told["source"]["name"] == "Dozzle 10.7.3 (MCP)"
 
 
 def test_the_gateway_learns_from_its_settings_whom_to_ask(tmp_path: Path) -> None:
