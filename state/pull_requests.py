@@ -5,13 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from state.events import GiteaFound, GiteaLost, PullRequestClosed, PullRequestOpened, PullRequestShown, StatusSet
+from state.events import (
+    DriftCleared,
+    DriftFound,
+    DriftHealRequested,
+    GiteaFound,
+    GiteaLost,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestShown,
+    StatusSet,
+)
 from state.record import Occasion
 from state.view import View, on
 
 
 class Review(NamedTuple):
-    """The pull request of one proposal. `shown` is the digest of the plan that stands there, planned against `main`."""
+    """The pull request of one proposal. `shown` is the digest of the plan that stands there, planned against `main`.
+
+    `main` is "" again where something else moved that a plan is made from: it has to be made anew.
+    """
 
     number: int
     address: str
@@ -24,6 +37,8 @@ class Review(NamedTuple):
 class PullRequests(View):
     """`items`: proposal -> its review; `statuses`: "commit context" -> what stands beside the commit; `lost`: why
     Gitea cannot be spoken to, "" where it can."""
+
+    version = 2
 
     items: dict[str, Review] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
@@ -41,6 +56,11 @@ class PullRequests(View):
     def _show(self, event: PullRequestShown, at: Occasion) -> None:
         if known := self.items.get(event.proposal):
             self.items[event.proposal] = known._replace(shown=event.digest, main=event.main)
+
+    @on(DriftFound, DriftCleared, DriftHealRequested)
+    def _move(self, event: DriftFound | DriftCleared | DriftHealRequested, at: Occasion) -> None:
+        """A proposal may be in conflict now that was not, or no longer."""
+        self.items |= {proposal: review._replace(main="") for proposal, review in self.open().items()}
 
     @on(PullRequestClosed)
     def _close(self, event: PullRequestClosed, at: Occasion) -> None:

@@ -43,14 +43,14 @@ def body(record: ProposalRecord, plan: Plan, reason: str) -> Page:
     """The proposal, why it was made, and what it does."""
     asked = f"Asked for by {_code(record.client)} through {_code(record.tool)}, request {_code(record.request_id)}."
     why = _block([reason]) if reason.strip() else "No reason was given."
-    parts = [asked, "### Why", why, *_plan(plan), _answers(record, plan)]
+    parts = [asked, "### Why", why, *told(plan), _answers(record, plan)]
     return _bounded("\n\n".join(parts))
 
 
 def follow_up(record: ProposalRecord, plan: Plan, main: str) -> Page:
-    """The one comment that says what the proposal does now that main has moved on."""
-    moved = f"{MARK}\nmain is at {_code(main[:12])} now, so the plan was made again."
-    return _bounded("\n\n".join([moved, *_plan(plan), _answers(record, plan)]))
+    """The one comment that says what the proposal does now that main, or what is live, has moved on."""
+    moved = f"{MARK}\nThe plan was made again, for main at {_code(main[:12])}."
+    return _bounded("\n\n".join([moved, *told(plan), _answers(record, plan)]))
 
 
 def settled(record: ProposalRecord) -> str:
@@ -60,19 +60,30 @@ def settled(record: ProposalRecord) -> str:
 
 def verdict(plan: Plan) -> tuple[str, str]:
     """State and description of `waypost/plan` beside a proposal's commit."""
-    if plan.held:
+    if _is_wrong(plan):
         return "failure", _line(f"{plan.held}: read the plan")
+    if plan.refusals:
+        return "pending", f"needs a person's word on {len(plan.refusals)} losses; plan {plan.code}"
     if not plan.changes:
         return "success", "changes nothing that is live"
     lost = f", {len(plan.losses)} losses to agree to" if plan.losses else ""
     return "success", f"{len(plan.changes)} changes{lost}; plan {plan.code}"
 
 
-def outcome(state: str, said: str, revision: int) -> tuple[str, str]:
-    """State and description of `waypost/apply` beside a commit of main, from what a pass came to."""
+def outcome(plan: Plan, state: str, said: str, revision: int) -> tuple[str, str]:
+    """State and description of `waypost/apply` beside a commit of main, from what a pass came to.
+
+    What was refuted has failed for as long as it is kept out; what waits for a person or a target has not.
+    """
     if revision and state in ("applied", "nothing", "drift"):
         return "success", f"revision {revision}: live, and proven"
-    return ("failure" if state in ("held", "refuted") else "pending"), _line(said)
+    failed = state == "refuted" or plan.quarantined or _is_wrong(plan)
+    return ("failure" if failed else "pending"), _line(said)
+
+
+def _is_wrong(plan: Plan) -> bool:
+    """Whether it can only go on once something else is changed: a person's word alone does not help."""
+    return bool(plan.errors or plan.conflicts)
 
 
 def _line(text: str) -> str:
@@ -85,10 +96,11 @@ def _cut(text: str, most: int) -> str:
     return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
-def _plan(plan: Plan) -> list[str]:
-    told = account.lines(plan) or ["nothing changes: live is as it says already"]
+def told(plan: Plan) -> list[str]:
+    """What a page says of the plan itself."""
+    lines = account.lines(plan) or ["nothing changes: live is as it says already"]
     head = f"### Plan {_code(plan.code)}" + (f": **held**, {plan.held}" if plan.held else "")
-    return [head, _block(told)]
+    return [head, _block(lines)]
 
 
 def _answers(record: ProposalRecord, plan: Plan) -> str:

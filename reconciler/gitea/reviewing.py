@@ -59,7 +59,8 @@ def _tend(world: World, gitea: Gitea, outcome: Outcome) -> None:
             with faults.kept():
                 _bring_up_to_date(world, gitea, record, head)
         if outcome.plan and outcome.plan.commit == head:
-            _mark(world, gitea, head, APPLY, pages.outcome(outcome.state, outcome.said, outcome.revision))
+            came = pages.outcome(outcome.plan, outcome.state, outcome.said, outcome.revision)
+            _mark(world, gitea, head, APPLY, came)
     if faults.first:
         raise faults.first
 
@@ -145,7 +146,7 @@ def _bring_up_to_date(world: World, gitea: Gitea, record: ProposalRecord, head: 
 
 def _digest(plan: Plan, page: pages.Page) -> str:
     """Names what people can read there of a plan: one that was cut off says less than the same one whole."""
-    return digest_bytes("\n".join((str(page.whole), plan.digest, plan.held, *map(str, plan.losses))).encode())
+    return digest_bytes("\n".join((str(page.whole), plan.digest, *pages.told(plan))).encode())
 
 
 def _opened(world: World, gitea: Gitea, record: ProposalRecord, body: str) -> tuple[Review, bool]:

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler import founding, home, rolling_back
+from reconciler import founding, home, loop, rolling_back
 from reconciler.deployed import deployed
 from reconciler.gitea import pages, vouching
 from reconciler.session import CommandError
@@ -101,6 +102,134 @@ def test_when_main_moves_the_plan_follows_in_one_comment(away):
     commit = away.events(events.ProposalMade)[0].commit
     assert "losses to agree to" in away.gitea.statuses[-2]["description"]
     assert away.gitea.statuses[-2]["commit"] == commit
+
+
+def run_until(house, *states):
+    """Passes until one comes to this: a Traefik on a busy machine may take more than one."""
+    house.until(lambda: house.run().state in states, " or ".join(states))
+
+
+def in_gitea(house):
+    """What stands beside a proposal's commit, and the words there."""
+    commit = house.events(events.ProposalMade)[-1].commit
+    last = [one for one in house.gitea.statuses if (one["commit"], one["context"]) == (commit, "waypost/plan")][-1]
+    return last["state"], last["description"]
+
+
+def test_conflicts_refusals_and_values_before_and_after_stand_there_and_are_followed(away, waypost):
+    away.push({f"traefik/{name}.yaml": route(name) for name in ("hello", "other", "gitea")})
+    assert away.run().state == "applied"
+    away.edit_live("hello.lab", "edited.lab")
+    wanted = {"traefik/hello.yaml": route("hello", "wanted"), "traefik/other.yaml": route("other", "moved")}
+    away.propose({**wanted, "traefik/gitea.yaml": None}, title="Change three")
+    away.run()
+    [pull] = away.gitea.pulls
+    shown = [line.strip() for line in pull.body.splitlines()]
+    assert "- delete traefik/http.routers/gitea" in shown
+    assert "rule: 'Host(`other.lab`)' → 'Host(`moved.lab`)'" in shown
+    at = shown.index("in conflict: changed by hand and by a commit:")
+    assert shown[at + 1] == "x traefik/http.routers/hello"
+    assert "edited.lab" in shown[at + 2] and shown[at + 2].startswith("live is:")
+    assert "wanted.lab" in shown[at + 3] and shown[at + 3].startswith("wanted is:")
+    refused = "protected: traefik/http.routers/gitea: it is protected and would be removed"
+    assert shown[shown.index("refused:") + 1].startswith(f"{refused}. If that is meant: waypost approve ")
+    assert in_gitea(away) == (
+        "failure", "in conflict with changes made by hand, refused by a guard: read the plan",
+    )  # fmt: skip
+
+    away.edit_live("edited.lab", "again.lab")  # main stands where it stood: only what is live moves
+    away.run()
+    [comment] = pull.comments
+    assert "again.lab" in comment["body"] and "edited.lab" not in comment["body"]
+
+    waypost("drift", "--heal", "traefik/http.routers/hello")
+    run_until(away, "applied", "nothing")
+    told = [line.strip() for line in comment["body"].splitlines()]
+    assert "rule: 'Host(`hello.lab`)' → 'Host(`wanted.lab`)'" in told
+    assert refused in told and "in conflict: changed by hand and by a commit:" not in told
+    assert told[told.index("refused:") + 1].startswith(refused)
+    state, description = in_gitea(away)
+    assert (state, description[:24]) == ("pending", "needs a person's word on")
+
+    away.push({"traefik/other.yaml": route("other", "elsewhere")})
+    run_until(away, "applied", "nothing")
+    assert "rule: 'Host(`elsewhere.lab`)' → 'Host(`moved.lab`)'" in pull.comments[0]["body"]
+    assert len(pull.comments) == 1
+
+
+def beside_main(house):
+    """What stands beside the head of main, and the words there."""
+    [*_, last] = [one for one in house.gitea.statuses if one["context"] == "waypost/apply"]
+    assert last["commit"] == there(house)
+    return last["state"], last["description"]
+
+
+class Saying:
+    """A Traefik that gives this verdict on a write; all else is the real one."""
+
+    def __init__(self, real, outcome):
+        self._real, self._outcome = real, outcome
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def prove(self, attempt):
+        return replace(self._real.prove(attempt), outcome=self._outcome, evidence="it says so")
+
+
+def run_saying(house, outcome):
+    with house.world() as world:
+        return loop.run_pass(replace(world, targets={"traefik": Saying(world.targets["traefik"], outcome)}))
+
+
+def test_beside_main_stands_what_failed_and_what_only_waits(away):
+    away.push({f"traefik/{name}.yaml": route(name) for name in ("hello", "gitea")})
+    run_until(away, "applied", "nothing")
+    assert beside_main(away) == ("success", "revision 2: live, and proven")
+
+    away.push({"traefik/gitea.yaml": None})  # a protected one: nothing failed, a person's word is missing
+    assert away.run().state == "held"
+    assert beside_main(away) == ("pending", "held: refused by a guard")
+    with away.session() as one:
+        one.consent(one.plan().plan)
+    run_until(away, "applied", "nothing")
+    assert beside_main(away)[0] == "success"
+
+    away.push({"traefik/hello.yaml": route("hello", "other")})
+    assert run_saying(away, "unknown").state == "unknown"
+    assert beside_main(away)[0] == "pending"  # nobody could say yet whether it is served
+    run_until(away, "applied", "nothing")
+    assert beside_main(away)[0] == "success"
+
+    more = route("hello", "other")
+    more["http"]["routers"]["hello"]["priority"] = 7
+    away.push({"traefik/hello.yaml": more})
+    assert run_saying(away, "refuted").state == "refuted"
+    assert beside_main(away)[0] == "failure"
+    run_until(away, "waiting")  # it was undone and is kept out: that it failed stays true
+    assert beside_main(away)[0] == "failure"
+    away.push({"traefik/hello.yaml": route("hello", "other")})
+    run_until(away, "applied", "nothing")
+    assert beside_main(away)[0] == "success"
+
+
+def test_a_forgejo_is_spoken_to_as_a_gitea(away, as_alice):
+    away.gitea.become_a_forgejo()
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    assert "create traefik/http.routers/hello" in away.gitea.pulls[0].body
+    assert in_gitea(away)[0] == "success"
+    for moved in (route("hello", "older"), None):  # the one comment is written, and then written anew
+        away.push({"traefik/other.yaml": moved})
+        away.run()
+        [comment] = away.gitea.pulls[0].comments
+        assert ("'Host(`older.lab`)' → 'Host(`hello.lab`)'" in comment["body"]) == bool(moved)
+    digest = json.loads(as_alice("show", id, "--json")[1])["plan"]["digest"]
+    code, said = as_alice("approve", id, "--plan", digest)
+    assert code == 0, said
+    assert away.events(events.CommitApproved)[-1].by == "gitea:alice"
+    assert away.status("hello.lab") == 502
+    assert beside_main(away)[0] == "success"
 
 
 def test_what_a_person_saw_in_the_pull_request_is_agreed_to_by_merging_it(away):

@@ -62,5 +62,5 @@ def test_a_plan_that_is_longer_than_gitea_takes_is_cut_inside_its_code():
 @given(st.text(max_size=300))
 @example("Größe €" * 60)
 def test_what_stands_beside_a_commit_is_one_short_line(text):
-    _, said = pages.outcome("waiting", text, 0)
+    _, said = pages.outcome(Plan(commit="c1"), "waiting", text, 0)
     assert len(said.encode()) <= 140 and len(said.splitlines()) <= 1

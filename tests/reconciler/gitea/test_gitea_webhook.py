@@ -7,8 +7,11 @@ import hmac
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from starlette.testclient import TestClient
 
@@ -80,6 +83,50 @@ def test_gitea_is_told_at_once_what_became_of_it_by_whatever_name_it_calls_us(an
         assert client.get("/health").status_code == 400  # everything else answers to known names only
     assert answered.status_code == answer.status
     assert reconciler.heard == [Delivery(body=BODY, signature="abc", event="push", id="f626")]
+
+
+PUSHED = (Path(__file__).parents[2] / "gitea" / "gitea-webhook-push.example.json").read_bytes()
+"""The push that Gitea's documentation shows, byte for byte."""
+
+DIGEST = "01ff97ec59bbfb5337507349895f68e413980acd45eb2b1785c0930491dc9d77"
+"""What it is signed with where the secret is `test-secret`, made by somebody else's program."""
+
+GITEA = {
+    "Content-Type": "application/json",
+    "X-Gitea-Event": "push",
+    "X-Gitea-Event-Type": "push",
+    "X-Gitea-Delivery": "f6266f16-1bf3-46a5-9ea4-602e06ead473",
+    "X-Gitea-Signature": DIGEST,
+    "X-Hub-Signature-256": f"sha256={DIGEST}",
+    "X-Hub-Signature": "sha1=e4662099851db3c344771883235f6ac2557ff2b3",
+}
+FORGEJO = {name.replace("X-Gitea", f"X-{who}"): value for name, value in GITEA.items() for who in ("Forgejo", "Gitea")}
+"""Forgejo calls by its own name too, and says the same."""
+UNSIGNED = {**GITEA, "X-Gitea-Signature": "", "X-Hub-Signature-256": "sha256="}
+"""A Gitea that was given no secret."""
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "secret", "heard"),
+    [
+        (GITEA, PUSHED, "test-secret", Heard.TAKEN),
+        (FORGEJO, PUSHED, "test-secret", Heard.TAKEN),
+        (UNSIGNED, PUSHED, "test-secret", Heard.FORGED),
+        (GITEA, PUSHED, "another", Heard.FORGED),
+        (GITEA, orjson.dumps(orjson.loads(PUSHED)), "test-secret", Heard.FORGED),  # the bytes are signed, not the sense
+    ],
+    ids=["gitea", "forgejo", "no secret", "another secret", "written anew"],
+)
+def test_the_published_push_counts_by_its_published_signature(
+    headers: dict[str, str], body: bytes, secret: str, heard: Heard
+) -> None:
+    hearing = Hearing([Secret(secret, "WAYPOST_WEBHOOK_SECRETS")], SystemClock())
+    reconciler: Any = SimpleNamespace(hooked=lambda delivery: hearing.hear(delivery, lambda: 1))
+    with TestClient(web.build(reconciler, hosts=["*"])) as client:
+        answered = client.post("/webhooks/gitea", content=body, headers=headers)
+    assert (answered.status_code, answered.json()["taken"]) == (heard.status, heard is Heard.TAKEN)
+    [told] = hearing.told(0)["deliveries"]
+    assert (told["event"], told["delivery"]) == ("push", "f6266f16-1bf3-46a5-9ea4-602e06ead473")
 
 
 def test_a_flood_is_cut_off() -> None:
