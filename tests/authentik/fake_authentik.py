@@ -50,7 +50,10 @@ NEEDED = {
     "authentik_brands.brand": ("domain",),
     "authentik_outposts.outpost": ("name", "type", "providers"),
 }  # fmt: skip
-COUNTED = ("authentik_providers_proxy.proxyprovider", "authentik_providers_oauth2.oauth2provider")
+OAUTH2 = "authentik_providers_oauth2.oauth2provider"
+COUNTED = ("authentik_providers_proxy.proxyprovider", OAUTH2)
+MADE_SECRET = "mAdE-bY-aUtHeNtIk"
+"""How the client secrets begin that it makes itself; its answers show them to whoever may read a provider."""
 
 
 class Invalid(Exception):
@@ -141,6 +144,8 @@ class FakeAuthentik:
         self._count += 1
         pk = self._count if model in COUNTED else str(uuid.UUID(int=self._count))
         made = {"pk": pk, **fields}
+        if model == OAUTH2:  # which brings a name and a secret of its own, as there
+            made = {"client_id": f"made-{self._count}", "client_secret": f"{MADE_SECRET}-{self._count}", **made}
         self.objects.setdefault(model, []).append(made)
         return made
 

@@ -11,11 +11,16 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler import founding, home
+from reconciler.setting import Secret
+from shards.authentik_live import AuthentikAt
 from state import events
-from tests.authentik.fake_authentik import HungUp, running
+from tests.authentik.fake_authentik import MADE_SECRET, OAUTH2, HungUp, running
+from tests.stories.at_work import at_work
 from tests.stories.conftest import House
+from tests.stories.written import written_below
 
 APPLICATION, PROXY = "authentik_core.application", "authentik_providers_proxy.proxyprovider"
+LITERAL = "hunter2hunter2"
 
 
 def blueprint(name="grafana", title="", flow="default-provider-authorization-implicit-consent", more=""):
@@ -94,6 +99,74 @@ def test_a_proposal_is_tried_there_approved_applied_and_proven(house, waypost):
     assert {one.split()[0] for one in house.authentik.asked[asked:]} == {"GET"}
 
 
+WIKI = {
+    "slug": "wiki",
+    "title": "Wiki",
+    "external_host": "https://wiki.lab",
+    "kind": "oauth2",
+    "redirect_uris": ["https://wiki.lab/login"],
+    "reason": "people write",
+}
+WAY_IN = {
+    "slug": "mine",
+    "title": "Welcome home",
+    "designation": "authentication",
+    "steps": [
+        {"kind": "password", "name": "mine-password", "order": 20, "settings": {"failed_attempts_before_cancel": 5}},
+        {"kind": "identification", "name": "mine-who", "order": 10, "settings": {"user_fields": ["username"]}},
+    ],
+    "reason": "a way in of our own",
+}
+BRAND = {"title": "Home", "flows": {"authentication": "mine"}, "reason": "it is our home"}
+
+
+def test_what_a_model_asks_for_by_tools_is_there_after_a_yes_and_its_secret_nowhere_else(house, waypost):
+    house.home, told, live = home.open(house.home.path, {"WAYPOST_AUTHENTIK_DEADLINE": "60s"}), [], house.authentik
+    at = AuthentikAt(url=live.url, token=Secret(f"file:{house.home.path.with_name('token')}"))
+    with at_work(house, authentik=(at,)) as gateway:
+
+        def agreed(tool, arguments):
+            """Asked for by a model, and approved by a person."""
+            proposed = gateway.answer(f"authentik_{tool}", **arguments)
+            code, said = waypost("approve", proposed["proposal"], "--plan", proposed["plan"]["digest"])
+            assert code == 0, said
+            told.extend((json.dumps(proposed), said))
+
+        agreed("create_application", WIKI)
+        provider = live.one(OAUTH2, name="wiki")
+        assert provider["redirect_uris"] == [{"matching_mode": "strict", "url": "https://wiki.lab/login"}]
+        assert live.one(APPLICATION, slug="wiki")["provider"] == provider["pk"]
+        assert provider["client_secret"].startswith(MADE_SECRET)
+
+        agreed("manage_flows", WAY_IN)
+        flow = live.one("authentik_flows.flow", slug="mine")
+        bound = [one for one in live.objects["authentik_flows.flowstagebinding"] if one["target"] == flow["pk"]]
+        stages = {one["pk"]: one for kind in ("identification", "password") for one in live.objects[stage(kind)]}
+        assert [stages[one["stage"]]["name"] for one in sorted(bound, key=lambda one: one["order"])] == [
+            "mine-who", "mine-password",
+        ]  # fmt: skip
+
+        agreed("sync_brand", BRAND)
+        brand = live.one("authentik_brands.brand", domain="authentik-default")
+        assert (brand["branding_title"], brand["flow_authentication"]) == ("Home", flow["pk"])
+
+        [wiki] = gateway.answer("authentik_list_applications")["applications"]
+        assert (wiki["slug"], wiki["provider"], wiki["live"]) == ("wiki", "wiki", True)
+        told.append(json.dumps([wiki, gateway.answer("history", limit=500)]))
+        why = gateway.answer("why", resource="authentik/blueprint/brand-authentik-default")
+        assert why["request"]["tool"] == "authentik_sync_brand"
+    assert house.run().state == "nothing"
+    assert waypost("why", "authentik/blueprint/wiki")[0] == 0
+    told.append(waypost("log", "export")[1])
+    assert "GET /providers/oauth2/" in live.asked  # whose answers show it
+    assert MADE_SECRET not in "".join(told)
+    assert [name for name, data in written_below(house.home.path) if MADE_SECRET.encode() in data] == []
+
+
+def stage(kind):
+    return f"authentik_stages_{kind}.{kind}stage"
+
+
 def test_what_authentik_would_not_take_holds_the_commit_with_file_and_reason(house):
     house.push({"authentik/grafana.yaml": blueprint(flow="nowhere")})
     outcome = house.run()
@@ -107,18 +180,21 @@ HOSTILE = {
     "      meta_description: !File /etc/authentik/secret": "!File is out of reach",
     "      meta_description: !Env AUTHENTIK_SECRET_KEY": "!Env is out of reach",
     "  - {model: authentik_core.user, identifiers: {username: eve}}": "accounts are people's",
+    f"  - {{model: {OAUTH2}, identifiers: {{name: x}}, attrs: {{client_secret: {LITERAL}}}}}": "write !Context NAME",
     "  - {model: authentik_policies_expression.expressionpolicy, identifiers: {name: x}}": "it holds code",
 }
 
 
-def test_a_hostile_blueprint_reaches_nobody(house):
+def test_a_hostile_blueprint_reaches_nobody(house, waypost):
     asked = len(house.authentik.asked)
     for more, words in HOSTILE.items():
         house.push({"authentik/grafana.yaml": blueprint(more=more + "\n")})
         outcome = house.run()
         assert outcome.state == "held"
         assert words in str(outcome.plan.errors)
+        assert LITERAL not in waypost("plan")[1]
     assert {one.split()[0] for one in house.authentik.asked[asked:]} <= {"GET"}
+    assert LITERAL not in waypost("log", "export")[1]
 
 
 def test_what_is_passed_over_in_silence_is_undone_and_quarantined(house):

@@ -12,8 +12,11 @@ import pytest
 
 from reconciler import founding, home, reports
 from reconciler.causes import unanswered
+from reconciler.setting import Secret
+from shards.komodo_at import KomodoAt
 from state import events
 from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo, Fate, HungUp, Serving
+from tests.stories.at_work import at_work
 from tests.stories.conftest import House
 
 
@@ -63,7 +66,7 @@ def house(tmp_path, serving, until):
         now=lambda: datetime.now(UTC),
     )
     house = House(home.open(made.path, {}), None, tmp_path / "clone", until)
-    house.komodo = komodo
+    house.komodo, house.komodo_url = komodo, serving.url
     subprocess.run(["git", "clone", "--quiet", str(made.desired_source), str(house.clone)], check=True)
     house.git("rm", "--quiet", "-r", "traefik")
     house.push({"README.md": "a home with a Komodo and nothing else"})
@@ -277,6 +280,29 @@ def test_a_restart_is_a_commit_with_a_reason_and_happens_once(house):
     assert house.komodo.done()[2:] == ["DeployStack media"]
     give(house, request(at=LATER))
     assert house.komodo.done()[3:] == ["RestartStack media"]
+
+
+def test_what_a_model_asks_for_by_a_tool_happens_once_and_tells_its_reason(house, waypost):
+    give(house, media())
+    keys = {name: Secret(f"file:{house.home.path.with_name(name)}") for name in ("key", "secret")}
+    done = ["DeployStack media"]
+    with at_work(house, komodo=(KomodoAt(url=house.komodo_url, **keys),)) as gateway:
+        for do, reason in (("deploy", "an image that was rebuilt"), ("restart", "its cache is stuck")):
+            proposed = gateway.answer(f"komodo_{do}_stack", stack="media", reason=reason)
+            assert house.komodo.done() == done  # before a person says so nothing is done
+            code, said = waypost("approve", proposed["proposal"], "--plan", proposed["plan"]["digest"])
+            assert code in (0, 2), said
+            house.until(lambda: waypost("reconcile")[0] == 0, "a pass with nothing to do")
+            done.append(f"{do.title()}Stack media")
+            assert house.komodo.done() == done
+            why = gateway.answer("why", resource="komodo/request/media")
+            assert (why["request"]["tool"], why["commit"]) == (f"komodo_{do}_stack", proposed["commit"])
+            assert reason in why["applied"]["said"]
+            history = gateway.answer("history", resource="komodo/stack/media")["events"]
+            deployed = [one["data"] for one in history if one["type"] == "StackDeployed"][-1]
+            assert (deployed["deed"], deployed["reason"].endswith(f": {reason}")) == (do, True)
+    assert house.run().state == "nothing"  # a reconciler that was started anew
+    assert house.komodo.done() == done
 
 
 def test_what_reaches_the_host_needs_a_persons_word_on_this_very_plan(house):

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from reconciler.world import World
 from shards.oauth import METADATA
 from tests import plain_http
 from tests.reconciler.secret_stores.vault import FakeVault, serving
+from tests.stories.written import written_below
 
 CANARY = "cAnArY"
 SHAPES = [CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="), CANARY.encode().hex()]
@@ -167,17 +167,6 @@ def place(tmp_path: Path, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> Iterat
         store = Store.create(tmp_path / "home" / "mirror.git")  # what was fetched while the peer still let us
         plant(store, DESIRED, branch="main", subject="first", at=datetime.now(UTC))
         yield tmp_path / "home"
-
-
-def written_below(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file, and what Git packed into it."""
-    for path in directory.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            yield str(path), data
-            if "objects" in path.parts:
-                with contextlib.suppress(zlib.error):
-                    yield f"{path} (unpacked)", zlib.decompress(data)
 
 
 def told(place: Path, *arguments: str) -> str:
