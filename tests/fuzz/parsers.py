@@ -69,6 +69,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
 
 NO_EDGE: Mapping[str, str] = {
     "reconciler/alerting/alertmanager.py": "an address in the settings, read as one before; of answers the status",
+    "reconciler/alerting/heartbeat.py": "an address in the settings; whatever it is not is refused in words",
     "reconciler/alerting/ending.py": "moments that our own events hold",
     "reconciler/authentik/models.py": "a file of ours, cut out of what authentik publishes",
     "reconciler/explaining.py": "a moment that a person types; `fromisoformat` raises ValueError and nothing else",
