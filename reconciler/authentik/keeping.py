@@ -65,8 +65,9 @@ class Keeper:
     def put(self, held: Held, wanted: Snapshot, marked: str) -> None:
         """Make ours what is wanted: first what is to be taken away is noted, then what is there or changes, then names.
 
-        The note comes first and disabled: once the contents no longer tell what left them, nothing else would. A death
-        in between leaves either what stood before or what is wanted, each blueprint whole; nothing is applied by this.
+        The note comes first: once the contents no longer tell what left them, nothing else would. It stays disabled
+        until `released`: authentik itself would take away at its hour what a refuted attempt wants gone. A death in
+        between leaves either what stood before or what is wanted, each blueprint whole; nothing is applied by this.
         What authentik rejects is taken back. Raises AuthentikError; InDoubt where nobody knows how far it came.
         """
         changed = [a for a in blueprint.in_order(wanted) if held.live.get(a) != wanted[a]]
@@ -85,13 +86,11 @@ class Keeper:
             raise InDoubt(str(error), remedy=error.remedy) if error.retry else error from None
 
     def _finish(self, held: Held, wanted: Snapshot, removals: Instance | None) -> None:
-        """Forget the blueprints that are not wanted, and let go what is to be taken away."""
+        """Forget the blueprints that are not wanted, and what was to be taken away where nothing is any more."""
         for name, one in held.blueprints.items():
             if not any(address.name == name for address in wanted):
                 self._api.delete(one.pk)
-        if removals:
-            self._taken(removals.name, self._api.change(removals.pk, enabled=True))
-        else:
+        if removals is None:
             self.settle(held)
 
     def pending(self, held: Held) -> Spec:
@@ -99,7 +98,7 @@ class Keeper:
         return blueprint.still_leaving(self._removing(held), None, held.live) if held.removals else None
 
     def released(self, held: Held) -> Held:
-        """The same once what takes away may be applied. A death may have left it disabled, or too wide."""
+        """The same once what takes away may be applied. A death may have left it too wide."""
         if held.removals is None:
             return held
         spec, standing = self.pending(held), held.removals

@@ -148,11 +148,13 @@ class AuthentikTarget:
             evidence = "a blueprint was changed by somebody while it was being proven"
             remedy = "The next pass compares what stands there now."
             return self._verdict("unknown", evidence, started, file=held.file, remedy=remedy)
-        held = self._keeper.released(held)
         if short := self._short_of_all(held, started, attempt.id):
             return short
         if faults := dict(self._lacking(held, attempt.id)):
             return self._refuted(faults, started, held)
+        held = self._keeper.released(held)
+        if short := self._short_of_removal(held, started):
+            return short
         if still := self._still_there(held):
             return self._verdict("unknown", still, started, file=after, remedy="The next pass looks again.")
         self._keeper.settle(held)
@@ -168,8 +170,12 @@ class AuthentikTarget:
             evidence = f"{by_others[0]} was changed by somebody; all is left as it is"
             return self._verdict("unknown", evidence, started, file=held.file)
         self._keeper.put(held, fallback, mark(f"{attempt.id}-undo"))
-        held = self._keeper.released(self._held())
-        if short := self._short_of_all(held, started, *ours):
+        held = self._held()
+        short = self._short_of_all(held, started, *ours)
+        if not short:
+            held = self._keeper.released(held)
+            short = self._short_of_removal(held, started)
+        if short:
             evidence = f"the blueprints from before are back, but authentik has not applied them: {short.evidence}"
             return self._verdict("unknown", evidence, started, file=held.file, remedy=_WORKER)
         self._keeper.settle(held)
@@ -195,6 +201,10 @@ class AuthentikTarget:
                 return self._refuted({address: self._keeper.masked(came.words, one.context)}, started, held)
             if came and came.outcome != "applied":
                 return self._awaited(f"{address}: {came.words}", started, held)
+        return None
+
+    def _short_of_removal(self, held: Held, started: float) -> Verdict | None:
+        """Have taken away what left the blueprints, now that all else stands. None once it is gone."""
         if held.removals is None:
             return None
         came = self._applier.applied(held.removals, started + self._deadline)

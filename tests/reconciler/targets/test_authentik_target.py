@@ -212,6 +212,19 @@ def test_what_cannot_be_taken_away_is_refuted_and_stays_whole(authentik, target)
     assert sorted(authentik.ours()) == ["Waypost authentik: grafana", "Waypost authentik: wiki"]
 
 
+def test_what_a_refuted_attempt_wants_gone_stays_though_authentik_applies_all_at_its_hour(authentik, target):
+    before = {at("grafana"): proxied(), at("wiki"): proxied("wiki")}
+    apply(target, before)
+    authentik.breaks = {PROXY}
+    made, verdict = apply(target, {at("grafana"): proxied(mode="proxy")}, "a2")
+    assert verdict.outcome == "refuted"
+    authentik.breaks = set()
+    authentik.hour()
+    assert authentik.one(APPLICATION, slug="wiki")
+    assert target.undo(made, before).outcome == "proven"
+    assert target.observe().live == before
+
+
 def test_an_entry_that_goes_takes_its_object_with_it_and_what_it_belonged_to_stays(authentik, target):
     authentik.make("authentik_core.group", name="figures")
     bound = proxied()
@@ -539,6 +552,87 @@ def test_what_was_to_go_and_stays_after_all_is_not_taken_away(authentik, target,
     assert reborn.prove(first).outcome == "proven"
     assert authentik.one(APPLICATION, slug="grafana")["pk"] == there
     assert list(authentik.ours()) == ["Waypost authentik: grafana"]
+
+
+def killed(authentik, doing, where, nth):
+    """Do it in a process that dies when authentik has done such a thing for the n-th time; whether it died."""
+    left = [nth]
+
+    def after(asked):
+        left[0] -= where(asked)
+        if left[0] <= 0:
+            authentik.down = True
+            raise HungUp
+
+    authentik.after = after
+    with contextlib.suppress(TargetError):
+        doing()
+    died = authentik.down
+    come_back(authentik)
+    return died
+
+
+def deaths(authentik, make, doing, where):
+    """Die at the first of such things, then at the second, and so on; who comes next is an hour late."""
+    then, died, nth = copy.deepcopy((authentik.blueprints, authentik.objects)), True, 0
+    while died:
+        nth += 1
+        authentik.blueprints, authentik.objects = copy.deepcopy(then)
+        target = make()
+        died = killed(authentik, lambda one=target: doing(one), where, nth)
+        authentik.hour()
+        yield make()
+    assert nth > 5
+
+
+def is_change(asked):
+    return not asked.startswith("GET ")
+
+
+ANY_DEATH = pytest.mark.parametrize(
+    "where", [is_change, pytest.param(lambda asked: True, marks=pytest.mark.soak)], ids=["a change", "any answer"]
+)
+
+
+@ANY_DEATH
+def test_what_leaves_the_blueprints_goes_and_nothing_else_wherever_the_process_dies(authentik, target, make, where):
+    apply(target, {at("grafana"): proxied(), at("wiki"): proxied("wiki")})
+    stays, wanted = authentik.one(PROXY, name="wiki")["pk"], {at("wiki"): without_application("wiki")}
+    made = attempt(target, target.observe(), wanted, "a2")
+
+    def remove(one):
+        one.write(made)
+        one.prove(made)
+
+    for reborn in deaths(authentik, make, remove, where):
+        there = reborn.observe().file == made.after
+        verdict = reborn.prove(made) if there else apply(reborn, wanted, "a3")[1]
+        assert verdict.outcome == "proven"
+        seen = reborn.observe()
+        assert (seen.live, seen.disabled, seen.unserved) == (wanted, {}, "")
+        assert authentik.objects.get(APPLICATION, []) == []
+        assert [one["pk"] for one in authentik.objects[PROXY]] == [stays]
+        assert list(authentik.ours()) == ["Waypost authentik: wiki"]
+
+
+@ANY_DEATH
+def test_what_was_refuted_is_put_back_as_it_was_wherever_the_process_dies(authentik, target, make, where):
+    before = {at("grafana"): proxied(), at("wiki"): proxied("wiki")}
+    apply(target, before)
+    stays = {name: authentik.one(APPLICATION, slug=name)["pk"] for name in ("grafana", "wiki")}
+    authentik.breaks = {APPLICATION}
+    wanted = {at("grafana"): without_application(mode="proxy"), at("news"): proxied("news")}
+    made, verdict = apply(target, wanted, "a2")
+    assert verdict.outcome == "refuted"
+    authentik.breaks = set()
+    for reborn in deaths(authentik, make, lambda one: one.undo(made, before), where):
+        assert reborn.undo(made, before).outcome == "proven"
+        seen = reborn.observe()
+        assert (seen.live, seen.file, seen.disabled, seen.unserved) == (before, made.before, {}, "")
+        assert {one["slug"]: one["pk"] for one in authentik.objects[APPLICATION]} == stays
+        assert authentik.one(PROXY, name="grafana")["mode"] == "forward_single"
+        assert len(authentik.objects[PROXY]) == 2
+        assert len(authentik.ours()) == 2
 
 
 def test_a_blueprint_that_a_person_broke_refutes_no_attempt_that_did_not_write_it(authentik, target):
