@@ -146,7 +146,7 @@ def resume(world: World, instance: str) -> None:
     write = _again(started, observed.live, base)
     if observed.file == started.before:
         put_back = "nothing of it stands there: it was put back, or never carried out"
-        reason = put_back if observed.deeds else "the write was never carried out"
+        reason = put_back if evidence.is_done_of(started, observed) else "the write was never carried out"
         _record(world, instance, _abandoned(started, reason, failed=False))
     elif observed.file != started.after:
         world.log.append([Entry(stream=f"target/{instance}", event=event) for event in _overwritten(started, observed)])

@@ -29,6 +29,11 @@ def catch_up(world: World, started: events.ApplyStarted, observed: Observation) 
     tell(world, started.instance, {key: _covered_words(event, specs) for key, event in observed.deeds.items()})
 
 
+def is_done_of(started: events.ApplyStarted, observed: Observation) -> bool:
+    """Whether anything was done of this attempt: a target may still tell of the one before."""
+    return any(getattr(event, "attempt", "") == started.attempt for event in observed.deeds.values())
+
+
 def specs_around(world: World, started: events.ApplyStarted) -> list[Spec]:
     """What was there before an attempt and what it was to become: whose secrets a target may quote."""
     before = world.log.view(views.Applied).base(started.instance)

@@ -6,20 +6,17 @@ from dataclasses import replace
 import pytest
 
 from reconciler import home, loop
-from reconciler.core.target import TargetError, Verdict
+from reconciler.core.target import TargetError
 from state import events
 from tests import plain_http
 from tests.authentik.fake_authentik import running
 from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo, Fate, Serving
+from tests.stories.mortal import Died
 from tests.stories.test_authentik import APPLICATION, blueprint
 from tests.stories.test_komodo import compose, stack
 from tests.stories.test_taken_back import acting, failing
 
 ORDER = ["komodo", "authentik", "traefik"]
-
-
-class Died(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +97,34 @@ def proven(whole):
     return [one.instance for one in whole.events(events.ApplyProven)]
 
 
+def guard(whole):
+    """A neighbour's file with a middleware that routes of ours may name."""
+    middleware = json.dumps({"http": {"middlewares": {"guard": {"compress": {}}}}})
+    (whole.traefik.directory / "guard.yml").write_text(middleware)
+
+
+def guarded(host):
+    wanted = routes(host)
+    wanted["http"]["routers"][host]["middlewares"] = ["guard@file"]
+    return wanted
+
+
+def losing_guard(whole, then=lambda: None):
+    """The neighbour takes the middleware away once our file is written: Traefik itself disables what needs it."""
+
+    def method(real):
+        def prove(attempt):
+            (whole.traefik.directory / "guard.yml").unlink(missing_ok=True)
+            gone = f"{whole.traefik.url}/api/http/middlewares/guard@file"
+            whole.until(lambda: plain_http.get(gone).status_code == 404, "the middleware to go")
+            then()
+            return real(attempt)
+
+        return prove
+
+    return method
+
+
 def test_container_identity_and_route_go_live_in_this_order(whole):
     before = len(proven(whole))
     whole.push(everything())
@@ -168,23 +193,9 @@ def test_an_identity_that_is_refused_takes_its_container_down_again(whole):
 
 
 def test_a_route_that_is_refused_is_taken_back_with_identity_and_container_in_the_opposite_order(whole):
-    """A neighbour takes the middleware away that the route needs, once it is written: Traefik itself disables it."""
-    guard = whole.traefik.directory / "guard.yml"
-    guard.write_text(json.dumps({"http": {"middlewares": {"guard": {"compress": {}}}}}))
-    wiki = routes("wiki")
-    wiki["http"]["routers"]["wiki"]["middlewares"] = ["guard@file"]
-
-    def without_guard(real):
-        def prove(attempt):
-            guard.unlink(missing_ok=True)
-            gone = f"{whole.traefik.url}/api/http/middlewares/guard@file"
-            whole.until(lambda: plain_http.get(gone).status_code == 404, "the middleware to go")
-            return real(attempt)
-
-        return prove
-
-    whole.push({**everything(), "traefik/wiki.yaml": wiki})
-    outcome = run(whole, traefik={"prove": without_guard})
+    guard(whole)
+    whole.push({**everything(), "traefik/wiki.yaml": guarded("wiki")})
+    outcome = run(whole, traefik={"prove": losing_guard(whole)})
     assert outcome.state == "refuted", outcome.said
     assert "guard" in whole.events(events.ApplyRefuted)[-1].reason
     undone = [one.instance for one in whole.events(events.ApplyProven) if one.undoes]
@@ -212,30 +223,6 @@ def test_a_death_at_any_step_is_finished_by_the_next_pass(whole, instance, metho
     assert len(whole.komodo.done("wiki")) == 1  # deployed once, whenever the end came
     assert [one.stack for one in whole.events(events.StackDeployed)] == ["wiki"]  # and told once
     assert whole.run().state == "nothing"
-
-
-@pytest.mark.parametrize("instance", ["authentik", "komodo"])
-def test_a_death_while_a_commit_is_taken_back_is_finished_by_the_next_pass(whole, instance):
-    def refused(real):
-        return lambda attempt: Verdict(outcome="refuted", evidence="no", file=real(attempt).file)
-
-    def dies_undoing(real):
-        seen = []
-
-        def write(attempt):
-            seen.append(attempt)
-            if len(seen) > 1:
-                raise Died
-            return real(attempt)
-
-        return write
-
-    whole.push(everything())
-    with pytest.raises(Died):
-        run(whole, traefik={"prove": refused}, **{instance: {"write": dies_undoing}})
-    whole.run()
-    whole.run()
-    assert is_there(whole) == [False, False, False]
 
 
 def test_while_a_container_waits_its_route_does_too_and_others_do_not(whole):

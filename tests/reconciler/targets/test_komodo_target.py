@@ -67,8 +67,8 @@ class Lab:
             files=Disk(),
         )
 
-    def dies_at(self, nth, attempt, where):
-        """Prove it, in a process that dies when Komodo answers such a thing for the n-th time; whether it did."""
+    def dies_at(self, nth, attempt, where, *, undoing=None):
+        """Prove it, or undo it, in a process that dies when Komodo answers such a thing for the n-th time; did it?"""
         answers = []
 
         def die(asked, params):
@@ -79,7 +79,7 @@ class Lab:
 
         self.komodo.after = die
         try:
-            self.target.prove(attempt)
+            self.target.prove(attempt) if undoing is None else self.target.undo(attempt, undoing)
         except TargetError:
             self.restarted()
             return True
@@ -307,7 +307,9 @@ def test_an_update_that_fails_refutes_and_the_previous_one_is_put_back(lab):
     lab.komodo.fates["media"] = [Fate(fails="no such image: a:2")]
     attempt, verdict = lab.apply(wanted(media=("a:2",), books=("b:1",)))
     assert verdict.outcome == "refuted"
-    assert "Compose Up: no such image: a:2" in verdict.evidence
+    [failed] = [one for one in lab.komodo.updates if not one.success]
+    assert [(log["stage"], log["success"]) for log in failed.logs] == [("Compose Pull", True), ("Compose Up", False)]
+    assert "Compose Up: no such image: a:2" in verdict.evidence and "Pull" not in verdict.evidence
     assert Address("komodo", "compose", "media") in verdict.faults
     assert "books" in lab.komodo.stacks
     undone = lab.target.undo(attempt, before)
@@ -341,6 +343,15 @@ def test_containers_that_do_not_come_up_refute_an_update_that_succeeded(lab):
     assert lab.target.undo(attempt, {}).outcome == "proven"
     assert lab.komodo.done() == ["DeployStack media", "DestroyStack media"]
     assert lab.komodo.stacks == {}
+
+
+def test_one_service_that_does_not_come_up_beside_one_that_does_refutes_and_is_named(lab):
+    stack = wanted(media=("a:1",))
+    stack[Address("komodo", "compose", "media")]["services"]["worker"] = {"image": "b:1"}
+    lab.komodo.fates["media"] = [Fate(containers={"worker": ("exited", "Exited (1) 1 second ago")})]
+    _, verdict = lab.apply(stack)
+    assert lab.komodo.stacks["media"].containers["web"] == ("running", "Up 2 seconds")
+    assert (verdict.outcome, verdict.evidence) == ("refuted", "media: worker: exited (Exited (1) 1 second ago)")
 
 
 @pytest.mark.parametrize(
@@ -494,36 +505,91 @@ def test_a_stack_can_be_asked_to_be_deployed_as_it_is(lab):
     assert lab.komodo.updates[-1].services == ("web",)
 
 
-def cut_off(lab, asked_for, where):
-    """The process dies at an answer of Komodo, once at each that `where` says; what it asked for has happened."""
-    komodo = lab.komodo
-    lab.apply(wanted(db=("b:1",), media=("a:1", {"after": ["db"]})))
-    before, record = copy.deepcopy((komodo.stacks, komodo.updates)), lab.record.read_bytes()
-    attempt = lab.attempt(wanted(db=("b:2",), media=("a:2", {"after": ["db"]}, asked_for)))
-    expected = [*komodo.done(), "DeployStack db", "DeployStack media", *(["RestartStack media"] if asked_for else [])]
-    died, nth = True, 0
+CHANGING = {
+    "CreateStack", "UpdateStack", "DeleteStack", "DeployStack", "RestartStack", "DestroyStack", "GetUpdate",
+}  # fmt: skip
+
+
+def deaths(lab, attempt, where, *, undoing=None):
+    """Die at the first such answer of Komodo, at the second, and so on, each time from here; what was asked happened.
+
+    `where` says whether an answer is such a one. The last time nobody dies.
+    """
+    komodo, record = lab.komodo, lab.record.read_bytes()
+    then, died, nth = copy.deepcopy((komodo.stacks, komodo.updates)), True, 0
     while died:
         nth += 1
-        komodo.stacks, komodo.updates = copy.deepcopy(before)
+        komodo.stacks, komodo.updates = copy.deepcopy(then)
         lab.record.write_bytes(record)
-        lab.target.write(attempt)
-        died = lab.dies_at(nth, attempt, where)
+        lab.restarted()
+        died = lab.dies_at(nth, attempt, where, undoing=undoing)
+        yield died
+
+
+def cut_off(lab, asked_for, where):
+    lab.apply(wanted(db=("b:1",), media=("a:1", {"after": ["db"]})))
+    attempt = lab.attempt(wanted(db=("b:2",), media=("a:2", {"after": ["db"]}, asked_for)))
+    done = lab.komodo.done()
+    done += ["DeployStack db", "DeployStack media", *(["RestartStack media"] if asked_for else [])]
+    lab.target.write(attempt)
+    times = 0
+    for died in deaths(lab, attempt, where):
         seen = lab.target.observe()
         assert (seen.file, seen.live) == (attempt.after if died else seen.file, attempt.live)
         assert lab.target.prove(attempt).outcome == "proven"
-        assert komodo.done() == expected, nth
-    return nth
+        times += 1
+        assert lab.komodo.done() == done, times
+    return times
 
 
 def test_cut_off_at_whatever_changes_something_it_is_finished_and_nothing_is_done_twice(lab):
-    changing = {"UpdateStack", "DeployStack", "RestartStack", "GetUpdate"}
-    assert cut_off(lab, RESTART, changing.__contains__) == 9
+    assert cut_off(lab, RESTART, CHANGING.__contains__) == 9
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("asked_for", [None, RESTART], ids=["deploy", "deploy and restart"])
 def test_cut_off_anywhere_it_is_finished_and_nothing_is_done_twice(lab, asked_for):
     assert cut_off(lab, asked_for, lambda asked: True) > 15
+
+
+ANY_DEATH = pytest.mark.parametrize(
+    "where",
+    [CHANGING.__contains__, pytest.param(lambda asked: True, marks=pytest.mark.soak)],
+    ids=["a change", "any answer"],
+)
+
+
+@ANY_DEATH
+def test_cut_off_while_stacks_are_taken_down_each_goes_once(lab, where):
+    lab.apply(wanted(db=("b:1",), media=("a:1", {"after": ["db"]})))
+    attempt, done = lab.attempt({}), [*lab.komodo.done(), "DestroyStack media", "DestroyStack db"]
+    lab.target.write(attempt)
+    times = 0
+    for _ in deaths(lab, attempt, where):
+        assert lab.target.prove(attempt).outcome == "proven"
+        seen = lab.target.observe()
+        assert (lab.komodo.stacks, seen.live, seen.file) == ({}, {}, attempt.after)
+        times += 1
+        assert lab.komodo.done() == done, times
+    assert times > 6
+
+
+@ANY_DEATH
+def test_cut_off_while_an_attempt_is_put_back_each_stack_is_put_back_once(lab, where):
+    before = wanted(db=("b:1",), media=("a:1", {"after": ["db"]}))
+    lab.apply(before)
+    lab.komodo.fates["media"] = [Fate(fails="no such image")]
+    attempt, verdict = lab.apply(wanted(books=("c:1",), db=("b:2",), media=("a:2", {"after": ["books", "db"]})))
+    assert verdict.outcome == "refuted"
+    done = [*lab.komodo.done(), "DeployStack media", "DeployStack db", "DestroyStack books"]
+    times = 0
+    for _ in deaths(lab, attempt, where, undoing=before):
+        undone = lab.target.undo(attempt, before)
+        assert (undone.outcome, undone.file, lab.target.observe().live) == ("proven", attempt.before, before)
+        assert all("2" not in stack.deployed for stack in lab.komodo.stacks.values())
+        times += 1
+        assert lab.komodo.done() == done, times
+    assert times > 9
 
 
 def test_komodo_away_in_the_middle_leaves_it_for_later(lab):
