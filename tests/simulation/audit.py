@@ -11,18 +11,14 @@ from typing import Any, Final
 from state import events, views
 from state.model import digest_bytes
 from state.record import Recorded
-from tests.simulation.fate import Violation
+from tests.simulation.audit_stacks import Stacks
+from tests.simulation.fate import require
 from tests.simulation.home import Home
 from tests.simulation.people import People
 from tests.simulation.traefik import OUR_FILE, Load
 
 _MARKER: Final = re.compile(rb"waypost-gen-[A-Za-z0-9_-]+")
 _HOST: Final = re.compile(r"Host\(`([^`]+)`\)")
-
-
-def require(condition: object, invariant: str, *details: object) -> None:
-    if not condition:
-        raise Violation(f"{invariant}: {' '.join(map(str, details))}")
 
 
 @dataclass
@@ -61,6 +57,7 @@ class Audit:
         self.attempts: dict[str, Attempt] = {}
         self.latest: dict[str, str] = {}
         self.live = {name: Live() for name in home.setting.instances}
+        self.stacks = Stacks(home)
         self.revision = 0
         self.revised = ""
         self._last_of_stream: dict[str, events.Event] = {}
@@ -112,9 +109,13 @@ class Audit:
         require(over, "no apply is begun on one that is in doubt", event.attempt, before)
         require(event.attempt not in self.attempts, "an attempt's id is its own", event.attempt)
         require(event.changes, "nothing is written for nothing", event.attempt)
+        self.latest[event.instance] = event.attempt
+        if event.instance == "komodo":
+            self.attempts[event.attempt] = Attempt(event, 0, len(self._home.trace.lines))
+            self.stacks.began(event)
+            return
         traefik = self._home.traefiks[event.instance]
         self.attempts[event.attempt] = Attempt(event, len(traefik.loads), len(self._home.trace.lines))
-        self.latest[event.instance] = event.attempt
         self.live[event.instance].staged_over = False
         if not event.undoes:
             self._guarded(event)
@@ -122,6 +123,9 @@ class Audit:
     def _on_ApplyProven(self, event: events.ApplyProven, at: Recorded) -> None:
         attempt = self._verdict(event)
         require("ApplyRefuted" not in attempt.verdicts, "what was refuted is not proven", event.attempt)
+        if event.instance == "komodo":
+            self.stacks.proven(event)
+            return
         loads = self._loads(event.instance, attempt, event.file)
         good = [load for load in loads if not self._hit(load, attempt.started)]
         require(good, "only what Traefik serves is proven", event.attempt, "loads:", loads)
@@ -129,6 +133,9 @@ class Audit:
 
     def _on_ApplyRefuted(self, event: events.ApplyRefuted, at: Recorded) -> None:
         attempt = self._verdict(event)
+        if event.instance == "komodo":
+            self.stacks.refuted(event)
+            return
         mine = {
             digest for digest, content in self.live[event.instance].whole.items() if digest == attempt.started.after
         }
@@ -178,6 +185,9 @@ class Audit:
         }
         return {f"{kind}/{name}" for kind, name in load.broken if (kind, name) in changed | users}
 
+    def _on_StackDeployed(self, event: events.StackDeployed, at: Recorded) -> None:
+        self.stacks.told(event)
+
     # ── our file ─────────────────────────────────────────────────────────────────────────────────
 
     def edited_by_hand(self, instance: str, content: bytes | None) -> None:
@@ -192,6 +202,8 @@ class Audit:
 
     def _written(self, path: str, content: bytes | None) -> None:
         instance = path.split("/")[1]
+        if instance == "targets":
+            return  # what Komodo's target keeps for itself
         inside = path.startswith(f"/{instance}/mcp-managed/")
         require(inside, "nothing foreign is touched", path)
         if path == self._home.live_file(instance):
@@ -231,6 +243,8 @@ class Audit:
 
     def good(self, instance: str, digest: str) -> bool:
         """Whether what our file held when it had that digest could be read, by us and by Traefik."""
+        if instance not in self.live:
+            return True
         content = self.live[instance].whole.get(digest, b"{}")
         refused = [load.ours for load in self._home.traefiks[instance].loads if load.refused.startswith(OUR_FILE)]
         return resources(content) is not None and content not in refused
@@ -251,6 +265,7 @@ class Audit:
                 half = load.ours is not None and digest_bytes(load.ours) not in live.whole
                 require(not half, "I7 half a plan is never served", name)
             live.loads_seen = len(traefik.loads)
+        self.stacks.looked()
         for path, content in self._people.neighbours.items():
             require(self._home.disk.content(path) == content, "nothing foreign is touched", path)
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 from reconciler.git import proposals
 from reconciler.git.errors import GitError
 from state import events, views
-from tests.simulation.audit import Audit, require
-from tests.simulation.fate import CHANGE, LOOK, Happening
+from tests.simulation.audit import Audit
+from tests.simulation.fate import CHANGE, LOOK, Happening, require
 from tests.simulation.home import Home
-from tests.simulation.people import AUTH, CANARY, UNREADABLE, People, document, text
+from tests.simulation.people import AUTH, CANARY, UNREADABLE, People, document, stack_files, text
 from tests.simulation.traefik import Mood
 
 ROUTES: Final = ("app0", "app1", "app2")
@@ -546,6 +546,8 @@ def begin(stage: Stage) -> None:
         edits[f"{instance}/app0.yaml"] = text(document("app0", 1))
         edits[f"{instance}/app1.yaml"] = text(document("app1", 1, guarded=True))
         edits[f"{instance}/gitea.yaml"] = text(document("gitea", 1))
+    if stage.home.komodo:
+        edits |= stack_files("db", 1) | stack_files("media", 1)
     if len(stage.home.setting.instances) > 1:
         targets: dict[str, Any] = {"traefik": {}, "edge": {"directory": "edge"}}
         edits["waypost.yaml"] = text({"version": 1, "targets": targets})

@@ -14,10 +14,10 @@ from state.log import EventLog
 from state.record import Anchor
 from state.tables import subjects
 from state.view import fold_together
-from tests.simulation.audit import require
 from tests.simulation.audit import resources as resources_in
 from tests.simulation.deeds import Stage, standing
-from tests.simulation.people import AUTH, CANARY, document, text
+from tests.simulation.fate import require
+from tests.simulation.people import AUTH, CANARY, document, stack_files, text
 from tests.simulation.traefik import OUR_FILE
 
 PASSES: Final = 6
@@ -51,6 +51,8 @@ def heal(stage: Stage) -> None:
         if not traefik.watching:
             traefik.restart()  # a watch that died in silence comes back with a restart only
         traefik.losing = 0
+    if home.komodo:
+        home.komodo.comes_to_rest()
     home.usable()
     home.trace.add("all faults are gone")
 
@@ -126,12 +128,14 @@ def put_right(stage: Stage) -> None:
             people.write_live(name, mended)
     for _ in range(PASSES):
         home.time.pass_by(60)
-        home.run()
+        outcome = home.run()
         log = home.start().log
         held, drifted = log.view(views.Main).held, log.view(views.Drift).open
         answered = (drifted or (held and held.plan.conflicts)) and people.answer_drift()
         consented = held and held.plan.refusals and people.consent()
-        if not answered and not consented:
+        # What waits for a Komodo that has its turn first is asked about later.
+        waits = home.komodo and outcome and outcome.state == "waiting"
+        if not answered and not consented and not waits:
             return
 
 
@@ -142,6 +146,8 @@ def _all_good(stage: Stage) -> dict[str, bytes | None]:
         edits[f"{instance}/auth.yaml"] = text(AUTH)
         edits[f"{instance}/app0.yaml"] = text(document("app0", 8))
         edits[f"{instance}/gitea.yaml"] = text(document("gitea", 8))
+    if stage.home.komodo:
+        edits |= stack_files("db", 8) | stack_files("media", 8)
     if len(stage.home.setting.instances) > 1:
         edits["waypost.yaml"] = text({"version": 1, "targets": {"traefik": {}, "edge": {"directory": "edge"}}})
     return edits
@@ -195,7 +201,17 @@ def _differing(stage: Stage, commit: str) -> set[str]:
         mine = {f"{kind}/{it}": spec for (instance, kind, it), spec in wanted.items() if instance == name}
         ours = {f"{a.kind}/{a.name}" for a in stage.home.start().log.view(views.Applied).base(name)} | mine.keys()
         found |= {f"{name}/{key}" for key in ours if live.get(key) != mine.get(key)}
-    return found
+    return found | _stacks_differing(stage, commit)
+
+
+def _stacks_differing(stage: Stage, commit: str) -> set[str]:
+    """The stacks that a commit wants otherwise than they run, and those of ours that it does not want."""
+    komodo = stage.home.komodo
+    if komodo is None:
+        return set()
+    wanted = stage.people.wanted_stacks(commit)
+    ours = {one.name for one in stage.home.start().log.view(views.Applied).base("komodo")} | wanted.keys()
+    return {f"komodo/compose/{name}" for name in ours if komodo.runs(name) != wanted.get(name, "")}
 
 
 def told(stage: Stage, *, everything: bool) -> None:

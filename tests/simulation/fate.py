@@ -23,6 +23,11 @@ class Violation(BaseException):
     """Something that must always hold does not. Nothing between here and the schedule may catch it."""
 
 
+def require(condition: object, invariant: str, *details: object) -> None:
+    if not condition:
+        raise Violation(f"{invariant}: {' '.join(map(str, details))}")
+
+
 @dataclass
 class Trace:
     """All that happened, in order: a digest to compare two runs by, and the last lines to read."""

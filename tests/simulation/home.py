@@ -12,10 +12,11 @@ from typing import Any
 
 from reconciler import alerts, loop
 from reconciler.alerts import Message
-from reconciler.core.target import TargetError
+from reconciler.core.target import Target, TargetError
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
 from reconciler.loop import Outcome
+from reconciler.targets.komodo import KomodoTarget
 from reconciler.targets.traefik import TraefikTarget
 from reconciler.world import World
 from state import events, views
@@ -24,20 +25,26 @@ from state.log import EventLog
 from state.record import Entry
 from tests.simulation.fate import CHANGE, Died, Due, Fate, Trace
 from tests.simulation.keeping import LogAilment, SimulatedLog, SimulatedReceivers, SimulatedRemote, SimulatedStore
+from tests.simulation.komodo import SimulatedKomodo, SimulatedKomodoApi
 from tests.simulation.machine import SimulatedClock, SimulatedDisk, SimulatedFiles, VirtualTime, seeded
 from tests.simulation.traefik import SimulatedApi, SimulatedTraefik
 
 DEADLINE = 2.0
 """Seconds of one proof: short, for most of a simulated proof that fails is waiting."""
 
+KOMODO_DEADLINE = 20.0
+KOMODO_RECORD = Path("/targets/komodo.json")
+
 
 @dataclass(frozen=True)
 class Setting:
-    """What sort of home: how many Traefiks, how patient they are, and whether the desired repo is elsewhere."""
+    """What sort of home: how many Traefiks, how patient they are, whether the desired repo is elsewhere, and whether
+    there is a Komodo."""
 
     instances: tuple[str, ...] = ("traefik",)
     throttle: float = 0.1
     remote: bool = False
+    komodo: bool = False
 
 
 class FreeLock:
@@ -88,6 +95,7 @@ class Home:
         for name in self.setting.instances:
             self.disk.folder(f"/{name}")
             self.traefiks[name] = SimulatedTraefik(self.disk, self.time, f"/{name}", self.setting.throttle)
+        self.komodo = SimulatedKomodo(self.time) if self.setting.komodo else None
         self._store: Store | None = None
         self.acknowledged: list[Any] = []
         self.audit: Any = None
@@ -133,7 +141,7 @@ class Home:
         world = World(
             log=log,
             store=store,
-            targets={name: self._target(name, clock, fate) for name in self.setting.instances},
+            targets=self._targets(clock, fate),
             clock=clock,
             chance=chance,
             remote=SimulatedRemote(self.elsewhere, lambda: self.remote_down, fate) if self.setting.remote else None,  # type: ignore[arg-type]
@@ -152,6 +160,15 @@ class Home:
         if self.process and self.process.log.unusable:
             self.bury()
         return self.start()
+
+    def _targets(self, clock: SimulatedClock, fate: Fate) -> dict[str, Target]:
+        targets: dict[str, Target] = {name: self._target(name, clock, fate) for name in self.setting.instances}
+        if self.komodo:
+            files, api = SimulatedFiles(self.disk, fate), SimulatedKomodoApi(self.komodo, fate)
+            targets["komodo"] = KomodoTarget(
+                "komodo", api, clock=clock, deadline=KOMODO_DEADLINE, record=KOMODO_RECORD, files=files
+            )
+        return targets
 
     def _target(self, name: str, clock: SimulatedClock, fate: Fate) -> TraefikTarget:
         api: Any = SimulatedApi(self.traefiks[name], self.time, fate)

@@ -55,6 +55,14 @@ def document(name: str, version: int, *, guarded: bool = False, flaw: str = "") 
     return {"http": http | ({"middlewares": middlewares} if middlewares else {})}
 
 
+def stack_files(name: str, version: int) -> dict[str, bytes | None]:
+    """A stack of one service, as a person writes it; what is no database comes after it."""
+    after = "" if name == "db" else 'after = ["db"]\n'
+    described = f'[[stack]]\nname = "{name}"\n{after}[stack.config]\nserver = "nas"\n'
+    compose = {"services": {"web": {"image": f"{name}:{version}"}}}
+    return {f"komodo/{name}/stack.toml": described.encode(), f"komodo/{name}/compose.yaml": text(compose)}
+
+
 AUTH: Final[Json] = {"http": {"middlewares": {"auth": {"forwardAuth": {"address": "http://10.0.0.9/auth"}}}}}
 
 
@@ -136,6 +144,11 @@ class People:
                         return None
                     found[instance, f"http.{kind}", name] = spec
         return found
+
+    def wanted_stacks(self, commit: str) -> dict[str, str]:
+        """Stack -> the image that a commit wants to run there."""
+        compose = {path: one for path, one in self.files(commit).items() if path.endswith("/compose.yaml")}
+        return {path.split("/")[1]: json.loads(one)["services"]["web"]["image"] for path, one in compose.items()}
 
     @cached_property
     def _empty(self) -> str:

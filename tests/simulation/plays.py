@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
 from state import events, views
 from state.record import Cursor
-from tests.simulation.audit import require
+from tests.komodo.fake_komodo import Fate
 from tests.simulation.deeds import Stage, lose_power
 from tests.simulation.ending import end
-from tests.simulation.fate import CHANGE
+from tests.simulation.fate import CHANGE, require
 from tests.simulation.home import Setting
-from tests.simulation.people import document, text
+from tests.simulation.people import document, stack_files, text
 from tests.simulation.schedule import Theatre
 
 OUR_FOLDER = "/traefik/mcp-managed"
@@ -57,6 +58,16 @@ def dies_before(stage: Stage, change: str) -> None:
     """A pass that ends just before the first change that is called so, if it comes to one."""
     process = stage.home.start()
     stage.home.run({(CHANGE, change): process.fate.die})
+
+
+def dies_after(stage: Stage, *changes: str) -> None:
+    """A pass that ends just after the last of these changes, which come in this order."""
+    process = stage.home.start()
+    following = {(CHANGE, 1): process.fate.die}
+    for change in reversed(changes):
+        following = {(CHANGE, change): partial(process.fate.expect, following)}
+    outcome = stage.home.run(following)
+    require(outcome is None, "a pass comes to these changes", changes)
 
 
 def recorded(stage: Stage, kind: type[events.Event]) -> list[Any]:
@@ -193,3 +204,32 @@ def death_between_an_alert_and_its_record(stage: Stage) -> None:
     stage.home.traefiks["traefik"].mood = "down"
     dies_before(stage, "append AlertDelivered")
     stage.home.run()
+
+
+# ── a Komodo beside Traefik ──────────────────────────────────────────────────────────────────────
+
+
+def new_media(stage: Stage, *, fails: str = "") -> None:
+    assert stage.home.komodo is not None
+    stage.home.komodo.fates["media"] = [Fate(fails=fails)]
+    stage.people.push(stack_files("media", 2))
+
+
+def death_after_a_deploy_was_asked_for(stage: Stage) -> None:
+    new_media(stage)
+    dies_after(stage, "komodo DeployStack media")
+
+
+def death_after_a_deploy_was_put_back(stage: Stage) -> None:
+    new_media(stage, fails="no such image")
+    dies_after(stage, "komodo DeployStack media", "komodo DeployStack media")
+
+
+def a_deploy_comes_to_nothing(stage: Stage) -> None:
+    new_media(stage, fails="no such image")
+    stage.home.run()
+
+
+def death_after_a_deploy_was_told(stage: Stage) -> None:
+    new_media(stage)
+    dies_after(stage, "append StackDeployed, StacksSkipped")

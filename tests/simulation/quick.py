@@ -15,7 +15,7 @@ from reconciler.core.target import Observation
 from reconciler.traefik.consequences import Before
 from reconciler.traefik.render import MARKER_KIND, MARKER_PREFIX
 from state.model import Snapshot
-from tests.simulation.audit import require
+from tests.simulation.fate import require
 
 _MOST: Final = 20_000
 

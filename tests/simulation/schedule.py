@@ -23,8 +23,10 @@ from tests.simulation.fate import Trace, Violation
 from tests.simulation.home import Home, Setting, make_place
 from tests.simulation.people import People
 from tests.simulation.quick import Remembered, remembering
+from tests.simulation.stacks import STACK_DEEDS
 
 IN_MEMORY: Final = Path("/dev/shm")
+EVERYTHING: Final = {**DEEDS, **STACK_DEEDS}
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,25 @@ def drawn(seed: int) -> Schedule:
         throttle=random.choice([0.1, 0.1, 0.1, 2.0]),
         remote=random.random() < 0.25,
     )
-    names, weights = list(DEEDS), [weight for weight, _ in DEEDS.values()]
-    chosen = random.choices(names, weights, k=random.randint(6, 14))
+    chosen = random.choices(list(DEEDS), [weight for weight, _ in DEEDS.values()], k=random.randint(6, 14))
     steps = tuple(Step(name, random.getrandbits(32)) for name in chosen)
+    if setting.instances == ("traefik",) and Random(f"komodo {seed}").random() < KOMODOS:
+        setting, steps = replace(setting, komodo=True), with_stacks(steps)
     return Schedule(
         seed, setting, steps, settled=random.random() < 0.85, righted=random.random() < 0.3, thorough=seed % 10 == 0
     )
+
+
+KOMODOS: Final = 0.15
+"""How many of the homes with one Traefik have a Komodo as well."""
+
+
+def with_stacks(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same number of steps, of which half are about stacks."""
+    random, weights = Random(f"stacks {steps[0].seed}"), [weight for weight, _ in STACK_DEEDS.values()]
+    chosen = random.choices(list(STACK_DEEDS), weights, k=len(steps))
+    pairs = zip(steps, chosen, strict=True)
+    return tuple(replace(step, name=name) if random.random() < 0.5 else step for step, name in pairs)
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,7 @@ class Theatre:
 
 def perform(stage: Stage, step: Step) -> None:
     stage.home.trace.add("──", step.name)
-    DEEDS[step.name][1](stage, Random(step.seed))
+    EVERYTHING[step.name][1](stage, Random(step.seed))
     stage.audit.looked()
 
 

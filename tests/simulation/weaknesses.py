@@ -14,8 +14,10 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, Final
 
-from reconciler import alerts, applying, commits, loop, planning, reviewing, taking_back, underway, watching
+from reconciler import alerts, applying, commits, evidence, loop, planning, reviewing, taking_back, underway, watching
 from reconciler.core.target import Verdict
+from reconciler.targets.komodo import KomodoTarget
+from reconciler.targets.komodo_deeds import Doer
 from reconciler.targets.owned import OwnedFile
 from reconciler.targets.survey import Survey
 from reconciler.targets.traefik import TraefikTarget
@@ -288,7 +290,29 @@ def nobody_is_reminded() -> AbstractContextManager[None]:
     return _in_place_of(alerts, "reminder", lambda policy: timedelta(days=10_000))
 
 
+def komodo_is_asked_whatever_it_was_asked() -> AbstractContextManager[None]:
+    return _in_place_of(Doer, "_newer", lambda *_: "")
+
+
+def what_was_put_back_is_put_back_anew() -> AbstractContextManager[None]:
+    """How far it came is not written down."""
+    return _in_place_of(KomodoTarget, "_keep_back", _nothing)
+
+
+def what_komodo_was_asked_for_counts_as_done() -> AbstractContextManager[None]:
+    return _in_place_of(Doer, "_followed", lambda doer, step, *_: step.now("done", said="surely"))
+
+
+def a_deploy_is_told_without_a_key() -> AbstractContextManager[None]:
+    def tell(world: Any, instance: str, deeds: Any) -> None:
+        if deeds:
+            world.log.append([evidence.Entry(stream=f"target/{instance}", event=event) for event in deeds.values()])
+
+    return _in_place_of(evidence, "tell", tell)
+
+
 _TWO: Final = Setting(instances=("edge", "traefik"))
+_KOMODO: Final = Setting(komodo=True)
 
 WEAKNESSES: Final = tuple(
     Weakness(planted.__name__.replace("_", " "), planted, Play(where) if isinstance(where, FunctionType) else where)
@@ -327,6 +351,10 @@ WEAKNESSES: Final = tuple(
         (the_policy_of_what_comes_is_in_force, plays.a_commit_loosens_the_guards_that_it_would_meet),
         (a_yes_is_a_yes_to_everything, plays.a_person_agrees_and_then_more_is_lost),
         (what_is_taken_in_has_no_name_of_its_own, plays.an_outbox_is_read_anew),
+        (komodo_is_asked_whatever_it_was_asked, Play(plays.death_after_a_deploy_was_asked_for, _KOMODO)),
+        (what_was_put_back_is_put_back_anew, Play(plays.death_after_a_deploy_was_put_back, _KOMODO)),
+        (what_komodo_was_asked_for_counts_as_done, Play(plays.a_deploy_comes_to_nothing, _KOMODO)),
+        (a_deploy_is_told_without_a_key, Play(plays.death_after_a_deploy_was_told, _KOMODO)),
     )
 )
 
