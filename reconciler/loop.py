@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from reconciler import applying, reviewing, staging, taking_back, watching
 from reconciler.commits import policy_in_force, policy_of
 from reconciler.core import account, order
 from reconciler.core.order import Step
-from reconciler.core.plan import ABSENT, Plan
+from reconciler.core.plan import ABSENT, Plan, Side
 from reconciler.core.target import TargetError
 from reconciler.git import ahead
 from reconciler.git import main as approvals
@@ -26,7 +26,7 @@ from reconciler.world import ACTOR, World
 from state import events, views
 from state.grants import Grants
 from state.log import Entry
-from state.model import digest
+from state.model import Address, digest
 from state.review import ProposalRecord
 
 
@@ -71,7 +71,8 @@ def _run(world: World) -> Outcome:
         with contextlib.suppress(GitError):
             reviewing.publish(world)
     planned = plan_main(world, head)
-    _lift_quarantine(world, planned)
+    if _lift_quarantine(world, planned):
+        planned = plan_main(world, head)
     watching.record_targets(world, planned)
     watching.record_drift(world, planned)
     _record_adopted(world, planned)
@@ -172,22 +173,34 @@ def _believed(world: World, record: ProposalRecord) -> bool:
 
 def _record_adopted(world: World, planned: Planned) -> None:
     """Live already is as desired, and only that is to be known."""
-    by_instance: dict[str, dict[str, object]] = {}
-    for one in planned.plan.adopted:
-        by_instance.setdefault(one.address.instance, {})[str(one.address)] = None if one.want is ABSENT else one.want
-    for instance, resources in by_instance.items():
-        adopted = events.ResourcesAdopted(
-            instance=instance, commit=planned.plan.commit, resources=resources, reason="live already is as desired"
-        )
+    found = ((one.address, one.want, planned.plan.commit) for one in planned.plan.adopted)
+    _adopt(world, found, "live already is as desired")
+
+
+def _lift_quarantine(world: World, planned: Planned) -> bool:
+    """Write down what the plan let out of quarantine, because its culprit is wanted otherwise now.
+
+    True where some of it turned out to be ours by that: then there is another plan to make.
+    """
+    freed = mended(world, planned.desired)
+    if not freed:
+        return False
+    left = list(taking_back.never_put_back(world, planned, freed))
+    _adopt(world, left, "it was written and refused, and stands as it was written: it could not be put back")
+    reason = "what is wanted of what failed has changed"
+    lifted = events.QuarantineLifted(addresses=tuple(sorted(map(str, freed))), reason=reason)
+    _say(world, "main", lifted)
+    return bool(left)
+
+
+def _adopt(world: World, found: Iterable[tuple[Address, Side, str]], reason: str) -> None:
+    """Record what is live as ours: an event for each target and commit that it came with."""
+    together: dict[tuple[str, str], dict[str, object]] = {}
+    for address, live, commit in found:
+        together.setdefault((address.instance, commit), {})[str(address)] = None if live is ABSENT else live
+    for (instance, commit), resources in together.items():
+        adopted = events.ResourcesAdopted(instance=instance, commit=commit, resources=resources, reason=reason)
         _say(world, f"target/{instance}", adopted)
-
-
-def _lift_quarantine(world: World, planned: Planned) -> None:
-    """Write down what the plan let out of quarantine, because its culprit is wanted otherwise now."""
-    if freed := mended(world, planned.desired):
-        reason = "what is wanted of what failed has changed"
-        lifted = events.QuarantineLifted(addresses=tuple(sorted(map(str, freed))), reason=reason)
-        _say(world, "main", lifted)
 
 
 def _record_deferred(world: World, planned: Planned) -> None:

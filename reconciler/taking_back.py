@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from reconciler import applying
 from reconciler.core.order import position
-from reconciler.core.plan import ABSENT, Answers, Side, make_plan, outcome
+from reconciler.core.plan import ABSENT, Answers, Side, make_plan, outcome, side_hash
 from reconciler.core.redact import cover
+from reconciler.core.snapshots import same
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired
 from reconciler.planned import Planned
@@ -108,3 +109,17 @@ def _hindrance(planned: Planned, instance: str) -> str:
         return f"another target refused it, and it was changed by hand: {edited}; waypost drift --heal discards that"
     errors = "; ".join(cover(str(problem), planned.after[instance].values()) for problem in plan.errors)
     return f"what another target refused is needed by what came later: {errors}" if errors else ""
+
+
+def never_put_back(world: World, planned: Planned, freed: Iterable[Address]) -> Iterator[tuple[Address, Side, str]]:
+    """What of that still stands as we wrote it, since somebody edited the file before it was put back.
+
+    Nobody else's, then: else a route that is wanted no longer would stay for ever, and one that is wanted otherwise
+    would be a conflict with ourselves.
+    """
+    quarantine, applied = world.log.view(views.Quarantine), world.log.view(views.Applied).bases
+    for address in (one for one in freed if one.instance in planned.observed):
+        live = planned.observed[address.instance].live.get(address, ABSENT)
+        base = applied.get(address.instance, {}).get(address, ABSENT)
+        if side_hash(live) == quarantine.held[address] and not same(live, base):
+            yield address, live, quarantine.why[address].commit

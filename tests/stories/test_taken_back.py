@@ -92,9 +92,10 @@ def run(two, **instances):
         return loop.run_pass(acting(world, **instances))
 
 
-def refuse(two, instance="zedge", culprit="e2", **others):
+def refuse(two, instance="zedge", culprit="e2", undo=None, **others):
     """A pass in which that instance's Traefik refuses what it is given."""
-    outcome = run(two, **{instance: refusing(instance, culprit)}, **others)
+    acts = refusing(instance, culprit) | ({"undo": undo} if undo else {})
+    outcome = run(two, **{instance: acts}, **others)
     assert outcome.state == "refuted"
     return outcome
 
@@ -318,6 +319,29 @@ def test_an_undo_that_fails_is_told_and_tried_again(two):
     assert "the disk is full" in two.events(events.ApplyUnknown)[-1].reason
     run(two, zedge=refusing("zedge"))
     assert (two.edge.get("e2.lab")[0], live(two, "a")) == (404, [False])
+
+
+@pytest.mark.parametrize("more", [{"priority": 5}, None], ids=["wanted otherwise", "wanted no longer"])
+def test_what_a_hand_edit_kept_from_being_put_back_is_ours_and_follows_main(two, more):
+    file = two.edge.directory / "mcp-managed" / "waypost.yml"
+
+    def undo(real):
+        def edited(*arguments):
+            live = json.loads(file.read_bytes())
+            live["http"]["routers"]["mine"] = {"rule": "Host(`mine.lab`)", "service": "noop@internal"}
+            file.write_text(json.dumps(live))
+            return real(*arguments)
+
+        return edited
+
+    push_bad(two)
+    refuse(two, undo=undo)
+    assert "e2" in json.loads(file.read_bytes())["http"]["routers"]
+    two.push({"edge/e.yaml": routes("e1", "e2", **more) if more else routes("e1")})
+    assert two.run().state == "applied"
+    routers = json.loads(file.read_bytes())["http"]["routers"]
+    assert (routers.get("e2", {}).get("priority"), "mine" in routers) == (5 if more else None, True)
+    assert ("e2" in routers) == bool(more)
 
 
 # ── telling ──────────────────────────────────────────────────────────────────────────────────────
