@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jsonschema
 
@@ -98,7 +99,7 @@ class FakeGitea:
     # ── people ───────────────────────────────────────────────────────────────────────────────────
 
     def merge(self, number: int, style: str, by: str) -> str:
-        """Merge a pull request as Gitea does: `merge`, `rebase`, `squash` or `fast-forward-only`; the commit."""
+        """Merge a pull request as Gitea does, in one of its styles; the commit on the base branch."""
         commit = self.move_branch(number, style, by)
         self.count_as_merged(number, by, commit)
         return commit
@@ -114,6 +115,14 @@ class FakeGitea:
         steps = {
             "merge": [["merge", "--quiet", "--no-ff", "-m", f"Merge pull request #{number}", pull.head]],
             "rebase": [["cherry-pick", pull.head]],
+            "rebase-merge": [
+                ["checkout", "--quiet", "--detach", pull.head],
+                ["rebase", "--quiet", pull.base],
+                ["branch", "--quiet", "--force", "rebased"],
+                ["checkout", "--quiet", "--detach", pull.base],
+                ["merge", "--quiet", "--no-ff", "-m", f"Merge pull request #{number}", "rebased"],
+                ["branch", "--quiet", "-D", "rebased"],
+            ],
             "squash": [
                 ["merge", "--quiet", "--squash", pull.head],
                 ["commit", "--quiet", "-m", f"{pull.title} (#{number})"],
@@ -157,6 +166,7 @@ class FakeGitea:
         if operation is None:
             self.faults.append(f"{method} {path} is not in the specification")
             return 404, {"message": "not found"}
+        self._check_query(operation, path)
         content = json.loads(body) if body else None
         self._check(_body_schema(operation), content, f"request {method} {path}")
         if self.is_forgejo and content and content.get("state") == "skipped":
@@ -290,6 +300,14 @@ class FakeGitea:
         )  # fmt: skip
         return done.stdout.strip()
 
+    def _check_query(self, operation: Any, path: str) -> None:
+        declared = {one["name"]: one for one in operation.get("parameters", []) if one["in"] == "query"}
+        for name, value in parse_qsl(path.partition("?")[2], keep_blank_values=True):
+            if name not in declared:
+                self.faults.append(f"{path}: there is no parameter '{name}'")
+            elif not _fits(declared[name], value):
+                self.faults.append(f"{path}: '{value}' is no value of '{name}'")
+
     def _check(self, schema: Any, value: Any, what: str) -> None:
         if schema is None:
             if value is not None and what.startswith("request"):
@@ -298,6 +316,13 @@ class FakeGitea:
         definitions = STRICT if what.startswith("request") else LENIENT
         for error in jsonschema.Draft4Validator({**schema, "definitions": definitions}).iter_errors(value):
             self.faults.append(f"{what}: {error.json_path}: {error.message}")
+
+
+def _fits(declared: Any, value: str) -> bool:
+    """Whether text is of the kind of value that a parameter of a query takes."""
+    kinds = {"integer": r"-?[0-9]+", "boolean": "true|false"}
+    of_its_kind = re.fullmatch(kinds.get(declared["type"], r"(?s).*"), value)
+    return bool(of_its_kind) and value in declared.get("enum", [value])
 
 
 def _as_forgejo(said: Any) -> Any:

@@ -6,9 +6,10 @@ schemas written from facts (komodo-2.3.json). A fault is kept, and fails the tes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -210,6 +211,7 @@ class FakeKomodo:
 
     def _conclude(self, update: Update, fate: Fate) -> None:
         stack = self.stacks[update.stack]
+        update.logs.append(_log("Compose Pull", "pulled"))
         if fate.fails:
             self._end(update, _log("Compose Up", fate.fails, success=False))
             stack.state = "unhealthy"
@@ -344,3 +346,11 @@ class Serving:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def running(*servers: str) -> Iterator[Serving]:
+    """A fake and its port; a fault in what was asked or answered fails the test that used it."""
+    with contextlib.closing(Serving(FakeKomodo(*servers))) as serving:
+        yield serving
+    assert serving.komodo.faults == []

@@ -22,8 +22,8 @@ from tests.authentik.fake_authentik import running
 from tests.dozzle.containers_told import Containers, FakeDozzle
 from tests.gitea.fake_gitea import FakeGitea
 from tests.gitea.fake_gitea import running as gitea_running
-from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo
-from tests.komodo.fake_komodo import Serving as KomodoServing
+from tests.komodo.fake_komodo import KEY, SECRET
+from tests.komodo.fake_komodo import running as komodo_running
 from tests.shards.serving import served
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,10 +43,9 @@ def asked(home: Path, name: str, kept: dict[str, str], **chosen: str) -> Credent
 def test_the_read_key_of_komodo(tmp_path: Path) -> None:
     ours = {"WAYPOST_KOMODO_KEY": "K-mine", "WAYPOST_KOMODO_SECRET": "S-mine"}
     kept = {**ours, "WAYPOST_KOMODO_READ_KEY": KEY, "WAYPOST_KOMODO_READ_SECRET": SECRET}
-    fake = FakeKomodo()
-    with contextlib.closing(KomodoServing(fake)) as komodo:
+    with komodo_running() as komodo:
         assert asked(tmp_path, "WAYPOST_KOMODO_READ_KEY", kept, komodo_url=komodo.url).ends is None
-        fake.keys[KEY] = int(SOON.timestamp() * 1000)
+        komodo.komodo.keys[KEY] = int(SOON.timestamp() * 1000)
         assert asked(tmp_path, "WAYPOST_KOMODO_READ_KEY", kept, komodo_url=komodo.url).ends == SOON
     assert asked(tmp_path, "WAYPOST_KOMODO_READ_KEY", kept, komodo_url=NOBODY).unsure
 
@@ -60,10 +59,10 @@ def test_the_read_token_of_authentik(tmp_path: Path) -> None:
 
 
 def test_the_read_key_of_a_further_komodo(tmp_path: Path) -> None:
-    fake, name = FakeKomodo(), "read_key of [attic] in targets.toml"
-    fake.keys[KEY] = int(SOON.timestamp() * 1000)
+    name = "read_key of [attic] in targets.toml"
     held = {"key": "K-mine", "secret": "S-mine", "read_key": KEY, "read_secret": SECRET}
-    with contextlib.closing(KomodoServing(fake)) as komodo:
+    with komodo_running() as komodo:
+        komodo.komodo.keys[KEY] = int(SOON.timestamp() * 1000)
         lines = [f'{key} = "file:{tmp_path / key}"' for key in held]
         for key, secret in held.items():
             (tmp_path / key).write_text(secret)

@@ -20,9 +20,9 @@ from shards.log_sources import LogsAt
 from tests.authentik.fake_authentik import FakeAuthentik, running
 from tests.dozzle.containers_told import Box, Containers, house
 from tests.gitea.fake_gitea import FakeGitea
-from tests.gitea.fake_gitea import Serving as GiteaServing
+from tests.gitea.fake_gitea import running as gitea_running
 from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo
-from tests.komodo.fake_komodo import Serving as KomodoServing
+from tests.komodo.fake_komodo import running as komodo_running
 from tests.shards.serving import Answers, DesiredRepo, Waypost, gateway_over, served
 
 CANARY = "cAnArY"
@@ -65,7 +65,8 @@ class Planted:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     directory = tmp_path_factory.mktemp("planted")
     with contextlib.ExitStack() as stack:
-        komodo, gitea = FakeKomodo(), FakeGitea(directory / "none.git")
+        komodo_served = stack.enter_context(komodo_running())
+        komodo, (gitea, gitea_url) = komodo_served.komodo, stack.enter_context(gitea_running(directory / "gitea.git"))
         authentik, containers = stack.enter_context(running()), stack.enter_context(house())
         plant_in_komodo(komodo)
         plant_in_authentik(authentik)
@@ -74,14 +75,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
         at = {
             "komodo": (
                 KomodoAt(
-                    url=stack.enter_context(contextlib.closing(KomodoServing(komodo))).url,
+                    url=komodo_served.url,
                     key=Secret("env:KEY_PLANTED"),
                     secret=Secret("env:SECRET_PLANTED"),
                 ),
             ),
             "authentik": (AuthentikAt(url=authentik.url, token=Secret("env:RIGHT")),),
             "gitea": GiteaAt(
-                url=stack.enter_context(contextlib.closing(GiteaServing(gitea))).url,
+                url=gitea_url,
                 repository="house/desired",
                 token=Secret("env:RIGHT"),
             ),

@@ -1,14 +1,18 @@
 """People review in Gitea: proposals are pull requests there, and what is merged there, in whatever style, goes live."""
 
 import contextlib
+import io
 import json
+import re
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler import founding, home, loop, rolling_back
+from reconciler import alerts, founding, home, loop, rolling_back
+from reconciler.alerting.receivers import Receivers
 from reconciler.deployed import deployed
 from reconciler.gitea import pages, vouching
 from reconciler.session import CommandError
@@ -75,7 +79,7 @@ def test_a_proposal_is_a_pull_request_whose_body_is_its_plan(away):
     assert away.gitea.asked[asked:] == ["GET /api/v1/repos/house/desired/pulls/1"] * 2
 
 
-@pytest.mark.parametrize("style", ["merge", "rebase", "squash", "fast-forward-only"])
+@pytest.mark.parametrize("style", ["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"])
 def test_whatever_style_it_is_merged_in_it_goes_live_and_the_one_who_merged_is_known(away, style):
     id = away.propose({"traefik/hello.yaml": route("hello")})
     away.run()
@@ -232,14 +236,20 @@ def test_a_forgejo_is_spoken_to_as_a_gitea(away, as_alice):
     assert beside_main(away)[0] == "success"
 
 
-def test_what_a_person_saw_in_the_pull_request_is_agreed_to_by_merging_it(away):
-    away.push({f"traefik/{name}.yaml": route(name) for name in ("a", "b", "c", "d", "e")})
+def test_what_a_person_saw_in_the_pull_request_is_agreed_to_by_merging_it_and_told_with_its_address(away):
+    routes = {f"traefik/{name}.yaml": route(name) for name in ("a", "b", "c", "d", "e")}
+    away.push({**routes, "waypost.yaml": "alerts: {changes: true}\n"})
     assert away.run().state == "applied"
     away.propose({f"traefik/{name}.yaml": None for name in ("b", "c", "d", "e")}, title="Remove most of it")
     away.run()
     assert "e.lab would no longer be served" in away.gitea.pulls[0].body
     away.gitea.merge(1, "rebase", by="alice")
     assert away.run().state == "applied"
+    with away.world() as world:
+        alerts.announce(world, Receivers([]))
+    by_hand, reviewed = (one.body for one in away.events(events.AlertRaised))
+    assert "Look at it: git show" in by_hand
+    assert reviewed.endswith("\nLook at https://git.lab/house/desired/pulls/1")
 
 
 def test_what_was_cut_off_in_the_pull_request_nobody_saw(away, monkeypatch):
@@ -328,7 +338,7 @@ def test_a_proposal_that_is_settled_elsewhere_closes_its_pull_request_and_says_w
     assert "superseded" in first.comments[-1]["body"]
 
 
-def test_while_gitea_is_down_proposals_wait_and_go_there_when_it_is_back(away):
+def test_while_gitea_is_down_proposals_wait_and_go_there_when_it_is_back(away, without):
     away.gitea.down = True
     away.propose({"traefik/hello.yaml": route("hello")})
     away.run()
@@ -339,6 +349,13 @@ def test_while_gitea_is_down_proposals_wait_and_go_there_when_it_is_back(away):
     away.run()
     assert len(away.gitea.pulls) == 1
     assert len(away.events(events.GiteaFound)) == 1
+    with without():  # and where there is not even a repository to push to
+        id = away.propose({"traefik/other.yaml": route("other")}, title="Another")
+        assert away.run().state == "lost"
+    assert f"proposals/{id}" not in away.git("ls-remote", "--heads", "origin")
+    away.run()
+    assert f"proposals/{id}" in away.git("ls-remote", "--heads", "origin")
+    assert [(pull.head, pull.state) for pull in away.gitea.pulls[1:]] == [(f"proposals/{id}", "open")]
 
 
 def test_a_crash_after_the_pull_request_was_opened_opens_no_second_one(away):
@@ -391,19 +408,45 @@ def roll_back(house, number):
         return landing, one.run_pass()
 
 
+class Person(io.StringIO):
+    """A terminal with somebody at it, who types the code that is asked for last."""
+
+    def isatty(self):
+        return True
+
+    def readline(self, *_):
+        sys.stdout.flush()
+        return re.findall(r"type (\S+) to approve", sys.stdout.buffer.getvalue().decode())[-1] + "\n"
+
+
+def allow_without_terminal(house):
+    with house.home.settings_path.open("a") as settings:
+        settings.write("\nWAYPOST_APPROVE_WITHOUT_TERMINAL=true\n")
+    house.home = home.open(house.home.path, {})
+
+
 def there(house):
     command = ["git", "-C", str(house.elsewhere), "rev-parse", "main"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_rollback_needs_no_gitea_and_gets_there_when_it_is_back(away, without):
+def head(house):
+    with house.session() as one:
+        return one.head()
+
+
+def test_a_rollback_needs_no_gitea_and_gets_there_when_it_is_back(away, without, waypost, monkeypatch):
     away.push({"traefik/hello.yaml": route("hello")})
     away.run()
     away.push({"traefik/hello.yaml": route("hello", "broken")})
     assert away.run().revision == 3
     with without():
-        landing, said = roll_back(away, 2)
-        assert (said.state, away.status("hello.lab")) == ("applied", 502)
+        monkeypatch.setattr(sys, "stdin", Person())
+        code, said = waypost("rollback", "2", "--approve")
+        assert (code, away.status("hello.lab")) == (0, 502), said
+        landing = head(away)
+        assert landing.startswith(re.search(r"on main as (\S+)", said)[1])
+        id = away.propose({"traefik/other.yaml": route("other")})  # it waits for the repository, and nobody for it
         assert away.run().state == "nothing"
         assert away.status("hello.lab") == 502
     assert away.run().state == "nothing"
@@ -411,6 +454,7 @@ def test_a_rollback_needs_no_gitea_and_gets_there_when_it_is_back(away, without)
     assert [(one.commit, one.by) for one in away.events(events.ApproverTold)][-1] == (landing, "")
     assert len(away.events(events.SourceLost)) == len(away.events(events.SourceFound)) == 1
     assert [one.commit for one in away.events(events.CommitApproved)][-1] == landing
+    assert [pull.head for pull in away.gitea.pulls] == [f"proposals/{id}"]
 
 
 def switch(house, to):
@@ -444,13 +488,42 @@ def test_while_the_kill_switch_is_on_nothing_goes_to_gitea_and_nobody_approves_o
     assert [pull.head for pull in away.gitea.pulls] == [f"proposals/{id}"]
 
 
+def roll_back_without_terminal(house, waypost):
+    """As a program does it: the command ends and names the plan that it would have asked for, which is approved."""
+    code, said = waypost("rollback", "2", "--approve")
+    assert code == 3
+    id, digest = (re.search(rf"{before} (\w+)", said)[1] for before in ("proposal", "say --plan"))
+    return waypost("approve", id, "--plan", digest)
+
+
+def test_a_rollback_without_gitea_and_two_people_needs_a_second_word(away, without, waypost):
+    away.push({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.push({"traefik/hello.yaml": route("hello", "broken"), "waypost.yaml": "guards:\n  approvals: 2\n"})
+    assert away.run().revision == 3
+    allow_without_terminal(away)
+    with without():
+        code, said = roll_back_without_terminal(away, waypost)
+        assert (code, away.status("hello.lab")) == (3, 404), said
+        assert "on main as" in said and "held: refused by a guard" in said
+        told = waypost("plan")[1]
+        assert "the policy asks for 2 people" in told
+        code, said = waypost(*re.search(r"waypost (approve \w+ --plan \w+)", told)[1].split())
+        assert (code, away.status("hello.lab")) == (0, 502), said
+    assert away.run().state == "nothing"
+    assert there(away) == head(away)
+
+
 def test_what_was_approved_here_before_the_kill_switch_goes_there_once_that_is_off(away, without, waypost):
     away.push({"traefik/hello.yaml": route("hello")})
     away.run()
     away.push({"traefik/hello.yaml": route("hello", "broken")})
     away.run()
+    allow_without_terminal(away)
     with without():
-        landing, _ = roll_back(away, 2)
+        code, said = roll_back_without_terminal(away, waypost)
+        assert (code, away.status("hello.lab")) == (0, 502), said
+        landing = head(away)
     was = there(away)
     switch(away, "on")
     assert "read-only" in away.run().said

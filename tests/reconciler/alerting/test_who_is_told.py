@@ -123,6 +123,53 @@ def test_each_channel_hears_what_is_for_it_and_of_the_end_of_that(house: House) 
     assert phone.taken[1].severity == "critical" and phone.taken[1].raised == 0
 
 
+def drift_of(address: str) -> events.Event:
+    return events.DriftFound(
+        address=address, kind="changed", base_hash="a", live_hash="b", fields=("rule",), reason="by hand"
+    )
+
+
+def refusal_of(address: str) -> events.Event:
+    why = {"commit": "c" * 40, "attempt": "a1", "reason": "refuted"}
+    return events.ResourcesQuarantined(instance=address.partition("/")[0], resources={address: "hash"}, **why)
+
+
+def disabling_of(address: str) -> events.Event:
+    return events.ServingLost(
+        instance=address.partition("/")[0], resources={address: "no such service"}, unserved="", reason="disabled"
+    )
+
+
+@pytest.mark.parametrize(
+    ("happened", "heard"),
+    [
+        (events.TargetLost(instance="laptop", reason="away"), ["phone"]),
+        (events.PoisonFound(instance="laptop", file="x.yml", reason="not valid"), ["phone"]),
+        (drift_of("laptop/http.routers/wiki"), ["phone"]),
+        (refusal_of("laptop/http.routers/wiki"), ["phone"]),
+        (disabling_of("laptop/http.routers/wiki"), ["phone"]),
+        (drift_of("traefik/http.routers/gitea"), ["mail"]),
+        (refusal_of("traefik/http.routers/gitea"), ["mail"]),
+        (disabling_of("traefik/http.routers/gitea"), ["mail"]),
+        (drift_of("laptop/http.routers/gitea"), ["mail", "phone"]),
+        (drift_of("traefik/http.routers/wiki"), ["mail", "other", "phone"]),  # no route fits: nobody is left out
+        (events.TargetLost(instance="traefik", reason="away"), ["mail", "other", "phone"]),
+    ],
+)
+def test_an_alert_of_an_instance_or_a_resource_goes_to_whom_that_belongs(
+    house: House, happened: events.Event, heard: list[str]
+) -> None:
+    channels = [Channel("mail"), Channel("other"), Channel("phone")]
+    of_laptop, of_gitea = (
+        AlertRoute(instances=("laptop",), to=("phone",)),
+        AlertRoute(resources=("*/gitea",), to=("mail",)),
+    )
+    house.policy = AlertPolicy(routes={"laptop": of_laptop, "gitea": of_gitea})
+    house.say(happened)
+    house.tell(Receivers(channels))
+    assert [one.name for one in channels if one.taken] == heard
+
+
 def test_an_alert_goes_where_it_was_sent_first_whatever_the_policy_says_later(house: House) -> None:
     phone, mail = Channel("phone"), Channel("mail")
     house.lose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from reconciler.doctor import check_up, reading
 from tests.authentik.fake_authentik import running
 from tests.gitea.fake_gitea import FakeGitea
 from tests.gitea.fake_gitea import running as gitea_running
-from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo
-from tests.komodo.fake_komodo import Serving as KomodoServing
+from tests.komodo.fake_komodo import KEY, SECRET
+from tests.komodo.fake_komodo import running as komodo_running
 
 NOBODY = "http://127.0.0.1:9"
 OURS = {"komodo_key": "K-ours", "komodo_secret": "S-ours", "authentik_token": "ours"}
@@ -48,7 +47,7 @@ def test_nothing_is_said_where_there_is_nothing_to_read(place: Path) -> None:
 
 def test_the_gateways_key_of_a_komodo(place: Path) -> None:
     read = {"komodo_read_key": KEY, "komodo_read_secret": SECRET}
-    with contextlib.closing(KomodoServing(FakeKomodo())) as komodo:
+    with komodo_running() as komodo:
         level, said = found(place, OURS, komodo_url=komodo.url)
         assert level == "warn" and "Set WAYPOST_KOMODO_READ_KEY" in said
         assert found(place, OURS | read, komodo_url=komodo.url)[0] == "ok"
@@ -61,7 +60,7 @@ def test_the_gateways_key_of_a_komodo(place: Path) -> None:
 
 def test_the_gateways_key_of_a_further_komodo(place: Path) -> None:
     held = {"key": "K-ours", "secret": "S-ours", "read_key": KEY, "read_secret": SECRET}
-    with contextlib.closing(KomodoServing(FakeKomodo())) as komodo:
+    with komodo_running() as komodo:
         lines = [f'{key} = "file:{place / key}"' for key in held]
         (place / "targets.toml").write_text("\n".join(["[attic]", 'kind = "komodo"', f'url = "{komodo.url}"', *lines]))
         for key, secret in held.items():

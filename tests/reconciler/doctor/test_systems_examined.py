@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from reconciler.doctor import systems
 from tests.authentik.fake_authentik import running
 from tests.gitea.fake_gitea import US, FakeGitea
 from tests.gitea.fake_gitea import running as gitea_running
-from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo
-from tests.komodo.fake_komodo import Serving as KomodoServing
+from tests.komodo.fake_komodo import KEY, SECRET
+from tests.komodo.fake_komodo import running as komodo_running
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -54,7 +53,7 @@ def test_nothing_is_said_of_what_is_not_configured(tmp_path: Path) -> None:
 
 
 def test_a_komodo_is_well_away_or_does_not_know_our_key(secrets: Path) -> None:
-    with contextlib.closing(KomodoServing(FakeKomodo())) as serving:
+    with komodo_running() as serving:
         assert found(secrets, **komodo_at(serving.url, secrets))["komodo: answers"][0] == "ok"
         level, said = found(secrets, **komodo_at(serving.url, secrets, "wrong"))["komodo: answers"]
         assert (level, "WAYPOST_KOMODO_KEY" in said) == ("fail", True)

@@ -16,6 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from reconciler import web
+from reconciler.gitea import webhook
 from reconciler.gitea.hearing import Hearing, SecretsAtHand
 from reconciler.gitea.webhook import MOST_BYTES, Delivery, Heard, Secrets, judged, signed
 from reconciler.ports import SystemClock
@@ -45,6 +46,21 @@ def test_a_webhook_counts_where_it_was_signed_with_one_of_our_secrets(
     signature: str, secrets: list[str], taken: bool
 ) -> None:
     assert signed(BODY, signature, secrets) is taken
+
+
+def test_how_long_it_takes_to_judge_a_signature_tells_nothing_of_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare_digest(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(webhook, "hmac", SimpleNamespace(new=hmac.new, compare_digest=compare_digest))
+    secrets = ["first", "second", "third"]
+    for given in (sign(BODY, "first"), sign(BODY, "nobodys")):
+        compared.clear()
+        signed(BODY, given, secrets)
+        assert compared == [(sign(BODY, one).encode(), given.encode()) for one in secrets]
 
 
 @pytest.mark.parametrize(
