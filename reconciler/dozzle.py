@@ -17,6 +17,10 @@ Version = tuple[int, int, int]
 NEWEST: Final[Version] = (9999, 0, 0)
 """Taken to be the version of a build that has no number."""
 
+PAGES_SINCE: Final[Version] = (10, 0, 0)
+PAGES_BEFORE: Final[Version] = (11, 0, 0)
+"""Whose pages are known here: older and newer ones have other routes. Only the MCP server is a promise."""
+
 _VERSION: Final = re.compile(r"<pre>v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 _TOKEN: Final = re.compile(r"\bjwt=([\w.~+/=-]{10,4096})")
 _TURNED_AWAY: Final = frozenset({401, 403})

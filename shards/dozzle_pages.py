@@ -16,14 +16,11 @@ from urllib.parse import quote
 import orjson
 
 from reconciler.asking import AskError, Cut, Query, Stream
-from reconciler.dozzle import Door, Version
+from reconciler.dozzle import PAGES_BEFORE, PAGES_SINCE, Door
 from reconciler.ports import Clock
 from shards.containers import Container, Excerpt, Line, SourceError, Usage, Wanted, level_of
 from shards.log_sources import heard
 from shards.reading import objects
-
-OLDEST: Final[Version] = (10, 0, 0)
-"""Older ones have other routes."""
 
 WINDOW: Final = 500
 """Lines that Dozzle gives in one answer."""
@@ -111,10 +108,11 @@ class Pages:
         raise SourceError(f"Dozzle has measured nothing of {container.name}: does it run?", retry=False)
 
     def _require_known(self) -> None:
-        if self._door.version() < OLDEST:
+        if not PAGES_SINCE <= self._door.version() < PAGES_BEFORE:
             raise SourceError(
-                f"Dozzle {self._door.known_version} is older than {'.'.join(map(str, OLDEST))}: its interface is not "
-                "known here",
+                f"the pages of Dozzle {self._door.known_version or 'of no known version'} are not known here, only "
+                f"those of Dozzle {PAGES_SINCE[0]}: a newer one is read by its MCP server (DOZZLE_ENABLE_MCP=true), "
+                "or over WAYPOST_DOCKER_URL",
                 away=True,
                 retry=False,
             )

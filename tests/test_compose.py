@@ -126,6 +126,93 @@ def test_every_volume_network_and_service_that_is_used_is_declared():
         assert all(source in COMPOSE["volumes"] or source.startswith(("$", "/", "./")) for source in sources), name
 
 
+SECRETS, SOCKET = "${WAYPOST_SECRETS:-./secrets}", "${WAYPOST_DOCKER_SOCKET:-/var/run/docker.sock}"
+KOMODO_ROOT = "${WAYPOST_KOMODO_ROOT:-/var/lib/waypost-komodo}"
+HELD = {
+    "home": {("reconciler", True), ("gateway", False)},
+    "gateway": {("reconciler", True), ("gateway", True)},
+    "${WAYPOST_TRAEFIK_DYNAMIC_DIR:?set it to the directory that your Traefik watches}": {
+        ("reconciler", True), ("traefik", False),
+    },
+    f"{SECRETS}/reconciler": {("reconciler", False)},
+    f"{SECRETS}/gateway": {("gateway", False)},
+    f"{SECRETS}/reading": {("reconciler", False), ("gateway", False)},
+    f"{SECRETS}/authentik-database": {(name, False) for name in EVERY if name.startswith("authentik")},
+    f"{SECRETS}/authentik-key": {("authentik", False), ("authentik-worker", False)},
+    f"{SECRETS}/dozzle-users.yml": {("dozzle", False)},
+    f"{SECRETS}/komodo-database": {("komodo", False), ("komodo-database", False)},
+    f"{SECRETS}/komodo-jwt": {("komodo", False)},
+    f"{SECRETS}/komodo-webhook": {("komodo", False)},
+    f"{SECRETS}/komodo-core.key": {("komodo", False)},
+    f"{SECRETS}/komodo-periphery.pub": {("komodo", False)},
+    f"{SECRETS}/komodo-periphery.key": {("komodo-periphery", False)},
+    f"{SECRETS}/komodo-core.pub": {("komodo-periphery", False)},
+    SOCKET: {("docker", False), ("dozzle-docker", False), ("alloy-docker", False), ("komodo-periphery", True)},
+    KOMODO_ROOT: {("komodo-periphery", True)},
+    "gitea-data": {("gitea", True)},
+    "gitea-config": {("gitea", True)},
+    "alloy-data": {("alloy", True)},
+    "komodo-data": {("komodo-database", True)},
+    "komodo-config": {("komodo-database", True)},
+    "authentik-data": {("authentik", True), ("authentik-worker", True)},
+    "authentik-database": {("authentik-database", True)},
+    "./monitoring/loki.alloy": {("alloy", False)},
+    "./docker/reads.yaml": {("reads", False)},
+    "${WAYPOST_READS_CA:-/dev/null}": {("reads", False)},
+}  # fmt: skip
+"""Everything that lasts, or lies outside of the containers: who gets it, and whether it may be written to there."""
+
+
+SHORT = re.compile(r"((?:\$\{[^}]*\}|[^:$])+):((?:\$\{[^}]*\}|[^:$])+)(?::(\w+))?")
+"""SOURCE:TARGET:OPTION; the default of a variable begins with a colon as well."""
+
+
+def held(compose):
+    """The same of a compose file, by whatever name it hands something on."""
+    found = {}
+    for name, content in compose["services"].items():
+        for source, may_write in handed_on(compose, content):
+            found.setdefault(source, set()).add((name, may_write))
+    return found
+
+
+def handed_on(compose, content):
+    """(source, writable), once for each mount."""
+    for mount in content.get("volumes", []):
+        if isinstance(mount, str):
+            source, _, option = SHORT.fullmatch(mount).groups()
+            yield source, option != "ro"
+        else:
+            yield mount.get("source", ""), not mount.get("read_only", False)
+    for kind in ("secrets", "configs"):
+        for one in content.get(kind, []):
+            yield compose[kind][one if isinstance(one, str) else one["source"]]["file"], False
+
+
+def test_every_mount_is_one_that_was_thought_of():
+    assert held(COMPOSE) == HELD
+    assert not [name for name in EVERY if {"volumes_from", "extends", "env_file", "develop"} & set(service(name))]
+    assert not any(COMPOSE["volumes"].values())  # a volume with options may be any directory of the machine
+
+
+MORE_MOUNTS = {
+    "the socket for the gateway": ("gateway", "volumes", f"{SOCKET}:/var/run/docker.sock:ro"),
+    "the machine for Dozzle": ("dozzle", "volumes", "/:/host:ro"),
+    "the home for Alloy": ("alloy", "volumes", {"type": "volume", "source": "home", "target": "/home"}),
+    "a volume of no name": ("whoami", "volumes", {"type": "volume", "target": "/data"}),
+    "the home once more, to write to": ("gateway", "volumes", "home:/elsewhere"),
+    "a key of another's": ("gitea", "secrets", "komodo-core.key"),
+    "a file of another's": ("gitea", "configs", {"source": "reads", "target": "/x"}),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "mount"), MORE_MOUNTS.values(), ids=MORE_MOUNTS)
+def test_a_mount_that_somebody_adds_is_seen(name, kind, mount):
+    compose = copy.deepcopy(COMPOSE)
+    compose["services"][name].setdefault(kind, []).append(mount)
+    assert held(compose) != HELD
+
+
 def test_what_is_waited_for_can_become_healthy():
     for content in COMPOSE["services"].values():
         for other, how in content.get("depends_on", {}).items():
@@ -170,17 +257,29 @@ def test_every_image_is_ours_or_of_one_version(name):
 # ── beside what a homelab already runs ───────────────────────────────────────────────────────────
 
 USUAL = {
-    80, 443, 3000, 3001, 5000, 5432, 6379, 8000, 8006, 8080, 8081, 8088, 8096, 8123, 8443, 9000, 9090, 9093, 9120, 9443,
-    27017, 32400,
+    80, 443, 3000, 3001, 5000, 5432, 6379, 8000, 8006, 8080, 8081, 8088, 8096, 8123, 8443, 9000, 9090, 9093, 9100,
+    9120, 9443, 27017, 32400,
 }  # fmt: skip
 """Ports on which something of a homelab may well listen already."""
+
+TAKEN_ALL_THE_SAME = {"gateway": 9100}
+"""The one door that may collide, with Prometheus's node exporter: it is the port that every client is shown in README,
+in containers and without. Where it is taken Docker says so at the first start, and README says what moves it."""
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_doors_to_the_outside_are_on_loopback_and_can_be_moved(name):
     for port in service(name).get("ports", []):
         host, default, _ = re.fullmatch(r"(127\.0\.0\.1):\$\{WAYPOST_[A-Z_]+_PORT:-(\d+)\}:(\d+)", port).groups()
-        assert int(default) not in USUAL, port
+        assert int(default) not in USUAL - {TAKEN_ALL_THE_SAME.get(name)}, port
+
+
+def test_the_door_that_may_be_taken_is_the_one_that_clients_are_shown_and_readers_are_told_how_to_move_it():
+    assert {name: number for name, number in TAKEN_ALL_THE_SAME.items() if number in USUAL} == {"gateway": 9100}
+    assert service("gateway")["ports"] == ["127.0.0.1:${WAYPOST_GATEWAY_PORT:-9100}:9100"]
+    readme = (ROOT / "README.md").read_text()
+    assert "http://127.0.0.1:9100/mcp" in readme
+    assert re.search(r"9100 on loopback, which Prometheus's node exporter.*`WAYPOST_GATEWAY_PORT` moves it", readme)
 
 
 def test_no_two_doors_are_one():

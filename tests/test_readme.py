@@ -14,7 +14,7 @@ import pytest
 from reconciler import config, founding, planning
 from reconciler.cli import waypost
 from reconciler.session import opened
-from shards import declared
+from shards import catalogue, declared
 from state.events import EVENTS
 from state.model import Address
 
@@ -104,6 +104,15 @@ def test_the_first_real_route_of_the_readme_becomes_a_plan(tmp_path, traefik):
         plan = planning.plan_main(session.world, session.head()).plan
     assert Address.parse("traefik/http.routers/wiki") in {change.address for change in plan.changes}
     assert not plan.held
+
+
+def test_every_shard_of_ours_is_a_system_that_it_tells_of_with_as_many_tools_as_there_are():
+    table = README.read_text().partition("| system | in the desired repo |")[2].partition("\n\n")[0]
+    told = {row.split("|")[1].strip(): row.split("|")[4] for row in table.splitlines() if row.startswith("| ")}
+    named = {name.lower() for names in told for name in names.split(", ")}
+    assert named >= catalogue.OURS - {"gateway"}  # which is Waypost itself
+    ours = [tool for tools in catalogue.GENERATIONS for tool in tools if tool.startswith("traefik_")]
+    assert told["Traefik"].strip().startswith(f"{len(ours)} tools:")
 
 
 def test_the_two_commands_it_opens_with_are_targets_of_the_makefile():

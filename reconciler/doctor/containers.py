@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.asking import AskError, Asking
 from reconciler.config import Settings
 from reconciler.doctor.finding import Finding, fail, ok, warn
-from reconciler.dozzle import NEWEST, Door, Version
+from reconciler.dozzle import NEWEST, PAGES_BEFORE, Door, Version
 
 _SINCE: Final[Version] = (10, 6, 12)
 """Since then its MCP server keeps to what its user may see."""
@@ -127,6 +127,9 @@ def _speaks_mcp(door: Door, version: Version) -> Finding:
         status = door.answer_to_nothing("/api/mcp")
     except AskError as fault:
         return warn(check, f"that could not be tried: {fault}", "Try again in a moment")
+    if status == 404 and version >= PAGES_BEFORE:
+        found = f"its MCP server is off, and only pages before {PAGES_BEFORE[0]} are known here: it is not asked"
+        return fail(check, found, "Set DOZZLE_ENABLE_MCP=true; WAYPOST_DOCKER_URL, where it is set, answers meanwhile")
     if status == 404:
         return warn(check, "its MCP server is off, so its pages are asked instead", "Set DOZZLE_ENABLE_MCP=true")
     return ok(check, "its MCP server is on" if version != NEWEST else "its MCP server is on; which version, it hides")

@@ -106,6 +106,7 @@ class Containers:
     mcp: Literal["on", "off", "dies", "breaks off"] = "on"
     widens: bool = True  # a window that holds too little
     open: bool = False  # asks nobody who they are
+    moved: bool = False  # its pages are at other routes than those of 10.7
     down: set[str] = field(default_factory=set)  # docker, dozzle
     blocked: bool = False  # the socket proxy lets nothing through
     api_version: str = "1.51"
@@ -527,6 +528,8 @@ class _Door:
         free = path in ("/api/token", "/healthcheck")
         if not free and not self._containers.open and raw not in self._containers.tokens:
             return PlainTextResponse("Unauthorized", 401)
+        if self._containers.moved and path.startswith(("/api/hosts/", "/api/events/")):
+            return PlainTextResponse("404 page not found", 404)
         if path == "/api/mcp" and self._containers.mcp == "off":
             return PlainTextResponse("404 page not found", 404)
         if path == "/api/mcp" and self._containers.mcp == "dies":

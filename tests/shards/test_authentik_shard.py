@@ -338,9 +338,10 @@ def test_every_tool_says_what_it_does(desk):
     assert all("Only proposes" in " ".join(tool.description.split()) for tool in tools if tool.traits.writes)
 
 
-def test_the_gateway_of_a_home_with_an_authentik_offers_it(make_waypost, server, monkeypatch):
-    monkeypatch.setenv("LOOKING", server.token)
-    at = AuthentikAt(url=server.url, token=Secret("env:LOOKING"))
+def test_the_gateway_of_a_home_with_an_authentik_offers_it(make_waypost, server, tmp_path):
+    token = tmp_path / "token"
+    token.write_text(server.token)
+    at = AuthentikAt(url=server.url, token=Secret(f"file:{token}"))
     waypost = make_waypost(authentik=(at,))
     proposed = waypost.answer("authentik_create_application", **APP, route=ROUTE)
     assert waypost.file(proposed["commit"], "authentik/wiki.yaml")
@@ -348,6 +349,10 @@ def test_the_gateway_of_a_home_with_an_authentik_offers_it(make_waypost, server,
         waypost.refusal("authentik_set_blueprint", name="x", content="version: 1", reason="because")["code"]
         == "invalid"
     )
+    assert waypost.answer("authentik_list_applications")["unknown"] == ""
+    token.write_text("another")
+    server.token = "another"  # exchanged while the gateway runs
+    assert waypost.answer("authentik_list_applications")["unknown"] == ""
 
 
 class TestAuthentik(ShardContract):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from reconciler.setting import ConfigError
 from shards import declared
-from shards.declared import Watched
+from shards.declared import Listed, Watched
+from shards.wire import alone
 from tests import plain_http
+from tests.conftest import wait_until
 from tests.ports import free_port
-from tests.shards.test_elsewhere import MakeWaypost, until
+from tests.shards.elsewhere import QUICK, Weather
+from tests.shards.serving import served
+from tests.shards.test_elsewhere import MakeWaypost, state, until
 
 WEATHER = """
 [shards.weather]
@@ -76,6 +86,31 @@ def test_no_file_is_no_shards_and_a_change_is_seen(file: Path) -> None:
     assert list(watched.declared()) == ["weather", "second"]
     file.unlink()
     assert watched.declared() == {}
+
+
+def test_a_token_that_was_exchanged_counts_with_the_next_connection(file: Path, make_waypost: MakeWaypost) -> None:
+    token, knowing = file.with_name("token"), {name: alone.application(Weather(), name) for name in ("old", "new")}
+    token.write_text("old")
+    let_in = ["old"]
+
+    async def shard(scope: Scope, receive: Receive, send: Send) -> None:
+        await knowing[let_in[-1]](scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as both:
+            for one in knowing.values():
+                await both.enter_async_context(one.router.lifespan_context(one))
+            yield
+
+    with served(Starlette(routes=[Mount("/", shard)], lifespan=lifespan)) as url:
+        file.write_text(WEATHER.replace("http://weather:9200", url).replace("env:WEATHER", f"file:{token}"))
+        waypost = make_waypost(discovery=Listed((replace(declared.read(file)["weather"], patience=QUICK),)))
+        wait_until(lambda: state(waypost) == "up")
+        let_in.append("new")
+        wait_until(lambda: "token" in str(waypost.answer("gateway_status")["shards"]["weather"].get("reason")))
+        token.write_text("new")
+        wait_until(lambda: not waypost.call("weather_forecast", city="Kiel").is_error)
 
 
 def test_a_running_gateway_follows_the_file_and_keeps_what_it_had_while_that_is_broken(

@@ -305,6 +305,32 @@ def test_a_dozzle_that_is_too_old_is_not_asked_at_all(at_home: House, ask: Any) 
     assert "8.2.0" in str(refused) and not refused.retry
 
 
+@pytest.mark.parametrize("version", ["v11.0.0", "v11.1.0", "head"])
+def test_of_a_newer_dozzle_the_mcp_server_is_asked_and_the_pages_never(at_home: House, ask: Any, version: str) -> None:
+    at_home.containers.boxes = [gitea()]
+    at_home.containers.boxes[0].write("it works")
+    at_home.containers.version, at_home.containers.moved = version, True
+    assert ask("mcp", "docker")("tail_logs", container="gitea")["source"]["name"].endswith("(MCP)")
+    at_home.containers.mcp = "off"
+    told = ask("mcp", "docker")("tail_logs", container="gitea")
+    assert "it works" in told["text"] and told["source"]["name"] == TITLES["docker"]
+    asked = [one for one in at_home.containers.asked if one.startswith(("dozzle /api/hosts/", "dozzle /api/events/"))]
+    assert asked == []
+
+
+def test_what_is_known_of_a_newer_dozzle_and_what_to_do_is_told_where_nobody_else_is(at_home: House, ask: Any) -> None:
+    at_home.containers.version, at_home.containers.moved = "v11.1.0", True
+    refused = ask("pages").refusal("list_containers")
+    for words in ("the pages of Dozzle 11.1.0", "only those of Dozzle 10", "DOZZLE_ENABLE_MCP", "WAYPOST_DOCKER_URL"):
+        assert words in str(refused)
+
+
+def test_a_route_that_moved_all_the_same_is_told_and_docker_has_the_answer(at_home: House, ask: Any) -> None:
+    at_home.containers.boxes, at_home.containers.moved, at_home.containers.mcp = [gitea()], True, "off"
+    told = ask("mcp", "docker")("list_containers")
+    assert told["source"]["name"] == TITLES["docker"] and "status 404" in told["source"]["passed_over"][-1]
+
+
 @pytest.mark.parametrize("mcp", ["off", "dies", "breaks off"])
 def test_without_its_mcp_server_the_pages_are_asked(at_home: House, ask: Any, mcp: Any) -> None:
     at_home.containers.boxes, at_home.containers.mcp = [gitea()], mcp

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import shutil
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler import alerts
+from reconciler import alerts, config
 from reconciler.alerting.alertmanager import Alertmanager
 from reconciler.alerting.channels import Undelivered
 from reconciler.alerting.receivers import Receivers
@@ -147,6 +150,48 @@ def test_what_it_refuses_or_nobody_there_is_said_without_a_secret(manager: Manag
         Alertmanager(f"{manager.url}/elsewhere", SystemClock()).send(message)
     with pytest.raises(Undelivered, match="does not answer"):
         Alertmanager(f"http://127.0.0.1:{free_port()}", SystemClock()).send(message)
+
+
+@contextlib.contextmanager
+def asking_who_comes(known: set[str]) -> Iterator[tuple[str, list[str]]]:
+    """What stands before an Alertmanager and lets these logins through; what it took."""
+    took: list[str] = []
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+            for alert in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
+                took.extend([f"{login} {alert['labels']['cause']}"] if login in known else [])
+            self.send_response(200 if login in known else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", took
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_login_that_was_exchanged_counts_with_the_next_alert(world: World, tmp_path: Path) -> None:
+    login, known = tmp_path / "login", {"waypost:old"}
+    login.write_text("waypost:old")
+    with asking_who_comes(known) as (url, took):
+        chosen = {"WAYPOST_ALERTMANAGER_URL": url, "WAYPOST_ALERTMANAGER_AUTH": f"file:{login}"}
+        receivers = alerts.receivers(config.load(chosen, tmp_path), world.clock)
+        say(world, events.TargetLost(instance="traefik", reason="connection refused"))
+        tell(world, receivers)
+        wait_until(lambda: "waypost:old lost/traefik" in took, "the first alert")
+        login.write_text("waypost:new")
+        known.clear()
+        known.add("waypost:new")
+        say(world, events.TargetFound(instance="traefik", reason="back"))
+        tell(world, receivers)
+        wait_until(lambda: "waypost:new lost/traefik" in took, "its end")
 
 
 def test_it_is_asked_whether_it_is_there_without_any_alert(manager: Manager) -> None:

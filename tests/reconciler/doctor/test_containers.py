@@ -106,6 +106,18 @@ def test_a_dozzle_that_is_open_old_or_without_mcp_is_warned_of(tmp_path: Path, d
     assert "Update Dozzle" in found(tmp_path, dozzle_url=dozzle[1])["dozzle: MCP"][1]
 
 
+@pytest.mark.parametrize("version", ["v11.1.0", "head"])
+def test_a_dozzle_whose_pages_nobody_knows_fails_where_its_mcp_server_is_off(
+    tmp_path: Path, dozzle: Any, version: str
+) -> None:
+    dozzle[0].quiet()
+    dozzle[0].open, dozzle[0].version = True, version
+    assert found(tmp_path, dozzle_url=dozzle[1])["dozzle: MCP"][0] == "ok"
+    dozzle[0].mcp = "off"
+    level, words = found(tmp_path, dozzle_url=dozzle[1])["dozzle: MCP"]
+    assert level == "fail" and "only pages before 11 are known" in words and "WAYPOST_DOCKER_URL" in words
+
+
 def test_authorities_that_are_none_are_told_of(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("pudding")
     told = found(tmp_path, docker_url="https://docker:2376", ca_file=str(tmp_path / "ca.pem"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler import founding
+from reconciler import config, founding, setting
 from reconciler.config import Listen
 from reconciler.core.target import TargetError, Verdict
 from reconciler.doctor import check_up
@@ -20,9 +20,11 @@ from reconciler.doctor import home as doctor_home
 from reconciler.doctor import machine as doctor_machine
 from reconciler.doctor import target as doctor_target
 from reconciler.doctor.check_up import Binary, Deployment
+from reconciler.documentation.fetching import Fetcher, Reach
 from reconciler.ports import Disk, SystemClock
 from reconciler.targets.traefik import TraefikTarget
 from reconciler.traefik.api import TraefikApi
+from tests.ports import free_port
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -108,6 +110,50 @@ def test_every_finding_that_is_not_fine_says_what_to_do(tmp_path):
         finding.check for finding in found.values() if finding.level == "fail"
     }
     assert all(finding.remedy for finding in found.values() if finding.level != "ok")
+
+
+SAID_OF = {
+    "WAYPOST_TRAEFIK_API_URL": {"traefik: API"},
+    "WAYPOST_KOMODO_URL": {"komodo: answers", "komodo: reading"},
+    "WAYPOST_AUTHENTIK_URL": {"authentik: answers", "authentik: reading"},
+    "WAYPOST_GITEA_URL": {"gitea: answers", "gitea: reading"},
+    "WAYPOST_DOZZLE_URL": {"dozzle: answers"},
+    "WAYPOST_DOCKER_URL": {"docker: answers"},
+    "WAYPOST_VAULT_URL": {"vault: answers"},
+    "WAYPOST_ALERTMANAGER_URL": {"alerts: alertmanager"},
+    "WAYPOST_HEARTBEAT_URL": {"heartbeat"},
+}
+"""What fails where nobody is at home at an address."""
+
+LEAD_IN = (
+    "KOMODO_KEY", "KOMODO_SECRET", "KOMODO_READ_KEY", "KOMODO_READ_SECRET", "AUTHENTIK_TOKEN", "AUTHENTIK_READ_TOKEN",
+    "GITEA_TOKEN", "GITEA_READ_TOKEN", "VAULT_TOKEN", "WEBHOOK_SECRETS",
+)  # fmt: skip
+
+
+@pytest.fixture
+def deserted(made, tmp_path):
+    """A home that has an address for everything there is, and nobody is at home at any of them."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "heartbeat").write_text(nobody)
+    addresses = {one.name for one in config.SETTINGS if one.kind is setting.OPTIONAL_WEB_ADDRESS}
+    assert addresses | {"WAYPOST_TRAEFIK_API_URL", "WAYPOST_HEARTBEAT_URL"} == {*SAID_OF, "WAYPOST_RECONCILER_URL"}
+    chosen = dict.fromkeys(addresses, nobody)
+    chosen |= {f"WAYPOST_{name}": f"file:{tmp_path / 'secret'}" for name in LEAD_IN}
+    chosen |= {"WAYPOST_DESIRED_REPO": f"{nobody}/house/desired.git", "WAYPOST_TRAEFIK_DYNAMIC_DIR": str(tmp_path)}
+    chosen |= {"WAYPOST_HEARTBEAT_URL": f"file:{tmp_path / 'heartbeat'}"}
+    return replace(made, settings=config.load(chosen, made.path))
+
+
+def test_everything_that_has_an_address_is_asked_whether_it_is_there(deserted):
+    unheard = Fetcher(Reach(resolve=lambda host, port: []), SystemClock())
+    found = findings(deserted, Traefik(out="connection refused"), fetcher=unheard, tell=True)
+    away = set().union({"desired repo"}, *SAID_OF.values())
+    assert {check: found[check].level for check in away} == dict.fromkeys(away, "fail")
+    assert found["documentation: sources"].level == "warn"
+    assert "only a reconciler that runs" in found["webhooks"].found
+    assert found["refused intake"].level == "ok"
 
 
 def test_nothing_that_traefik_watches_is_touched_without_consent(made, dynamic):

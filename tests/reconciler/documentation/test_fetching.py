@@ -126,6 +126,15 @@ def test_what_is_official_is_known_as_such(address: str) -> None:
     assert sources.source_of(address, OFFICIAL) is not None
 
 
+@pytest.mark.parametrize("one", OFFICIAL, ids=lambda one: one.system)
+def test_every_source_points_to_release_notes_of_the_same_people(one: Source) -> None:
+    """On their own site, or on GitHub under the name under which their sources are fetched from there."""
+    assert one.releases.startswith("https://") and sources.fault(one.releases) == ""
+    host, owner = sources.host_and_port(one.releases)[0], one.releases.split("/")[3]
+    theirs = [base for base in one.bases if base.startswith(f"https://raw.githubusercontent.com/{owner}/")]
+    assert one.publishes(one.releases) or (host == "github.com" and theirs and one.releases.endswith("/releases"))
+
+
 def test_the_connection_goes_to_the_address_that_was_checked_whatever_the_name_says_later() -> None:
     answers = iter([["127.0.0.1"], ["192.0.2.1"]])
     with saying(OK + b"\r\nhello") as (port, heard):
