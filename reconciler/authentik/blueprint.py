@@ -241,26 +241,52 @@ def leaving(before: Snapshot, after: Snapshot) -> Leaving:
     """What stood in blueprints before and stands in none after.
 
     authentik itself forgets such objects and lets them live on, so each is to be taken away by an entry of its own,
-    the last first. A brand, an outpost and what authentik brings with it are let go of instead: others live by them.
+    the last first. A brand, an outpost and what authentik brings with it are let go of instead: others live by them. So
+    is what authentik could not tell from something that stays.
     """
     mentioned = {identity for spec in after.values() for identity, _ in identities(spec)}
+    was = {identity for spec in before.values() for identity, _ in identities(spec)}
+    became = known_otherwise(before, after)
     removed: list[Entry] = []
     kept: list[Entry] = []
     parts: list[Mapping[str, Any]] = []
     for address in sorted(before):
         held = identities(before[address])
-        gone = [entry for identity, entry in held if identity not in mentioned and entry.state != ABSENT]
-        going = [entry for entry in gone if not _is_authentiks_own(entry)]
+        gone = [
+            (entry, became.get(identity))
+            for identity, entry in held
+            if identity not in mentioned and entry.state != ABSENT
+        ]
+        going = [entry for entry, other in gone if not other and not _is_authentiks_own(entry)]
         removed += going
-        kept += [entry for entry in gone if _is_authentiks_own(entry)]
+        kept += [entry for entry, other in gone if other in was or (not other and _is_authentiks_own(entry))]
         parts += _taking_away(going, [entry for _, entry in held], address)
     spec = {"version": 1, "entries": parts, **_context(before)} if parts else None
     return Leaving(tuple(removed), tuple(kept), spec)
 
 
+def known_otherwise(before: Snapshot, after: Snapshot) -> dict[Identity, Identity]:
+    """What was known by other fields before than it is after: authentik finds what stays by what it was known by."""
+    standing = [one for spec in after.values() for one in meant(spec) if one[1].state != ABSENT]
+    mentioned, found = {identity for identity, _, _ in standing}, dict[Identity, Identity]()
+    for address in sorted(before):
+        for identity, entry, fields in meant(before[address]):
+            said = {name: _followed(fields[name], found) for name in entry.identifiers}
+            for other, one, there in standing if said and identity not in mentioned else ():
+                if one.model == entry.model and all(there.get(name) == value for name, value in said.items()):
+                    found.setdefault(identity, other)
+    return found
+
+
+def _followed(value: Any, found: Mapping[Identity, Identity]) -> Any:
+    """A reference as it is written where the object that it refers to is known otherwise by now."""
+    return {"of": found[of].decode()} if (of := referred(value)) in found else value
+
+
 def still_leaving(earlier: Spec, spec: Spec, after: Snapshot) -> Spec:
     """What an earlier change has not taken away yet, together with `spec`; without what is wanted again."""
     mentioned = {identity for one in after.values() for identity, _ in identities(one)}
+    mentioned |= known_otherwise({Address("", KIND, ""): earlier}, after).keys()
     more = entries(spec) if spec else []
     known = {identity for identity, _ in identities(spec)} if spec else set()
     parts = [
@@ -273,6 +299,12 @@ def still_leaving(earlier: Spec, spec: Spec, after: Snapshot) -> Spec:
         return None
     context = {**_mapping(earlier.get("context")), **_mapping((spec or {}).get("context"))}
     return {"version": 1, "entries": parts, **({"context": context} if context else {})}
+
+
+def is_shipped(entry: Entry) -> bool:
+    """Is it one of the flows, stages and others that authentik brings with it?"""
+    named = (entry.fields.get(name) for name in ("slug", "name", "managed"))
+    return any(isinstance(one, str) and one.startswith("default-") for one in named)
 
 
 def _is_authentiks_own(entry: Entry) -> bool:

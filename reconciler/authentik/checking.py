@@ -103,6 +103,9 @@ class Checking:
         for entry in entries(spec):
             if entry.model != models.OUTPOST or "providers" not in entry.attrs or str(entry) in before:
                 continue
+            if any(tagged(value) for value in entry.identifiers.values()):
+                yield f"the {entry.label} must be known by plain values, to see whom it answers for already"
+                continue
             listed = {_name_of(one, by_id) for one in entry.attrs["providers"]}
             for outpost in self.api.objects(models.OUTPOST):
                 for name in sorted(_served(outpost) - listed if _is(outpost, entry) else ()):

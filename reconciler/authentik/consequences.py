@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from reconciler.authentik import models
-from reconciler.authentik.blueprint import ABSENT, Entry, Identity, leaving, meant, referred
+from reconciler.authentik.blueprint import (
+    ABSENT,
+    Entry,
+    Identity,
+    is_shipped,
+    known_otherwise,
+    leaving,
+    meant,
+    referred,
+)
 from reconciler.authentik.shape import tagged
 from reconciler.core.plan import Change, Loss
 from reconciler.core.policy import Policy
@@ -32,6 +41,7 @@ class _Held:
 def losses(instance: str, before: Snapshot, after: Snapshot, changes: Iterable[Change], policy: Policy) -> list[Loss]:
     """All that people would lose by these changes, each loss once."""
     was, will = _objects(before), _objects(after)
+    was = {other: was[one] for one, other in known_otherwise(before, after).items()} | was
     found = [
         *_leaving(before, after),
         *_taken_away(was, will),
@@ -189,12 +199,15 @@ def _fewer_served(held: _Held, before: Spec, after: Spec) -> Iterator[Loss]:
             yield _loss(held, "identity", lost, stake=one)
 
 
+_FOR_EVERYBODY: Final = ("default", "domain", "default_application", "web_certificate", "client_certificates")
+
+
 def _everybody(held: _Held, before: Spec, after: Spec) -> Iterator[Loss]:
     """What a brand decides for everybody who signs in."""
     for field in sorted(after.keys() | before.keys()):
         if before.get(field) == after.get(field):
             continue
-        if field.startswith("flow_") or field in ("default", "domain", "default_application", "web_certificate"):
+        if field.startswith("flow_") or field in _FOR_EVERYBODY:
             lost = f"how everybody signs in at the {held.entry} would change: {field}"
             yield _loss(held, "authentication", lost, "consent", stake=after.get(field))
         elif field == "branding_custom_css" and after.get(field):
@@ -272,7 +285,10 @@ def _overruled(was: Mapping[Identity, _Held], will: Mapping[Identity, _Held]) ->
             yield from _everybody(held, dict(entry.identifiers), entry.fields)
         elif entry.model in (models.STAGE_BINDING, models.POLICY_BINDING):
             yield from _bound(held, was, will)
-        elif any(_is_shipped(entry.fields.get(name)) for name in ("slug", "name", "managed")):
+        elif entry.model == models.OUTPOST and "config" in entry.fields:
+            lost = f"how the {entry} works, and where it sends people to sign in, would be said here"
+            yield _loss(held, "authentication", lost, "consent", stake=entry.fields["config"])
+        elif is_shipped(entry):
             lost = f"the {entry} is one that authentik brings with it, and would be overruled"
             yield _loss(held, "authentication", lost, "consent", stake=entry.spec)
         elif _is_nameless(entry):
@@ -283,10 +299,6 @@ def _overruled(was: Mapping[Identity, _Held], will: Mapping[Identity, _Held]) ->
 def _is_kept(earlier: _Held | None, state: str) -> bool:
     """Did a blueprint have the say about it before? One that only made sure that it is there had none."""
     return earlier is not None and earlier.entry.state in ("present", state)
-
-
-def _is_shipped(name: Any) -> bool:
-    return isinstance(name, str) and name.startswith("default-")
 
 
 def _is_nameless(entry: Entry) -> bool:
@@ -312,7 +324,7 @@ def _bound(held: _Held, was: Mapping[Identity, _Held], will: Mapping[Identity, _
 
 
 def _is_borrowed(entry: Entry) -> bool:
-    return _is_shipped(entry.name) or _is_nameless(entry)
+    return is_shipped(entry) or _is_nameless(entry)
 
 
 def _protected(

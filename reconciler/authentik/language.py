@@ -29,6 +29,9 @@ _METADATA: Final = {
     "required": ["name"],
     "properties": {"name": {"type": "string", "minLength": 1}, "labels": {"type": "object"}},
 }
+_KEY: Final = re.compile(r"[1-9][0-9]*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Of an object: a number or a UUID, as authentik's own interface tells it."""
+
 _BARE: Final = re.compile(r"\s*((?i:yes|no|on|off))\s*(?:$|[,\]}#])")
 """What stands without quotes and authentik takes for true and false, where most other readers take it for text."""
 
@@ -151,12 +154,19 @@ def _of_fields(entry: Entry) -> Iterator[Fault]:
     by_key = {**schema, "properties": {**schema["properties"], "pk": {}}}
     yield from shape.faults(identifiers, by_key, (*at, "identifiers"))
     yield from shape.faults(entry.spec.get("attrs", {}), schema, (*at, "attrs"))
+    if "pk" in identifiers and not _is_a_key(identifiers["pk"]):
+        yield (*at, "identifiers", "pk"), "right would be the key as authentik itself writes it, or the object's name"
     for part in ("identifiers", "attrs"):
         fields = entry.spec.get(part, {})
         for name in fields:
             if (entry.model, name) in models.FORBIDDEN_FIELDS:
                 yield (*at, part, name), models.FORBIDDEN_FIELDS[entry.model, name]
         yield from _literal_secrets(fields, (*at, part))
+
+
+def _is_a_key(value: Any) -> bool:
+    """Whether it is written in the one way in which it can be compared: authentik itself takes many (01, true, …)."""
+    return isinstance(value, int | str) and not isinstance(value, bool) and bool(_KEY.fullmatch(str(value)))
 
 
 def _literal_secrets(value: Any, at: Path) -> Iterator[Fault]:

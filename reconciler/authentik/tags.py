@@ -32,6 +32,8 @@ def tag_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
         known |= {entry.id} - {""}
     for path, tag, content in tags(spec.get("context"), ("context",)):
         yield from _faults(path, tag, content)
+        if tag == "!Context":  # under another name nobody could tell any more that it is a secret
+            yield path, "!Context has no place here: write it where it is needed"
     for part in ("metadata", "version"):
         for path, tag, _ in tags(spec.get(part), (part,)):
             yield path, f"{tag} has no place here"

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from reconciler.authentik import models
 from reconciler.authentik.api import LOOKUPS, AuthentikApi, Json
-from reconciler.authentik.blueprint import Entry, entries
+from reconciler.authentik.blueprint import Entry, entries, is_shipped
 from reconciler.authentik.held import Held
 from reconciler.authentik.shape import tagged
 from state.model import Spec
 
-_WATCHED: Final = (models.APPLICATION, models.PROXY, models.OAUTH2)
-"""Models of which every object is somebody's own; flows and brands of authentik are overruled with consent."""
+_WATCHED: Final = models.STAGES | {models.APPLICATION, models.PROXY, models.OAUTH2, models.FLOW}
+"""Models of which objects are somebody's own; those that authentik brings with it are overruled with consent."""
 
 _NOBODY_KNOWS: Final = object()
 
@@ -36,6 +36,8 @@ class Takeover:
         by_id = {entry.id: entry for entry in entries(spec) if entry.id}
         for entry in entries(spec):
             if entry.model not in _WATCHED or entry.state != "present" or self._is_told_already(entry):
+                continue
+            if is_shipped(entry):
                 continue
             if any(tagged(value) for value in entry.identifiers.values()):
                 yield f"the {entry.label} must be known by plain values, to see whether it is there already"

@@ -176,6 +176,43 @@ def test_what_authentik_would_not_take_holds_the_commit_with_file_and_reason(hou
     assert house.authentik.blueprints == {}
 
 
+@pytest.mark.parametrize(
+    ("model", "known", "attrs"),
+    [
+        ("authentik_flows.flow", {"slug": "our-login"}, "{title: x, name: x, designation: authentication}"),
+        ("authentik_stages_password.passwordstage", {"name": "our-password"}, "{backends: []}"),
+    ],
+)
+def test_what_a_person_made_of_the_way_in_is_not_overwritten(house, model, known, attrs):
+    [(field, name)] = known.items()
+    theirs = house.authentik.make(model, **known, authentication="require_token")
+    entry = f"  - {{model: {model}, identifiers: {{{field}: {name}}}, attrs: {attrs}%s}}\n"
+    house.push({"authentik/ours.yaml": "version: 1\nentries:\n" + entry % ""})
+    outcome = house.run()
+    assert outcome.state == "held"
+    assert f"'{name}' is in authentik already, made by somebody else" in str(outcome.plan.errors)
+    house.push({"authentik/ours.yaml": "version: 1\nentries:\n" + entry % ", state: created"})
+    assert house.run().state == "applied"
+    assert house.authentik.one(model, **known) == {**theirs}
+
+
+def test_an_outpost_of_which_nobody_can_tell_which_it_is_leaves_nobody_out(house):
+    theirs = house.authentik.make(PROXY, name="wiki", external_host="https://wiki.lab")
+    outpost = house.authentik.one("authentik_outposts.outpost", name="authentik Embedded Outpost")
+    outpost["providers"] = [theirs["pk"]]
+    known = "{name: %s}, attrs: {providers: [!KeyOf provider]}"
+    more = "  - {model: authentik_outposts.outpost, identifiers: " + known + "}\n"
+    for name, words in (
+        ("authentik Embedded Outpost", "serves 'wiki', which this list leaves out"),
+        ("!Format ['%s', authentik Embedded Outpost]", "the outpost must be known by plain values"),
+    ):
+        house.push({"authentik/grafana.yaml": blueprint(more=more % name)})
+        outcome = house.run()
+        assert outcome.state == "held"
+        assert words in str(outcome.plan.errors)
+    assert outpost["providers"] == [theirs["pk"]]
+
+
 HOSTILE = {
     "      meta_description: !File /etc/authentik/secret": "!File is out of reach",
     "      meta_description: !Env AUTHENTIK_SECRET_KEY": "!Env is out of reach",
@@ -332,3 +369,17 @@ def test_a_hand_edit_of_a_blueprint_is_drift_and_is_put_back_when_a_person_says_
     house.run()
     assert house.authentik.one(APPLICATION, slug="grafana")["name"] == "Grafana"
     assert house.run().state == "nothing"
+
+
+ADMINS = "!Find [authentik_core.group, [name, admins]]"
+
+
+def test_who_may_use_something_is_still_said_where_that_is_known_by_more_than_before(house):
+    house.authentik.make("authentik_core.group", name="admins")
+    bound = "  - {model: authentik_policies.policybinding, identifiers: {target: !KeyOf app, order: 0%s}%s}\n"
+    ours = blueprint().replace("    identifiers:\n      slug:", "    id: app\n    identifiers:\n      slug:")
+    house.push({"authentik/grafana.yaml": ours + bound % ("", f", attrs: {{group: {ADMINS}}}")})
+    assert house.run().state == "applied"
+    house.push({"authentik/grafana.yaml": ours + bound % (f", group: {ADMINS}", "")})
+    assert house.run().state == "applied"
+    assert house.authentik.one("authentik_policies.policybinding", order=0)

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from reconciler.authentik.blueprint import leaving
 from reconciler.authentik.consequences import losses
 from reconciler.core.policy import Policy
 from state.model import Address
@@ -14,6 +15,7 @@ PLACE = Address("authentik", "blueprint", "grafana")
 PROXY, OAUTH2 = "authentik_providers_proxy.proxyprovider", "authentik_providers_oauth2.oauth2provider"
 APPLICATION, BINDING = "authentik_core.application", "authentik_policies.policybinding"
 FLOW, BRAND, OUTPOST = "authentik_flows.flow", "authentik_brands.brand", "authentik_outposts.outpost"
+CERTIFICATE = "authentik_crypto.certificatekeypair"
 VALIDATE = "authentik_stages_authenticator_validate.authenticatorvalidatestage"
 GROUP = {"!Find": ["authentik_core.group", ["name", "figures"]]}
 
@@ -131,6 +133,16 @@ def test_what_everybody_depends_on_needs_a_persons_word():
     assert (level, "brings with it" in lost) == ("consent", True)
 
 
+def test_whom_everybody_trusts_and_where_everybody_is_sent_needs_a_persons_word():
+    trusting = spec(entry(BRAND, name="authentik-default", client_certificates=[find(CERTIFICATE, "name", "mine")]))
+    [(guard, level, lost)] = told(None, trusting)
+    assert (guard, level, "client_certificates" in lost) == ("authentication", "consent", True)
+    sending = spec(entry(OUTPOST, config={"authentik_host": "https://elsewhere.example"}))
+    [(guard, level, lost)] = told(None, sending)
+    assert (guard, level, "where it sends people to sign in" in lost) == ("authentication", "consent", True)
+    assert told(None, spec(entry(OUTPOST, providers=[find(PROXY, "name", "grafana")]))) == []
+
+
 def test_a_provider_that_an_outpost_no_longer_answers_for_is_told():
     one, two = ({"!Find": [PROXY, ["name", name]]} for name in ("grafana", "wiki"))
     [(_, level, lost)] = told(spec(entry(OUTPOST, providers=[one, two])), spec(entry(OUTPOST, providers=[one])))
@@ -234,3 +246,24 @@ def test_a_flow_that_is_not_known_by_its_slug_needs_a_persons_word():
 def test_what_was_only_looked_at_is_taken_over_like_something_new():
     looked, taken = (spec(entry(FLOW, name="default-x", state=state)) for state in ("created", "present"))
     assert [level for _, level, _ in told(looked, taken)] == ["consent"]
+
+
+def test_what_is_only_known_by_more_or_by_less_than_before_stays_and_is_judged_as_what_it_was():
+    binding = {"target": {"!KeyOf": "app"}, "order": 0}
+    wide = spec(entry(APPLICATION, id="app"), {"model": BINDING, "identifiers": binding, "attrs": {"group": GROUP}})
+    narrow = copy.deepcopy(wide)
+    narrow["entries"][0] |= {"identifiers": {"slug": "grafana", "name": "Grafana"}}
+    narrow["entries"][1] |= {"identifiers": {**binding, "group": GROUP}, "attrs": {}}
+    wide["entries"][0]["attrs"]["name"] = "Grafana"
+    for before, after in ((wide, narrow), (narrow, wide)):
+        assert leaving({PLACE: before}, {PLACE: after}).spec is None
+        assert told(before, after) == []
+        opened = copy.deepcopy(after)
+        opened["entries"][1]["attrs"]["enabled"] = False
+        assert [words for _, _, words in told(before, opened)] == ["a policy binding would no longer be asked"]
+
+
+def test_what_authentik_could_not_tell_from_what_stays_is_let_go_of():
+    narrow, wide = ({"model": FLOW, "identifiers": {"slug": "mine", **more}} for more in ({"name": "x"}, {}))
+    left = leaving({PLACE: spec(narrow, wide)}, {PLACE: spec(narrow)})
+    assert ([entry.identifiers for entry in left.kept], left.spec) == ([{"slug": "mine"}], None)

@@ -164,6 +164,29 @@ def test_what_stands_for_a_secret_is_shown_nowhere():
     assert any("'grafana_secret' stands for a secret, which would be shown here" in one for one in said(text))
 
 
+@pytest.mark.parametrize("name", ["host", "client_secret"])
+@pytest.mark.parametrize("value", ["!Context grafana_secret", "!Format ['%s', !Context [x, !Context grafana_secret]]"])
+def test_what_stands_for_a_secret_gets_no_other_name_by_which_it_could_be_shown(name, value):
+    shown = NATIVE.replace("host: grafana.lab", f"{name}: {value}").replace("!Context host", f"!Context {name}")
+    assert any(f"{name}: !Context has no place here" in one for one in said(shown)), said(shown)
+
+
+UUID = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+
+
+@pytest.mark.parametrize(
+    "key", ["!Format ['%s', 1]", "'01'", "' 1'", "'\uff11'", "1.0", "true", UUID.upper(), UUID.replace("-", "")]
+)
+def test_a_key_that_could_not_be_told_from_that_of_somebody_elses_object_is_refused(key):
+    text = entry("    attrs: {name: A}\n").replace("slug: a", "pk: " + key)
+    assert any("right would be the key as authentik itself writes it" in one for one in said(text)), said(text)
+
+
+@pytest.mark.parametrize("key", ["7", "'7'", UUID])
+def test_a_key_as_authentik_tells_it_is_taken(key):
+    assert said(entry("    attrs: {name: A}\n").replace("slug: a", "pk: " + key)) == []
+
+
 def test_all_faults_are_told_at_once():
     assert len(said(entry("    attrs: {nmae: a, name: !Env X, provider: no}\n"))) == 4
 
