@@ -84,10 +84,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Lines, oldest first, the newest always among them; `left_out` says what else there is and is not here."""
+    """Lines, oldest first, the newest always among them; `left_out` says what else there is and is not here.
+
+    `further` says so of lines that are wanted as well, which only those may hear who may see what is wanted of them.
+    """
 
     lines: tuple[Line, ...]
     left_out: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,9 +145,8 @@ def _chosen(found: Iterable[Line], wanted: Wanted, asked: int) -> Excerpt:
         left_out.append(f"only the newest {seen:,} lines were searched{since}")
     elif seen >= asked:
         left_out.append(f"older lines: these are the newest {len(kept):,}")
-    if fitting > len(kept):
-        left_out.append(f"{fitting - len(kept):,} older lines that fit as well")
-    return Excerpt(tuple(kept), tuple(left_out))
+    further = [f"{fitting - len(kept):,} older lines that fit as well"] if fitting > len(kept) else []
+    return Excerpt(tuple(kept), tuple(left_out), tuple(further))
 
 
 # ── shapes ───────────────────────────────────────────────────────────────────────────────────────

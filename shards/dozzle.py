@@ -190,7 +190,9 @@ class Dozzle(Shard):
         fits, dropped = fitting(without_keys(excerpt.lines))
         # What is found in covered text only is not shown either: who may search it could read it letter by letter.
         lines = [line for line in masked(fits) if wanted.finds(line)]
-        cut = [f"{dropped:,} older lines: more than fits into one answer"] if dropped else []
+        cut = [*excerpt.further, *([f"{dropped:,} older lines: more than fits into one answer"] if dropped else [])]
+        if len(lines) < len(fits):  # nor is it told then that there is more of it
+            cut = []
         return Logs(
             container=_short(one.name),
             host=_short(one.host),

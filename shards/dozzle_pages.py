@@ -82,7 +82,7 @@ class Pages:
             found = self._window(container, wanted, now, [("from", _written(lately)), ("min", most)])
         if len(found) < most:  # not every version widens
             found = self._window(container, wanted, now, [("from", _written(wanted.since)), *_filter(wanted)])
-        return Excerpt(tuple(found[-most:]), tuple(_left_out(len(found), wanted, most)))
+        return Excerpt(tuple(found[-most:]), further=tuple(_further(len(found), wanted, most)))
 
     def _window(self, container: Container, wanted: Wanted, now: datetime, chosen: Query) -> list[Line]:
         path = f"/api/hosts/{quote(container.host, safe='')}/containers/{quote(container.id, safe='')}/logs"
@@ -135,7 +135,7 @@ def _filter(wanted: Wanted) -> Iterator[tuple[str, str]]:
         yield "filter", ("" if wanted.case_sensitive else "(?i)") + re.escape(wanted.text)
 
 
-def _left_out(found: int, wanted: Wanted, most: int) -> Iterator[str]:
+def _further(found: int, wanted: Wanted, most: int) -> Iterator[str]:
     if found < most:
         return
     yield f"older lines: these are the newest {most:,}"

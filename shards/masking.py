@@ -34,8 +34,11 @@ _NAMED: Final = re.compile(
 """A value goes to its closing quote, or to the end where there is none; of cookies nobody can tell where they end."""
 
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
-_OF_A_KEY: Final = re.compile(r"[A-Za-z0-9+/]{44,}={0,2}")
-"""A line of which the one with the beginning of its key may be too old to be seen."""
+_OF_A_KEY: Final = re.compile(
+    r"(?:[^|\n]{1,120}\| +)?(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d) )?[A-Za-z0-9+/]{44,}={0,2}"
+)
+"""A line of which the one with the beginning of its key may be too old to be seen: bare, or behind the name of its
+container and its time."""
 
 _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 

@@ -212,15 +212,15 @@ def _lacks_the_newest(wider: _Window, before: _Window | None) -> bool:
 def _excerpt(window: _Window, wanted: Wanted, missing: int) -> Excerpt:
     """`missing`: the window of so many minutes was more than Dozzle gives at once; 0 where none was."""
     kept = window.lines[-wanted.most :]
-    left_out = []
+    left_out, further = [], []
     if len(window.lines) > len(kept):
-        left_out.append(f"older lines: these are the newest {len(kept):,}")
+        further.append(f"older lines: these are the newest {len(kept):,}")
     if missing:
         since = "minute" if window.minutes == 1 else f"{window.minutes} minutes"
         left_out.append(
             f"lines older than the last {since}: those of {missing} minutes are more than Dozzle gives at once"
         )
-    return Excerpt(kept, tuple(left_out))
+    return Excerpt(kept, tuple(left_out), tuple(further))
 
 
 def _too_much(container: Container) -> SourceError:

@@ -127,6 +127,17 @@ def test_only_one_output_and_only_a_while_are_read_where_that_is_wanted(at_home:
 
 
 @EVERY
+def test_what_is_covered_cannot_be_guessed_by_what_a_search_leaves_out(at_home: House, ask: Any, source: str) -> None:
+    box = gitea()
+    box.write(*["password=hunter2"] * 3, "GET /hunter")
+    at_home.containers.boxes = [box]
+    asked = ask(source)
+    for lines in (1, 2, 3):
+        right, wrong = (asked("search_logs", container="gitea", text=one, lines=lines) for one in ("d=hu", "d=ha"))
+        assert (right["lines"], right["left_out"]) == (wrong["lines"], wrong["left_out"]) == (0, [])
+
+
+@EVERY
 def test_a_search_takes_plain_words_and_no_pattern(at_home: House, ask: Any, source: str) -> None:
     box = gitea()
     box.write("GET /a.b(c) 200", "GET /aXbc 200", "get /A.B(C) 500")

@@ -61,11 +61,15 @@ def test_one_secret_covers_its_own_line_only() -> None:
     assert [number for number, text in enumerate(found) if text != lines[number]] == [60]
 
 
+AT = "2026-11-21T15:04:05.123456789Z "
+
+
+@pytest.mark.parametrize("before", ["", AT, f"web-1  | {AT}", "web-1  | "])
 @pytest.mark.parametrize("first", [0, 1, 2])
-def test_a_private_key_is_covered_wherever_the_excerpt_begins(first: int) -> None:
+def test_a_private_key_is_covered_wherever_the_excerpt_begins(first: int, before: str) -> None:
     body = (CANARY * 9)[:64]
     key = ["-----BEGIN EC PRIVATE KEY-----", body, body, "-----END EC PRIVATE KEY-----"]
-    found = covered(*key[first:], "after it")
+    found = covered(*(before + line for line in key[first:]), "after it")
     assert CANARY not in str(found) and found[-1] == "after it"
 
 
