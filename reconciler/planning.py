@@ -10,7 +10,7 @@ from reconciler import costs, idle
 from reconciler.commits import load, policy_in_force, touches
 from reconciler.core import guard
 from reconciler.core.effects import Effects
-from reconciler.core.plan import ABSENT, Answers, Change, Loss, Plan, Refusal, make_plan, outcome, side_hash
+from reconciler.core.plan import ABSENT, Answers, Change, Drift, Loss, Plan, Refusal, make_plan, outcome, side_hash
 from reconciler.core.policy import Policy
 from reconciler.core.redact import covered
 from reconciler.core.target import Observation, TargetError
@@ -295,7 +295,9 @@ def _guarded(
         changes = plan.of(instance).changes
         if changes or instance in by_labels:
             weigh = _weighed_routes if world.targets[instance].kind == "traefik" else _weighed_systems
-            weight = weigh(world, case, _Step(instance, before[instance], wanted, changes, by_labels.get(instance)))
+            drift = tuple(one for one in plan.drift if one.address.instance == instance)
+            step = _Step(instance, before[instance], wanted, changes, drift, by_labels.get(instance))
+            weight = weigh(world, case, step)
             found += weight.losses
             found += guard.emptied(instance, before[instance], wanted)
             placed = (_placed(problem, case.desired) for problem in weight.done.problems)
@@ -328,6 +330,7 @@ class _Step(NamedTuple):
     before: Snapshot
     after: Snapshot
     changes: tuple[Change, ...]
+    drift: tuple[Drift, ...] = ()
     foreseen: Observation | None = None  # what it will say of others' part, where the plan changes that too
 
 
@@ -347,10 +350,12 @@ def _weighed_routes(world: World, case: _Case, step: _Step) -> _Weight:
 
 
 def _weighed_systems(world: World, case: _Case, step: _Step) -> _Weight:
-    losses = costs.of(world.targets[step.instance].kind)
+    kind = world.targets[step.instance].kind
+    losses, along = costs.of(kind), costs.along(kind)
     return _Weight(
         [
             *guard.touched(step.changes, case.policy),
+            *along(step.drift, step.changes),
             *losses(step.instance, step.before, step.after, step.changes, case.policy),
         ]
     )

@@ -43,8 +43,14 @@ def redact(spec: Spec, at: tuple[str, ...] = ()) -> Spec:
     if isinstance(spec, dict):
         return {key: redact(value, (*at, str(key))) for key, value in spec.items()}
     if isinstance(spec, list):
-        return [redact(item, at) for item in spec]
+        return [f"{label[0]}={COVERED}" if (label := _telling_label(item, at)) else redact(item, at) for item in spec]
     return _IN_TEXT.sub(_hidden_part, spec) if isinstance(spec, str) else spec
+
+
+def _telling_label(item: Any, at: tuple[str, ...]) -> tuple[str, str] | None:
+    """Name and value of a label that holds a secret, where a container's labels are written as a list."""
+    name, equals, value = item.partition("=") if isinstance(item, str) and at[-1:] == ("labels",) else ("", "", "")
+    return (name, value) if equals and _is_secret((*at, name)) else None
 
 
 def _hidden_part(found: re.Match[str]) -> str:
@@ -82,7 +88,10 @@ def _hidden(spec: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], A
             yield from _hidden(value, (*at, str(key)))
     elif isinstance(spec, list):
         for item in spec:
-            yield from _hidden(item, at)
+            if label := _telling_label(item, at):
+                yield (*at, label[0]), label[1]
+            else:
+                yield from _hidden(item, at)
     elif isinstance(spec, str) and _IN_TEXT.search(spec):
         yield at, spec
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from reconciler.core.snapshots import same
-from reconciler.komodo import deeds, labels, stacks
+from reconciler.komodo import deeds, labels, requests, stacks
 from reconciler.komodo.compose import services
 from reconciler.komodo.contents import UNREADABLE
 from reconciler.komodo.deeds import Specs
 from reconciler.komodo.labels import Labelled
 from reconciler.komodo.ordering import rings
 from reconciler.komodo.stacks import COMPOSE, REQUEST, STACK
-from state.model import Address, Problem, Snapshot
+from state.model import Address, Problem, Snapshot, Spec
 
 
-def problems(wanted: Snapshot, live: Snapshot, servers: Collection[str]) -> Iterator[Problem]:
+def problems(wanted: Snapshot, live: Snapshot, servers: Collection[str], now: datetime) -> Iterator[Problem]:
     """Everything wrong with the stacks that change. What others have in Komodo is not ours to judge."""
     instance = next((address.instance for address in wanted), "")
     will_be, was = deeds.by_stack(wanted), deeds.by_stack(live)
@@ -24,7 +25,7 @@ def problems(wanted: Snapshot, live: Snapshot, servers: Collection[str]) -> Iter
     order = deeds.after(will_be)
     ringed = rings(order)
     for name in sorted(changed):
-        for kind, message in _of_stack(will_be[name], servers):
+        for kind, message in (*_of_stack(will_be[name], servers), *_of_time(will_be[name].get(REQUEST), now)):
             yield Problem(message=message, address=str(Address(instance, kind, name)))
         for before in order[name]:
             if STACK not in will_be.get(before, {}):
@@ -64,6 +65,11 @@ def _of_stack(specs: Specs, servers: Collection[str]) -> Iterator[tuple[str, str
         for name in specs[REQUEST].get("services", ()):
             if name not in services(specs[COMPOSE]):
                 yield REQUEST, f"its compose file has no service '{name}'"
+
+
+def _of_time(request: Spec, now: datetime) -> Iterator[tuple[str, str]]:
+    if request and requests.is_ahead(request, now):
+        yield REQUEST, f"{request['at']} is yet to come, and nothing that is asked for before would be carried out"
 
 
 def of_labels(wanted: Snapshot, live: Snapshot) -> Iterator[Problem]:

@@ -121,10 +121,16 @@ def _written_short(item: str) -> Mount:
 
 
 def _split_mount(text: str) -> tuple[str, str, str]:
-    """Source and rest of `source:target:mode`, where the source may be a variable with a default: ${X:-/data}."""
+    """Source and rest of `source:target:mode`, where the source may be a variable with a default: ${X:-/data}.
+
+    A brace that belongs to no variable is a letter like any, as it is to compose.
+    """
     depth = 0
     for at, sign in enumerate(text):
-        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if sign == "{" and (depth or text[at - 1 : at] == "$"):
+            depth += 1
+        elif sign == "}" and depth:
+            depth -= 1
         if sign == ":" and depth == 0:
             return text[:at], ":", text[at + 1 :]
     return text, "", ""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from reconciler.core.plan import ABSENT, Change, Loss, side_hash
+from reconciler.core.plan import ABSENT, Change, Drift, Loss, side_hash
 from reconciler.core.policy import Policy
-from reconciler.komodo import compose, deeds, environment, reach
+from reconciler.komodo import compose, deeds, environment, reach, requests
 from reconciler.komodo.dangers import dangers
 from reconciler.komodo.deeds import Specs
 from reconciler.komodo.stacks import COMPOSE, REQUEST, STACK
@@ -66,6 +66,26 @@ def losses(instance: str, before: Snapshot, after: Snapshot, changes: Iterable[C
             lost = f"its services would be interrupted: {new['do']}"
             found.append(Loss(guard="services", address=str(address), lost=lost, level="allowed", stake=side_hash(new)))
     return found
+
+
+def deployed_along(drift: Iterable[Drift], changes: Iterable[Change]) -> list[Loss]:
+    """What somebody changed by hand, and a deploy of the same stack would bring up though nobody approved it."""
+    deployed = {(one.address.instance, one.address.name) for one in changes if _deploys(one)}
+    lost = "somebody changed it by hand, and it would be deployed like that; waypost drift shows it, and the answers"
+    return [
+        Loss(guard="drift", address=str(one.address), lost=lost, level="consent", stake=side_hash(one.live))
+        for one in drift
+        if (one.address.instance, one.address.name) in deployed
+        and one.address.kind in (STACK, COMPOSE)
+        and one.live is not ABSENT
+        and not one.accepted
+    ]
+
+
+def _deploys(change: Change) -> bool:
+    if change.address.kind != REQUEST:
+        return change.want is not ABSENT
+    return isinstance(change.want, Mapping) and change.want.get("do") == requests.DEPLOY
 
 
 def _of_the_host(instance: str, stack: str, was: Specs, will_be: Mapping[str, Specs]) -> Iterator[Loss]:

@@ -108,7 +108,7 @@ def _words(value: Any) -> Any:
     if isinstance(value, str):
         return environment.covered_words(value)
     if isinstance(value, list):
-        return [_words(item) for item in value]
+        return environment.covered_arguments(value)
     return {key: _words(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 

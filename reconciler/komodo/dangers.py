@@ -50,6 +50,9 @@ class _Ground(NamedTuple):
 def dangers(stack: str, specs: Specs, others: reach.Neighbours) -> Iterator[Danger]:
     """What services get of the host that a container has not by itself, with what it is that gets it."""
     ground = _Ground.of(stack, specs, others)
+    if ground.project == reach.HOUSE:
+        told = f"all that Waypost itself has, and its containers' places: it is its compose project, '{reach.HOUSE}'"
+        yield "the stack", told, digest([ground.document, ground.variables])
     if owner := ground.others.projects.get(ground.project):
         yield "the stack", f"all that stack '{owner}' has: both are one compose project, '{ground.project}'", owner
     for told, what in powers.given(powers.ROOT, ground.document):
@@ -79,6 +82,7 @@ def _with_data(ground: _Ground, service: Mapping[str, Any]) -> Iterator[powers.G
     yield from _of_paths(service)
     yield from _of_definitions(ground.document, service, rights=False)
     yield from _of_others(ground, service)
+    yield from _of_labels(service)
     yield from reach.variables(ground.document, service, ground.variables)
 
 
@@ -87,6 +91,18 @@ def _of_lasting(service: Mapping[str, Any]) -> Iterator[powers.Gift]:
         if field in service:  # judged as a whole: where a log leads stands beside its driver
             for told, _ in powers.given(powers.SERVICE, {field: service[field]}):
                 yield told, service[field]
+
+
+def _of_labels(service: Mapping[str, Any]) -> Iterator[powers.Gift]:
+    """Labels of which nobody here can tell what Traefik makes of them: a route that no plan shows, and no guard sees.
+
+    `$$` stands for the sign itself, as in the hash of a password.
+    """
+    for key, value in compose.table(service.get("labels")).items():
+        said = [text.replace("$$", "") if isinstance(text, str) else text for text in (key, value)]
+        is_open = compose.is_open(said[0]) or (key.casefold().startswith("traefik.") and compose.is_open(said[1]))
+        if is_open:
+            yield f"a route that is known only when it is deployed (label {key})", [key, value]
 
 
 def _of_mounts(service: Mapping[str, Any]) -> Iterator[powers.Gift]:

@@ -21,7 +21,8 @@ _REFERENCE: Final = re.compile(
 )
 """A default behind a variable's name (`${X:-value}`) is a value, and no reference."""
 _HARMLESS: Final = frozenset({"", "true", "false", "yes", "no", "none", "null", "0", "1"})
-_LINE: Final = re.compile(r"\s*(?:-\s+)?([A-Za-z_][\w.-]*)\s*[=:]\s*(.*?)\s*\Z")
+_LINE: Final = re.compile(r"""[-\s]*+(["']?)\s*+(?:export\s++)?([A-Za-z_][\w.-]*)\s*[=:]\s*(.*?)\s*\Z""")
+"""Komodo takes a line as an item of a list and in quotes as a whole too, and compose one that begins with `export`."""
 _WITH_PASSWORD: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*:)([^\s/@]+)(?=@)", re.IGNORECASE)
 
 
@@ -29,7 +30,12 @@ def variables(text: str) -> Iterator[tuple[int, str, str]]:
     """Line number, name and value of each variable; comments and empty lines are passed over."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.lstrip().startswith("#") and (match := _LINE.match(line)):
-            yield number, match[1], match[2]
+            yield number, match[2], _without_quote(match)
+
+
+def _without_quote(line: re.Match[str]) -> str:
+    """The value of a line, without the quote that closes the line as a whole."""
+    return line[3].removesuffix(line[1])
 
 
 def lines(text: str) -> Iterator[tuple[str, str]]:
@@ -39,7 +45,7 @@ def lines(text: str) -> Iterator[tuple[str, str]]:
         if line.strip() and not line.lstrip().startswith("#"):
             readable = readable and not _leaves_a_quote_open(line)
             match = _LINE.match(line) if readable else None
-            yield match[1] if match else "", line
+            yield match[2] if match else "", line
 
 
 def _leaves_a_quote_open(line: str) -> bool:
@@ -53,7 +59,7 @@ def is_literal_secret(name: str, value: Any) -> bool:
     plain = "" if value is None else str(value).strip().strip("'\"")
     if plain.lower() in _HARMLESS or _REFERENCE.fullmatch(plain):
         return False
-    if _shows_password(plain):
+    if _shows_password(plain) or _KEY.search(plain):
         return True
     return tells(name) and not _REFERENCE.search(plain)
 
@@ -67,34 +73,57 @@ def _shows_password(value: str) -> bool:
     return any(not _REFERENCE.search(found[2]) for found in _WITH_PASSWORD.finditer(value))
 
 
+_KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.S)
+_VALUE: Final = r"""(\\?"[^"\n]*"?|'[^'\n]*'?|[^\s"',;]+)"""
+"""To its closing quote, where it has one."""
 _SAID: Final = re.compile(
-    r"((?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|credentials?)[\w-]{0,30}[\"']?\s{0,3}[=:\s]\s{0,3})([^\s\"',;]+)",
+    r"((?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|credentials?)[\w-]{0,30}\\?[\"']?\s{0,3}[=:\s]\s{0,3}"
+    r"|authorization\\?[\"']?\s{0,3}[=:]\s{0,3}\\?[\"']?(?:(?:bearer|basic|digest|token)\s+)?)" + _VALUE,
     re.I,
 )
 
 
 def covered_words(text: str) -> str:
-    """A command or a complaint, with what follows the name of a secret covered, and passwords in addresses."""
-    named = _SAID.sub(lambda found: found[0] if _is_harmless(found[2]) else f"{found[1]}{COVERED}", text)
+    """A command or a complaint, with what follows the name of a secret covered, keys, and passwords in addresses."""
+    bare = _KEY.sub(COVERED, text)
+    named = _SAID.sub(lambda found: found[0] if _is_harmless(found[2]) else f"{found[1]}{COVERED}", bare)
     return _WITH_PASSWORD.sub(lambda found: found[0] if _is_harmless(found[2]) else f"{found[1]}{COVERED}", named)
 
 
+def covered_arguments(words: list[Any]) -> list[Any]:
+    """The words of a command, each by itself and behind an option that tells of a secret."""
+    found = [covered_words(word) if isinstance(word, str) else word for word in words]
+    for at, (option, word) in enumerate(zip(words, words[1:], strict=False), 1):
+        is_option = isinstance(option, str) and option.startswith("-") and "=" not in option
+        if (
+            is_option
+            and tells(option)
+            and isinstance(word, str)
+            and not word.startswith("-")
+            and not _is_harmless(word)
+        ):
+            found[at] = COVERED
+    return found
+
+
 def _is_harmless(value: str) -> bool:
-    return value.lower() in _HARMLESS or bool(_REFERENCE.search(value))
+    plain = value.replace("\\", "").strip("\"'")
+    return plain.lower() in _HARMLESS or bool(_REFERENCE.search(plain))
 
 
 def covered(text: str) -> str:
     """The same lines, with every secret in them covered; what stays is fit for a log and for a model."""
-    return "\n".join(map(_covered_line, text.split("\n")))
+    return "\n".join(map(_covered_line, _KEY.sub(COVERED, text).split("\n")))
 
 
 def _covered_line(line: str) -> str:
     match = None if line.lstrip().startswith("#") else _LINE.match(line)
     if match is None:
         return _WITH_PASSWORD.sub(rf"\g<1>{COVERED}", line)
-    if not is_literal_secret(match[1], match[2]):
+    if not is_literal_secret(match[2], _without_quote(match)):
         return line
-    return f"{line[: match.start(2)]}{COVERED}"
+    closing = match[1] if match[3].endswith(match[1]) else ""
+    return f"{line[: match.start(3)]}{COVERED}{closing}"
 
 
 def covered_places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

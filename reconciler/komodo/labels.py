@@ -23,7 +23,7 @@ _LABEL: Final = re.compile(r"traefik\.(http|tcp|udp)\.([a-z]+)\.([^.]+)(?:\.(.+)
 _SECTIONS: Final = {kind.casefold(): kind for kind in KINDS}
 _PART: Final = re.compile(r"([^\[\]]+)(?:\[(\d{1,3})\])?")
 _PLAIN: Final = re.compile(r"[^a-zA-Z0-9]+")
-_LONGEST: Final = 300
+_MOST_SHOWN: Final = 300
 _TRUE: Final = ("true", "1", "t")
 
 
@@ -104,7 +104,7 @@ class _Container:
     def take(self, labels: Mapping[str, str]) -> None:
         ports: dict[tuple[str, str], dict[str, str]] = {}
         for key, value in sorted(labels.items()):
-            match = _LABEL.fullmatch(key[:_LONGEST])
+            match = _LABEL.fullmatch(key)
             kind = _SECTIONS.get(f"{match[1]}.{match[2]}".casefold()) if match else None
             if match is None or kind is None:
                 continue  # traefik.enable, traefik.docker.network, and what is no part of the dynamic configuration
@@ -115,7 +115,7 @@ class _Container:
             try:
                 _put(self._spec(kind, match[3]), KINDS[kind], _parts(match[4] or ""), value)
             except _Unfit as fault:
-                self.faults.append(f"{self._told}: label {key}: {fault}")
+                self.faults.append(f"{self._told}: label {key[:_MOST_SHOWN]}: {fault}")
         for protocol in ("http", "tcp", "udp"):
             self._finished(
                 protocol, {name: said for (kind, name), said in ports.items() if kind == f"{protocol}.services"}

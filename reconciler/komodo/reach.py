@@ -20,6 +20,9 @@ from reconciler.komodo.stacks import COMPOSE, STACK
 _SECTIONS: Final = ("volumes", "networks")
 _HOSTS_OWN: Final = re.compile(r"(?:PERIPHERY|KOMODO)_")
 """What the agent on the server is set up with. Compose prefers the agent's own variables to those of a stack's file."""
+HOUSE: Final = "waypost"
+"""The project that compose.yaml of this house names: no stack of Komodo's, and on the same server for all we know."""
+
 _REFERRED: Final = re.compile(r"(?<!\$)(?:\$\$)*\$\{?([A-Za-z_]\w*)")
 _ANY: Final = "*"
 """In place of a name that nobody here can tell."""

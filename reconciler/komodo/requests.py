@@ -16,6 +16,8 @@ from reconciler.komodo.shapes import Fault, listing, matching, one_of, record, t
 FILE: Final = "request.yaml"
 RESTART, DEPLOY = "restart", "deploy"
 STALE: Final = timedelta(days=30)
+_AHEAD: Final = timedelta(days=1)
+"""By which clocks may differ, and whoever writes one by hand may mistake the zone."""
 
 _SHAPE: Final = record(
     {
@@ -54,6 +56,11 @@ def is_later(request: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def is_stale(request: Mapping[str, Any], now: datetime) -> bool:
     """Whether nobody waits for it any more: a home that begins anew must not restart all that was ever restarted."""
     return now - moment(request) > STALE
+
+
+def is_ahead(request: Mapping[str, Any], now: datetime) -> bool:
+    """Whether it is of a time to come: once it was carried out, nothing that is asked for until then would be."""
+    return moment(request) - now > _AHEAD
 
 
 def written(do: str, at: str, reason: str, services: list[str]) -> bytes:

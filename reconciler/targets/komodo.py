@@ -124,7 +124,7 @@ class KomodoTarget:
 
     def validate(self, wanted: Snapshot, observed: Observation) -> Validation:
         """What no file alone can show: what belongs together, the order, the servers that there are."""
-        wrong = checking.problems(wanted, observed.live, observed.served.get("servers", {}))
+        wrong = checking.problems(wanted, observed.live, observed.served.get("servers", {}), self._clock.now())
         taken = checking.taken(wanted, observed.live, deeds.by_stack(_all_of(observed.idle)))
         return Validation(problems=(*wrong, *taken, *checking.of_labels(wanted, observed.live)))
 
@@ -206,10 +206,17 @@ class KomodoTarget:
         return replace(verdict, deeds={**komodo_telling.done(self._instance, known), **skipped})
 
     def _standing(self, attempt: Attempt, started: float) -> Verdict:
-        """Nothing is left to do: what Komodo holds says whether it is what was written."""
+        """Nothing is left to do: what Komodo holds says whether it is what was written.
+
+        Where nobody remembers what was done of it, Komodo must also say that all that is ours was deployed as it is.
+        """
         seen = self.observe()
         if seen.file != attempt.after:
             return self._verdict("unknown", "Komodo holds something else by now", started, file=seen.file)
+        if self._record.load().knows(attempt.id) is None:
+            for name, specs in sorted(deeds.by_stack(seen.live).items()):
+                if fault := self._doer.undeployed(name, specs):
+                    return self._verdict("unknown", fault, started, file=seen.file, remedy=_DEPLOY)
         evidence = "Komodo holds what was written, and all of it was done"
         return self._telling(attempt, self._verdict("proven", evidence, started, file=seen.file))
 
@@ -339,6 +346,7 @@ class KomodoTarget:
         return Verdict(outcome=outcome, evidence=evidence, file=file, seconds=seconds, remedy=remedy)
 
 
+_DEPLOY: Final = "Deploy it in Komodo: nobody knows any more what was done of it."
 _LOOK: Final = "See in Komodo what it is doing; the next pass goes on by itself, and asks for nothing twice."
 
 

@@ -257,6 +257,18 @@ class Doer:
         same = compose in (contents.exactly(kept[0].contents), contents.understood(kept[0].contents))
         return "" if same else "Komodo deployed another compose file than the one that was reviewed"
 
+    def undeployed(self, name: str, specs: Specs) -> str:
+        """Why a stack of ours is not what it is configured to be; "" where it is, and for those of others."""
+        stack = self.find(name)
+        if stack is None or STACK not in specs:
+            return ""
+        if not (contents.is_ours(str(stack.config.get("file_contents"))) or stacks.is_pinned(specs[STACK])):
+            return ""
+        if not self._is_deployed(Step(stack=name, deed="deploy", why="", wanted=specs), stack):
+            return f"{name}: Komodo does not say that it was deployed as it is configured"
+        standing = self.standing(name, specs)
+        return "" if standing.good else f"{name}: {standing.told}"
+
     def _is_deployed(self, step: Step, stack: Stack) -> bool:
         """Whether Komodo itself says that exactly this was deployed."""
         said = stack.info.deployed_hash if stacks.is_pinned(step.wanted[STACK]) else stack.info.deployed_contents

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _files(_: Path) -> Iterator[Take]:
         ]
         for before, after in (({}, state), (state, {})):
             losses("komodo", before, after, changes, Policy())
-            list(checking.problems(after, before, ["nas"]))
+            list(checking.problems(after, before, ["nas"], datetime(2026, 11, 21, tzinfo=UTC)))
             list(checking.of_labels(after, before))
         deeds.by_stack(state)
         contents.understood(content.decode("utf-8", "replace"))

@@ -305,6 +305,16 @@ def test_what_a_model_asks_for_by_a_tool_happens_once_and_tells_its_reason(house
     assert house.komodo.done() == done
 
 
+def test_a_restart_of_a_time_to_come_is_refused_as_none_before_it_would_happen(house):
+    give(house, media())
+    house.push(request(at="2999-01-01T00:00:00Z"))
+    outcome = house.run()
+    assert outcome.state == "held"
+    assert "2999-01-01T00:00:00Z is yet to come" in str(outcome.plan.errors)
+    give(house, request())
+    assert house.komodo.done() == ["DeployStack media", "RestartStack media"]
+
+
 def test_what_reaches_the_host_needs_a_persons_word_on_this_very_plan(house):
     house.push(media(privileged=True, volumes=["/etc:/host"]))
     outcome = house.run()
@@ -355,6 +365,33 @@ def test_an_edit_by_hand_is_drift_and_its_secret_enters_no_log(house, waypost):
     assert "komodo/stack/media" in said
     code, exported = waypost("log", "export")
     assert "hunter2" not in said + exported
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [request("deploy"), {"komodo/media/stack.toml": stack("media", more='links = ["http://nas"]')}],
+    ids=["a deploy as it is", "another file of it"],
+)
+def test_what_somebody_edited_by_hand_is_deployed_with_nothing_else_unasked(house, waypost, asked):
+    give(house, media())
+    house.komodo.edited("media", by="eve", file_contents=json.dumps(compose("other:1")))
+    house.push(asked)
+    outcome = house.run()
+    assert outcome.state == "held"
+    [refused] = [str(one) for one in outcome.plan.refusals]
+    assert "komodo/compose/media: somebody changed it by hand, and it would be deployed like that" in refused
+    assert house.komodo.done("media") == ["DeployStack media", "UpdateStack media"]
+    assert waypost("drift", "--heal", "komodo/compose/media")[0] in (0, 2)
+    assert house.run().state in ("applied", "nothing")
+    assert "jellyfin:10" in house.komodo.stacks["media"].deployed
+    assert house.komodo.done("media")[2:] == ["DeployStack media"]
+
+
+def test_what_somebody_edited_by_hand_hinders_no_restart(house):
+    give(house, media())
+    house.komodo.edited("media", by="eve", file_contents=json.dumps(compose("other:1")))
+    give(house, request())
+    assert house.komodo.done("media")[2:] == ["RestartStack media"]
 
 
 def test_who_edited_by_hand_is_told_by_event_command_and_report_whose_commands_run(house, waypost):

@@ -82,3 +82,21 @@ def test_labels_that_would_open_what_asks_who_is_there_are_held_until_somebody_h
         person.consent(person.plan().plan)
     assert both.run().state == "applied"
     assert both.komodo.done() == ["DeployStack media"]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"traefik.http.routers.jelly.rule": "${WHAT}"},
+        ["${WHAT}.http.routers.jelly.rule=Host(`films.lab`) && PathPrefix(`/`)"],
+    ],
+    ids=["its rule", "its name"],
+)
+def test_a_label_that_is_filled_in_when_it_is_deployed_brings_no_route_that_nobody_has_seen(both, label):
+    files = {"komodo/media/stack.toml": STACK, "komodo/media/compose.yaml": {"services": {"web": {"labels": label}}}}
+    files["komodo/media/compose.yaml"]["services"]["web"]["image"] = "jellyfin:10"
+    both.push(files)
+    outcome = both.run()
+    assert outcome.state == "held"
+    assert any("a route that is known only when it is deployed" in str(one) for one in outcome.plan.refusals)
+    assert both.komodo.done() == []

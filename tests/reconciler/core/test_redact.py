@@ -75,3 +75,13 @@ def test_answers_lose_what_a_target_quotes_at_any_depth():
         "words": [f"! a would match and serves nothing: bad header {COVERED}"],
         "status": 404,
     }
+
+
+def test_a_label_that_holds_a_secret_is_covered_however_labels_are_written():
+    hashed = "ada:$$apr1$$q8eZFHjF$$Fvmkk"
+    name = "traefik.http.middlewares.a.basicauth.users"
+    for labels in ({name: hashed, "note": "x"}, [f"{name}={hashed}", "note=x"]):
+        spec = {"services": {"web": {"labels": labels}}}
+        assert "Fvmkk" not in str(redact(spec)) and "x" in str(redact(spec))
+        assert secrets(spec) == [f"services.web.labels.{name}"]
+        assert "Fvmkk" not in cover(f"cannot read {hashed}", [spec])

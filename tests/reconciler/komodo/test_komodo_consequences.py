@@ -59,6 +59,10 @@ def test_what_stays_inside_its_containers_costs_nothing():
         ({"userns_mode": "host"}, "the host's users (userns_mode: host)"),
         ({"volumes": ["/var/run/docker.sock:/var/run/docker.sock:ro"]}, "the docker socket"),
         ({"volumes": ["/var/run:/run"]}, "the docker socket"),
+        ({"volumes": ["/{/../var/run/docker.sock:/var/run/docker.sock"]}, "the docker socket"),
+        ({"volumes": ["./{/../../../etc:/host"]}, "a path of the host (./{/../../../etc at /host)"),
+        ({"volumes": ["/}:/host"]}, "a path of the host (/} at /host)"),
+        ({"volumes": ["/$${:/host"]}, "a mount that is known only when it is deployed"),
         ({"volumes": ["/etc:/host:ro"]}, "a path of the host (/etc at /host)"),
         ({"volumes": ["./conf:/conf"]}, "a path of the host (./conf at /conf)"),
         ({"volumes": ["~/x:/x"]}, "a path of the host"),
@@ -104,6 +108,31 @@ def test_what_reaches_the_host_needs_consent_once(service, words):
     [lost] = told({}, after)
     assert words in lost
     assert told(after, {COMPOSE: {**after[COMPOSE], "x-note": 1}}) == []
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"traefik.http.routers.a.rule": "${RULE}"},
+        {"traefik.enable": "${ON:-true}", "traefik.http.routers.a.rule": "Host(`a`)"},
+        {"Traefik.HTTP.routers.a.rule": "Host(`[[HOST]]`)"},
+        {"[[T]].http.routers.a.rule": "Host(`a`)"},
+        ["${T}.http.routers.a.rule=Host(`a`)"],
+        ["${T:-traefik.http.routers.a.rule=Host(`a`)}"],
+    ],
+    ids=str,
+)
+def test_labels_that_nobody_can_tell_the_route_of_need_consent_again_with_each_thing_they_may_be(labels):
+    was, will_be = ({**compose(labels=labels), **with_stack(environment=f"RULE={one}\nT={one}")} for one in "ab")
+    [lost] = told({}, was)
+    assert "service 'web' gets a route that is known only when it is deployed (label " in lost
+    assert told(was, {**was, COMPOSE: {**was[COMPOSE], "x-note": 1}}) == []
+    assert told(was, will_be) == ([lost] if "${" in str(labels) and "ON" not in str(labels) else [])
+
+
+def test_labels_that_say_what_they_say_cost_nothing():
+    labels = {"traefik.http.middlewares.a.basicauth.users": "ada:$$apr1$$x$$y", "note": "of ${WHO}"}
+    assert told({}, compose(labels=labels)) == []
 
 
 def test_a_widened_grant_is_another_one():

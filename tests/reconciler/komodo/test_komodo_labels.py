@@ -59,6 +59,16 @@ def test_labels_become_what_a_file_would_say():
     }
 
 
+def test_a_router_is_one_however_long_its_name_is():
+    name = "a" * 1_000
+    [router] = (
+        of_compose("media", compose({f"traefik.http.routers.{name}.rule": "Host(`a.lab`)"}))
+        .kinds["http.routers"]
+        .values()
+    )
+    assert router == {"rule": "Host(`a.lab`)", "service": "web-media"}
+
+
 def test_what_traefik_adds_by_itself_is_added():
     labels = ["traefik.http.routers.a.rule=Host(`a.lab`)", "traefik.tcp.routers.t.rule=HostSNI(`*`)"]
     kinds = of_compose("media", compose(labels)).kinds

@@ -384,6 +384,23 @@ def test_what_stands_in_a_variable_that_a_service_does_not_get_is_not_asked_for(
     assert asked(web(command="echo ${Y}"), variables=variables) == []
 
 
+@pytest.mark.parametrize(
+    ("stack", "more"), [("waypost", {}), ("Waypost", {}), ("media", {"project_name": "waypost"})], ids=str
+)
+def test_who_comes_by_the_name_of_this_house_needs_a_persons_word_each_time(stack, more):
+    def change(document, was=None):
+        want = {at(stack, "stack"): {"server": "nas", **more}, at(stack): document}
+        before = {**want, at(stack): was} if was else {}
+        changed = [Change(address=one, base=None, want=want[one], live=None, action="update") for one in want]
+        return [words for words in beside(before, want, changed) if "all that Waypost itself has" in words]
+
+    ours = {"services": {"reconciler": {"image": "mine", "volumes": ["home:/h"]}}, "volumes": {"home": None}}
+    [told] = change(ours)
+    assert told.startswith("the stack gets all that Waypost itself has")
+    assert change(ours, was=ours) == []
+    assert change(ours, was={"services": {"web": {"image": "a"}}}) == [told]
+
+
 @pytest.mark.parametrize("variable", ["COMPOSE_FILE", "DOCKER_HOST", "LD_PRELOAD"])
 def test_variables_that_compose_itself_listens_to_are_asked_for(variable):
     def change(text):
@@ -391,5 +408,6 @@ def test_variables_that_compose_itself_listens_to_are_asked_for(variable):
         one = Change(address=at("media", "stack"), base=None, want=want, live=None, action="update")
         return beside({one.address: {"server": "nas"}}, {one.address: want}, [one])
 
-    assert change(f"{variable}=x") == [f"compose itself is told how to work ({variable})"]
+    for line in (f"{variable}=x", f"export {variable}=x", f'"{variable}=x"', f"- '{variable}: x'"):
+        assert change(line) == [f"compose itself is told how to work ({variable})"]
     assert change("COMPOSE_PROFILES=a\nDOCKER_GID=1\nTZ=UTC") == []

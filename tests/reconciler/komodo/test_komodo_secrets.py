@@ -27,6 +27,22 @@ def test_a_secret_is_refused_in_git_and_covered_when_it_is_read_back(value):
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["export {}", '"{}"', "'{}'", '- "{}"', "-{}", "  - {}", '- "export {}"'],
+)
+@pytest.mark.parametrize("variable", ["DB_PASSWORD={}", "DB_PASSWORD: {}"])
+def test_a_variable_is_one_in_every_spelling_that_komodo_and_compose_take(line, variable):
+    secret, reference = (line.format(variable.format(value)) for value in (CANARY, "[[DB]]"))
+    covered = environment.covered(f"TZ = UTC\n{secret}")
+    assert covered == f"TZ = UTC\n{line.format(variable.format(environment.COVERED))}"
+    assert environment.covered(reference) == reference
+    assert list(environment.variables(secret)) == [(1, "DB_PASSWORD", CANARY)]
+    text = f'[[stack]]\nname = \'media\'\n[stack.config]\nserver = \'nas\'\nenvironment = """\n{secret}\n"""\n'
+    told = [problem.message for problem in LANGUAGE.parse("media/stack.toml", text.encode()).problems]
+    assert any("'DB_PASSWORD' would hold a secret" in words for words in told), told
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DB_PASSWORD", "[[DB]]"),
@@ -53,8 +69,13 @@ def test_a_password_in_an_address_is_one_under_any_name():
 
 @pytest.mark.parametrize(
     "words",
-    [f"serve --password={CANARY}", f"serve --api-key {CANARY}", f"failed: token: {CANARY}", f"https://a:{CANARY}@b/"],
-)
+    [
+        f"serve --password={CANARY}", f"serve --api-key {CANARY}", f"failed: token: {CANARY}", f"https://a:{CANARY}@b/",
+        f'DB_PASSWORD="{CANARY}" serve', f"bad 'password': 'a {CANARY} b'", f'{{"db":{{"password":"{CANARY}"}}}}',
+        f"curl -H 'Authorization: Bearer {CANARY}' x", f'said {{\\"token\\": \\"{CANARY}\\"}}',
+        f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\n-----END EC PRIVATE KEY-----",
+    ],
+)  # fmt: skip
 def test_what_a_command_or_a_complaint_says_is_covered(words):
     assert CANARY not in environment.covered_words(words)
     assert CANARY not in json.dumps(contents.shown({"services": {"web": {"command": words.split()}}})) or " " in words
@@ -72,6 +93,11 @@ def test_what_a_command_or_a_complaint_says_is_covered(words):
         {"volumes": {"v": {"driver_opts": {"o": f"username=a,password={CANARY}"}}}},
         {"x-shared": {"DB_PASSWORD": CANARY}},
         {"x-shared": {"deeper": [{"environment": [f"API_KEY={CANARY}"]}]}},
+        {"services": {"web": {"command": ["serve", "--requirepass", CANARY]}}},
+        {"services": {"web": {"healthcheck": {"test": ["CMD", "ask", "--token", CANARY]}}}},
+        {"services": {"web": {"environment": [f"CERTIFICATE=-----BEGIN PRIVATE KEY-----\n{CANARY}"]}}},
+        {"configs": {"c": {"content": json.dumps({"db": {"password": CANARY}})}}},
+        {"configs": {"c": {"content": f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----"}}},
         {"services": {"web": {"build": {"context": ".", "args": {"NPM_TOKEN": CANARY}}}}},
         {"services": {"web": {"build": {"args": [f"NPM_TOKEN={CANARY}"]}}}},
         {"services": {"web": {"logging": {"driver": "splunk", "options": {"splunk-token": CANARY}}}}},

@@ -725,6 +725,24 @@ def test_cut_off_after_it_was_made_a_new_stack_is_taken_away_when_it_is_undone(l
     assert lab.komodo.stacks == {}
 
 
+def test_where_the_record_is_lost_in_the_middle_nothing_is_proven_that_nobody_deployed(lab):
+    lab.apply(wanted(media=("a:1",)))
+    attempt = lab.attempt(wanted(media=("a:2",)))
+    lab.target.write(attempt)
+    assert lab.dies_at(1, attempt, lambda asked: asked == "UpdateStack")
+    lab.record.unlink()
+    verdict = lab.target.prove(attempt)
+    assert (verdict.outcome, verdict.evidence) == (
+        "unknown",
+        "media: Komodo does not say that it was deployed as it is configured",
+    )
+    assert "Deploy it in Komodo" in verdict.remedy
+    deploying = lab.api.deploy("media", []).key
+    while not lab.api.update(deploying).over:
+        pass
+    assert lab.target.prove(attempt).outcome == "proven"
+
+
 def test_a_request_that_is_reverted_to_an_earlier_one_is_not_carried_out_again(lab):
     first, second = ({**RESTART, "at": f"2026-11-{day}T10:00:00Z"} for day in (18, 19))
     for request in (None, first, second):
