@@ -9,6 +9,7 @@ from datetime import datetime
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
 from reconciler.home import Home, HomeError
+from state.errors import EmptyFile
 from state.events import HistoryLost
 from state.log import EventLog
 from state.views import Revisions
@@ -82,8 +83,11 @@ def _log_is_empty(home: Home, now: Callable[[], datetime]) -> bool:
     path = home.log_path
     if not path.exists() or not path.stat().st_size:
         return True
-    with contextlib.closing(EventLog.open(path, now=now, readonly=True)) as log:
-        return log.head().seq == 0
+    try:
+        with contextlib.closing(EventLog.open(path, now=now, readonly=True)) as log:
+            return log.head().seq == 0
+    except EmptyFile:
+        return True
 
 
 def _store(home: Home) -> Store | None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database as Database
 
-from state.errors import DamagedFile, DiskFault, LogError, NewerLogError
+from state.errors import DamagedFile, DiskFault, EmptyFile, LogError, NewerLogError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -256,7 +256,7 @@ def _require_format(database: Database, kind: Format, path: Path, *, fresh: bool
     found = pragma(database, "user_version")
     empty = pragma(database, "schema_version") == 0
     if empty and not fresh:
-        raise LogError(f"{path} is empty, it holds no {kind.name}; `waypost init` makes what is missing")
+        raise EmptyFile(f"{path} is empty, it holds no {kind.name}; `waypost init` makes what is missing")
     if not empty and mark != kind.application_id:
         raise LogError(f"{path} is a database of something else, not {kind.name} of Waypost")
     if database.conn.execute(_COMPUTED).fetchone():

@@ -25,6 +25,10 @@ class DamagedFile(LogError):
     """The file is no longer what SQLite wrote."""
 
 
+class EmptyFile(LogError):
+    """The file is there and holds nothing: its writer is just making it, or never came further."""
+
+
 class WrongVersion(LogError):
     """A stream moved since the caller looked at it; look again and decide anew."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from state.database import explained, open_database
-from state.errors import LogError, MalformedEvent, NewerLogError
+from state.errors import EmptyFile, LogError, MalformedEvent, NewerLogError
 from state.events import Event, IntakeRefused
 from state.model import digest
 from state.outbox_file import FORMAT, LONGEST_NAME, PAGE, RawRow, believed, fetch, intact
@@ -92,6 +92,8 @@ def _read(
     try:
         reader = _Reader(outbox_path)
     except LogError as problem:
+        if isinstance(problem, EmptyFile) and known is None:
+            return Intake()  # its writer is just making it: nothing was said yet
         return Intake(problem=str(problem), passing=problem.retry)
     try:
         return _take(reader, known or Cursor(source, "", 0, ""), allowed, record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -90,6 +91,16 @@ def test_a_home_that_lost_its_log_is_not_given_a_new_one_in_silence(tmp_path):
     made.log_path.touch()
     with pytest.raises(HomeError, match="keeps revision 7"):
         make(tmp_path / "home")
+
+
+def test_a_home_whose_log_was_begun_when_the_disk_filled_up_can_be_finished(tmp_path):
+    made = make(tmp_path / "home")
+    without_log(made)
+    with contextlib.closing(sqlite3.connect(made.log_path)) as begun:
+        begun.execute("PRAGMA journal_mode = WAL")
+    assert made.log_path.stat().st_size
+    make(tmp_path / "home")
+    assert events_of(made) == ["HomeCreated"]
 
 
 def test_a_new_log_begins_with_what_was_lost_and_holds(tmp_path):

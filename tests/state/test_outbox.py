@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import UTC
 
 import pytest
@@ -165,6 +166,22 @@ def test_nothing_is_taken_in_twice(box, box_path, log):
 
 def test_an_outbox_nobody_made_yet_holds_nothing(log, box_path):
     assert take(log, box_path) == Intake()
+
+
+def test_an_outbox_that_is_just_being_made_holds_nothing_and_is_no_fault(log, box_path):
+    box_path.touch()
+    assert take(log, box_path) == Intake()
+    with closing(Outbox.open(box_path, ticking(), create=True)) as box:
+        say(box)
+    assert take(log, box_path) == Intake(taken=1)
+
+
+def test_an_outbox_that_was_read_and_is_empty_now_is_told(box, box_path, log):
+    say(box)
+    take(log, box_path)
+    box.close()
+    box_path.write_bytes(b"")
+    assert "is empty" in take(log, box_path).problem
 
 
 def test_two_sources_do_not_mix(box, box_path, log, tmp_path):
@@ -388,10 +405,9 @@ def test_tables_that_are_not_ours_are_not_read(box, box_path, log, statements):
 
 def test_a_file_that_is_no_outbox_is_a_problem_and_no_crash(log, path, tmp_path):
     (tmp_path / "noise").write_bytes(b"noise" * 1000)
-    (tmp_path / "empty").touch()
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    for name in ("noise", "empty", "link", "dangling", "log.db", "."):
+    for name in ("noise", "link", "dangling", "log.db", "."):
         found = take(log, tmp_path / name)
         assert found.problem
         assert (found.taken, log.head().seq) == (0, 0)
