@@ -51,8 +51,9 @@ def examine(
 ) -> Iterator[Finding]:
     """Everything about one instance. Without `probe` nothing is written that Traefik could notice."""
     name, directory = place.name, place.dynamic_dir
-    yield directory_is_there(name, directory)
-    if directory.is_dir():
+    there = directory_is_there(name, directory)
+    yield there
+    if there.level != "fail":
         yield may_write(name, directory)
         yield one_file_system(name, directory)
         yield space(f"{name}'s directory", directory)
@@ -71,9 +72,10 @@ def examine(
 def directory_is_there(name: str, directory: Path) -> Finding:
     """Whether the dynamic directory exists, and where changes in it are noticed."""
     check = f"{name}: directory"
-    if not directory.is_dir():
-        what = "is not a directory" if directory.exists() else "does not exist (or is not mounted here)"
-        return fail(check, f"{directory} {what}", "Correct WAYPOST_TRAEFIK_DYNAMIC_DIR, or make or mount it")
+    try:
+        next((directory / FOLDER if (directory / FOLDER).is_dir() else directory).iterdir(), None)
+    except OSError as fault:
+        return fail(check, *_not_there(directory, fault))
     kind = file_system(directory)
     if kind in NETWORK_FILE_SYSTEMS:
         return warn(
@@ -82,6 +84,20 @@ def directory_is_there(name: str, directory: Path) -> Finding:
             "Run the reconciler on Traefik's own machine; `waypost doctor --probe` shows whether it sees anything",
         )
     return ok(check, f"{directory}{f' on {kind}' if kind else ''}")
+
+
+def _not_there(directory: Path, fault: OSError) -> tuple[str, str]:
+    """Why a directory cannot be looked into, and what to do about it."""
+    match fault:
+        case PermissionError():
+            return f"this account may not look into {fault.filename}", f"Let the reconciler's account read {directory}"
+        case FileNotFoundError():
+            what = "does not exist (or is not mounted here)"
+        case NotADirectoryError():
+            what = "is not a directory"
+        case _:
+            what = f"cannot be looked into: {fault.strerror}"
+    return f"{directory} {what}", "Correct WAYPOST_TRAEFIK_DYNAMIC_DIR, or make or mount it"
 
 
 def may_write(name: str, directory: Path) -> Finding:

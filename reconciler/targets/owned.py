@@ -78,9 +78,9 @@ class OwnedFile:
 
     def look(self) -> tuple[bytes | None, str]:
         """The bytes on disk, and what stands in their place where it is no file that could be ours."""
-        if strange := _STRANGE.get(self._files.kind(self.path)):
-            return None, strange
         try:
+            if strange := _STRANGE.get(self._files.kind(self.path)):
+                return None, strange
             return self._files.read(self.path), ""
         except OSError as error:
             if error.errno in (errno.EFBIG, errno.EINVAL):
@@ -93,12 +93,12 @@ class OwnedFile:
 
     def lock(self) -> None:
         """Make our folder where it is missing, and keep other writers out until `release`."""
-        if self._files.kind(self._folder) == "link":
-            raise TargetError(
-                f"{self._folder} is a link, and Traefik follows no link to a folder",
-                remedy="Put a folder in its place, or remove it: Waypost makes one.",
-            )
         try:
+            if self._files.kind(self._folder) == "link":
+                raise TargetError(
+                    f"{self._folder} is a link, and Traefik follows no link to a folder",
+                    remedy="Put a folder in its place, or remove it: Waypost makes one.",
+                )
             next(self._files.walk(self.directory), None)  # never make the watched directory itself: not mounted?
             self._files.make_directory(self._folder, 0o755)
             self._lock.take()

@@ -178,6 +178,25 @@ def test_a_folder_that_cannot_be_made_is_a_failure(dynamic):
     assert doctor_target.may_write("traefik", dynamic).level == expected
 
 
+@pytest.mark.parametrize("name, said", [("none", "does not exist"), ("file", "is not a directory"), ("n" * 300, "too")])
+def test_a_directory_that_cannot_be_looked_into_is_one_finding_and_the_others_are_made(tmp_path, name, said):
+    (tmp_path / "file").touch()
+    chosen = {"WAYPOST_TRAEFIK_DYNAMIC_DIR": str(tmp_path / name)}
+    home = founding.create(tmp_path / "home", chosen=chosen, environ={}, now=lambda: NOW)
+    found = findings(home, Traefik())
+    assert (found["traefik: directory"].level, found["traefik: API"].level) == ("fail", "ok")
+    assert said in found["traefik: directory"].found
+
+
+def test_a_directory_of_somebody_else_is_told_with_what_to_do(dynamic):
+    (dynamic / "mcp-managed").mkdir()
+    dynamic.chmod(0)
+    found = doctor_target.directory_is_there("traefik", dynamic)
+    dynamic.chmod(0o755)
+    assert found.level == ("ok" if os.geteuid() == 0 else "fail")  # root may look everywhere
+    assert os.geteuid() == 0 or "may not look into" in found.found
+
+
 def test_writing_is_tried_for_real_and_leaves_nothing(dynamic):
     folder = dynamic / "mcp-managed"
     folder.mkdir()

@@ -193,6 +193,12 @@ def test_a_missing_directory_is_not_made(tmp_path: Path, a_target: Make) -> None
     assert not (tmp_path / "not-mounted").exists()
 
 
+def test_a_directory_that_cannot_be_looked_into_is_a_fault_of_the_target(tmp_path: Path, a_target: Make) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(TargetError, match="cannot read .* symbolic links"):
+        a_target(tmp_path / "loop", "http://127.0.0.1:9").observe()
+
+
 def test_two_writers_of_one_directory_exclude_each_other(tmp_path: Path, a_target: Make) -> None:
     one, two = (a_target(tmp_path, NOBODY, deadline=0.1) for _ in range(2))
     attempt = an_attempt(one, route("one"))
