@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reconciler.routing import rules
-from reconciler.traefik import insides
+from reconciler.traefik import insides, render
 from reconciler.traefik.kinds import Named, dotted
 from reconciler.traefik.references import Path, Reference, at, listed, references
 from reconciler.traefik.rivals import copies, rival
@@ -206,6 +206,8 @@ class _Checks:
         elif other:
             yield _error((), f"{other.file} in Traefik's directory holds '{name}' too, and one of them would be "
                              "ignored; choose another name, or take it out there")  # fmt: skip
+        if self._kind == render.MARKER_KIND and name.startswith(render.MARKER_PREFIX):
+            yield _error((), f"names that begin with {render.MARKER_PREFIX} are Waypost's own markers; choose another")
         if self._kind == "http.routers":
             yield from self._beside(name)
 

@@ -41,6 +41,11 @@ def middleware(spec: Any) -> dict[Address, Any]:
     return {at("http.middlewares", "m"): spec}
 
 
+def test_the_names_of_our_own_markers_are_nobody_elses() -> None:
+    (one,) = found({at("http.middlewares", "waypost-gen-mine"): {"compress": {}}})
+    assert "Waypost's own markers" in one.message
+
+
 @pytest.mark.parametrize(
     "fields",
     [
