@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx2
@@ -17,16 +17,20 @@ _PASS = 100.0
 """Seconds that a pass may take: it writes, and waits until the target has proven it."""
 
 
+Cause = Literal["away", "unknown", "senseless", "unreadable"]
+
+
 @dataclass(frozen=True)
 class Away:
     """There is no answer, and why, in words for a person.
 
     `cause` is "away" (nobody answers, or not in time), "unknown" (the reconciler does not know the thing that
-    was asked for) or "unreadable" (what came back is no answer of a reconciler).
+    was asked for), "senseless" (what was asked is no question, and stays none) or "unreadable" (what came back is
+    no answer of a reconciler).
     """
 
     reason: str
-    cause: Literal["away", "unknown", "unreadable"] = "away"
+    cause: Cause = "away"
 
 
 Answer = dict[str, Any] | Away
@@ -143,4 +147,7 @@ def _read(response: httpx2.Response) -> Answer:
     if response.status_code == 200:
         return value
     reason = str(value.get("error") or f"the reconciler answered {response.status_code}")
-    return Away(reason, "unknown" if response.status_code == 404 else "away")
+    return Away(reason, _CAUSES.get(response.status_code, "away"))
+
+
+_CAUSES: Final[Mapping[int, Cause]] = {404: "unknown", 400: "senseless"}

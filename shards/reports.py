@@ -123,6 +123,8 @@ def told(answer: Answer) -> dict[str, Any]:
         return answer
     if answer.cause == "unknown":
         raise Refused("unknown-resource", f"{answer.reason}.")
+    if answer.cause == "senseless":
+        raise Refused("bad-arguments", f"{answer.reason}.")
     raise Refused("reconciler-away", f"{answer.reason}. Only the reconciler can know this.", retry=True)
 
 

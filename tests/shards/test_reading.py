@@ -104,6 +104,17 @@ def test_history_why_and_drift_come_from_the_reconciler(accompanied: Waypost, an
     assert accompanied.refusal("why", resource="traefik/http.routers/nobody")["code"] == "unknown-resource"
 
 
+def test_a_question_that_is_none_is_not_to_be_asked_again(
+    accompanied: Waypost, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def senseless(resource: str) -> dict[str, Any]:
+        raise ValueError(f"'{resource}' is not a resource address")
+
+    monkeypatch.setattr(answers, "why", senseless)
+    refusal = accompanied.refusal("why", resource="nobody")
+    assert (refusal["code"], refusal["retry"]) == ("bad-arguments", False)
+
+
 def test_drift_tells_who_changed_it_where_the_system_knows(
     accompanied: Waypost, answers: Answers, tmp_path: Path
 ) -> None:
