@@ -296,7 +296,8 @@ def _conclude(world: World, planned: Planned, results: dict[str, str]) -> Outcom
     watching.record_healed(world, plan.changes)
     number = _make_revision(world, plan)
     state, said = _said(plan, bool(results))
-    return Outcome(state=state, said=f"{said} (revision {number})", plan=plan, revision=number)
+    beside = "".join(f"; {note}" for note in plan.notes)
+    return Outcome(state=state, said=f"{said} (revision {number}){beside}", plan=plan, revision=number)
 
 
 def _waits(plan: Plan) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reconciler import costs, idle
 from reconciler.commits import load, policy_in_force, touches
@@ -20,6 +20,7 @@ from reconciler.planned import Planned
 from reconciler.recall import Quiet
 from reconciler.traefik import exposure
 from reconciler.traefik.consequences import Before, consequences
+from reconciler.traefik.unnoticed import unnoticed
 from reconciler.world import World
 from state import views
 from state.approvals import Approvals
@@ -165,6 +166,15 @@ def observe(world: World, proposal: str = "") -> tuple[dict[str, Observation], d
     return observed, lost
 
 
+ALONE: Final = "ejected, so it is left alone, whatever main says; to come back: waypost adopt-traefik DIR"
+
+
+def _left_alone(world: World, case: _Case) -> list[str]:
+    """The ejected instances that this plan says nothing about."""
+    ejected = world.log.view(views.Handover).ejected
+    return [name for name in world.targets if name in ejected and name not in case.observed]
+
+
 def _adopting(world: World, commit: str) -> frozenset[str]:
     """The ejected instances that are ours again once this commit of a proposal is approved."""
     items = world.log.view(views.Proposals).items
@@ -212,6 +222,7 @@ def _judged(world: World, case: _Case) -> Planned:
         taken_over=tuple(f"{a}: {file}" for seen in observed.values() for a, file in sorted(seen.taken_over.items())),
         notes=(
             *(f"{name}: not looked at: {error}" for name, error in case.lost.items()),
+            *(f"{name}: {ALONE}" for name in _left_alone(world, case)),
             *(f"{address} waits for {instance}, which has its turn first" for address, instance in case.waits.items()),
         ),
     )
@@ -342,7 +353,10 @@ class _Weight(NamedTuple):
 
 
 def _weighed_routes(world: World, case: _Case, step: _Step) -> _Weight:
-    done = _effects(world, case, step)
+    observed = case.observed[step.instance]
+    served = unnoticed(observed, last_applied(world, {step.instance: observed}))
+    step = step._replace(before={**served, **step.before})
+    done = _effects(world, case, step, served)
     # What protected resources need matters only where something that is there changes.
     edited = any(change.action in ("update", "delete") for change in step.changes)
     needed = exposure.needed(step.before, case.policy.protects) if edited else frozenset()
@@ -374,14 +388,20 @@ def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple
     )
 
 
-def _effects(world: World, case: _Case, step: _Step) -> Effects:
-    """What going from one state to the other does to requests, and what went before without anybody looking."""
+def _effects(world: World, case: _Case, step: _Step, served: Snapshot) -> Effects:
+    """What going from one state to the other does to requests, and what went before without anybody looking.
+
+    `served` is ours too, though our file has lost it.
+    """
+    observed = case.observed[step.instance]
+    if served:
+        observed = replace(observed, live={**served, **observed.live})
     earlier = world.log.view(views.Lately).before(step.instance, world.clock.now())
     return consequences(
         step.instance,
         Before(step.before, earlier),
         step.after,
-        case.observed[step.instance],
+        observed,
         case.policy.guards.authentication,
         case.policy.guards.public_entry_points,
         world.recall.of(step.instance),

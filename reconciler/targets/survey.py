@@ -76,7 +76,8 @@ class Survey:
         self._ask()
         verdict, excuse = self._examined(listing)
         freezing = self._certain(listing, verdict, broken)
-        poison = freezing | ({NAME: strange} if strange else {})
+        # What nobody here can read is not nothing, even where it is a template that Traefik may make something of.
+        poison = ({NAME: broken} if broken else {}) | freezing | ({NAME: strange} if strange else {})
         taken_over = {address: one.file for address, one in rivals.items() if one.takes_over}
         standing = self._standing(
             Ours(

@@ -387,7 +387,7 @@ def test_an_ejected_target_is_left_alone_until_it_is_adopted_again(wild):
     hand_over(wild)
     eject(wild)
     push(wild, {"traefik/after.yaml": yaml_file("after")})
-    wild.run()
+    assert "traefik: ejected, so it is left alone" in wild.run().said
     assert not (wild.traefik.directory / "mcp-managed").exists()
     assert wild.status("after.lab") == 404
     with pytest.raises(CommandError, match="ejected already"):

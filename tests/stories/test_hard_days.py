@@ -34,13 +34,25 @@ def wire(house, *names):
     return [house.status(f"{name}.lab") != 404 for name in names]
 
 
-def test_a_commit_over_our_own_broken_file_mends_it_and_takes_nobody_down(house):
+@pytest.mark.parametrize("garbage", ["}garbage: [", "{{ not a template of ours"])
+def test_a_commit_over_our_own_broken_file_mends_it_and_takes_nobody_down(house, garbage):
     house.push({"traefik/r.yaml": routes("r1", "r2", "r3")})
     house.run()
-    house.live_file.write_text(house.live_file.read_text() + "}garbage: [")
+    house.live_file.write_text(house.live_file.read_text() + garbage)
     house.push({"traefik/r4.yaml": routes("r4")})
     assert house.run().state == "applied"
     house.until(lambda: all(wire(house, "r1", "r2", "r3", "r4")), "all four routes")
+
+
+def test_what_is_still_served_though_our_file_has_lost_it_is_not_cut_off_unasked(house):
+    house.push({"traefik/r.yaml": routes("r1", "r2")})
+    house.run()
+    house.live_file.write_text("")  # Traefik notices no edit in our folder
+    house.push({"traefik/r3.yaml": routes("r3")})
+    outcome = house.run()
+    assert outcome.state == "held", outcome.said
+    assert {loss.address for loss in outcome.plan.losses} >= {f"traefik/http.routers/{name}" for name in ("r1", "r2")}
+    assert wire(house, "r1", "r2", "r3") == [True, True, False]
 
 
 def test_what_main_no_longer_wants_goes_out_of_our_own_broken_file_too(house):
