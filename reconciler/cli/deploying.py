@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from reconciler.cli.group import as_json, the_home, the_place, waypost
-from reconciler.cli.parts import check_up, examining, foreground, founding, running
+from reconciler.cli.parts import check_up, config, examining, foreground, founding, running
 from reconciler.cli.parts import demo as story
 from reconciler.cli.printing import print_json
 
@@ -39,11 +41,17 @@ def init(
     home = founding.create(place, chosen=chosen, now=_now, new_log=new_log)
     click.echo(f"This is a Waypost home now: {home.path}")
     click.echo(f"  settings, each explained:  {home.settings_path}")
-    click.echo(f"  desired state:             git clone {home.desired_source}")
+    click.echo(f"  desired state:             git clone {shlex.quote(str(home.desired_source))}")
+    command = f"waypost{_named(home.path)}"
     if not home.settings.places:
-        click.echo("  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: waypost doctor, waypost up")
+        click.echo(f"  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: {command} doctor, {command} up")
     else:
-        click.echo("  next: waypost doctor, then: waypost up")
+        click.echo(f"  next: {command} doctor, then: {command} up")
+
+
+def _named(place: Path) -> str:
+    """How a command is told of this home, where it would not find it by itself."""
+    return "" if config.locate(os.environ).absolute() == place.absolute() else f" --home {shlex.quote(str(place))}"
 
 
 @waypost.command()

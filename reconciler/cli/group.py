@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from reconciler.cli.parts import config, git_errors, homes, log_errors, manifest, sessions, targets
+
+_STOPPED_READING: Final = 141
+"""What a shell reports of any command whose reader went away: 128 and SIGPIPE's number."""
 
 
 def expected() -> tuple[type[Exception], ...]:
@@ -39,6 +43,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, SystemExit, KeyboardInterrupt):
             raise  # nothing to explain, so nothing to load either
+        except BrokenPipeError:
+            # Whoever read what is printed has enough of it; what is left in the buffer must not complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(_STOPPED_READING) from None
         except expected() as error:
             for line in str(error).splitlines() or [type(error).__name__]:
                 click.echo(f"waypost: {line}", err=True)

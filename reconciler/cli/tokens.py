@@ -190,7 +190,8 @@ def _hand_over(made: tokens.Token, raw: str, as_json: bool) -> None:
     if as_json:
         return print_json({**_told(made), "token": raw})
     click.echo(raw)
-    click.echo("It is shown this once. Clients send it as: Authorization: Bearer TOKEN", err=True)
+    ends = f"It ends on {made.expires:%Y-%m-%d}" if made.expires else "It never ends"
+    click.echo(f"It is shown this once. {ends}. Clients send it as: Authorization: Bearer TOKEN", err=True)
     click.echo("`waypost client-config CLIENT` shows where it goes.", err=True)
     return None
 

@@ -145,7 +145,8 @@ class Store:
             try:
                 return str(self.repository.revparse_single(text).peel(pygit2.Commit).id)
             except (KeyError, pygit2.InvalidSpecError) as fault:
-                raise GitError(f"nothing is called '{text}' in {self.path}; `git log` there lists commits") from fault
+                where = "`waypost proposals` lists what waits, `git log` there the commits"
+                raise GitError(f"nothing is called '{text}' in {self.path}; {where}") from fault
 
     def keep(self, revision: int, commit: str) -> None:
         """Keep a revision's commit alive under `refs/waypost/revisions/N`, whatever happens to the branch."""

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,6 +28,9 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def now() -> datetime:
     return NOW
+
+
+WAYPOST = Path(sys.executable).with_name("waypost")
 
 
 def make(directory, **chosen):
@@ -313,3 +317,26 @@ def test_the_starter_desired_repo_loads_without_a_problem(tmp_path):
     loaded = desired.load(store, store.head(), [desired.Instance("traefik", "traefik", "traefik")])
     assert loaded.problems == ()
     assert {address.name for address in loaded.resources} == {f"preset-{name}" for name in loaded.presets}
+
+
+def test_what_init_tells_to_type_works_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.delenv("WAYPOST_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "a home of mine"
+    done = subprocess.run(
+        [WAYPOST, "init", place, "--traefik-dir", tmp_path], capture_output=True, text=True, check=True
+    )
+    clone, then = (line.strip().partition(": ")[2].strip() for line in done.stdout.splitlines()[2:])
+    subprocess.run(f"{clone} cloned", shell=True, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "cloned" / "waypost.yaml").exists()
+    assert then == f"waypost --home '{place}' doctor, then: waypost --home '{place}' up"
+
+
+def test_a_reader_who_has_enough_ends_a_command_without_a_word(tmp_path):
+    made = make(tmp_path / "home")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [WAYPOST, "--home", made.path, "history"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
