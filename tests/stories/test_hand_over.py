@@ -476,4 +476,4 @@ def test_the_whole_way_on_the_command_line(house, waypost):
     assert files(house) == {"secret.yml"}
     assert "given back: app.yml (the original)" in said("eject")
     assert house.traefik.get("app.lab") == (418, "app")
-    assert said("plan") == "nothing to do: live is as it should be\n"
+    assert "traefik: ejected, so it is left alone, whatever main says" in said("plan")
