@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from reconciler.cli.group import as_json, the_home, the_place, waypost
-from reconciler.cli.parts import check_up, config, examining, foreground, founding, running
+from reconciler.cli.group import as_json, named, the_home, the_place, waypost
+from reconciler.cli.parts import check_up, examining, foreground, founding, running
 from reconciler.cli.parts import demo as story
 from reconciler.cli.printing import print_json
 
@@ -42,16 +41,11 @@ def init(
     click.echo(f"This is a Waypost home now: {home.path}")
     click.echo(f"  settings, each explained:  {home.settings_path}")
     click.echo(f"  desired state:             git clone {shlex.quote(str(home.desired_source))}")
-    command = f"waypost{_named(home.path)}"
+    command = f"waypost{named(home.path)}"
     if not home.settings.places:
         click.echo(f"  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: {command} doctor, {command} up")
     else:
         click.echo(f"  next: {command} doctor, then: {command} up")
-
-
-def _named(place: Path) -> str:
-    """How a command is told of this home, where it would not find it by itself."""
-    return "" if config.locate(os.environ).absolute() == place.absolute() else f" --home {shlex.quote(str(place))}"
 
 
 @waypost.command()

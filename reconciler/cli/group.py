@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,11 @@ def the_home(context: click.Context) -> homes.Home:
 def the_place(context: click.Context) -> Path:
     """Where the home is, or would be."""
     return context.obj or config.locate(os.environ)
+
+
+def named(place: Path) -> str:
+    """How a command is told of this home, where it would not find it by itself."""
+    return "" if config.locate(os.environ).absolute() == place.absolute() else f" --home {shlex.quote(str(place))}"
 
 
 @contextmanager
