@@ -355,7 +355,8 @@ class _Weight(NamedTuple):
 def _weighed_routes(world: World, case: _Case, step: _Step) -> _Weight:
     observed = case.observed[step.instance]
     served = unnoticed(observed, last_applied(world, {step.instance: observed}))
-    step = step._replace(before={**served, **step.before})
+    if served:  # else it stays the very state of the last plan, of which much is remembered
+        step = step._replace(before={**served, **step.before})
     done = _effects(world, case, step, served)
     # What protected resources need matters only where something that is there changes.
     edited = any(change.action in ("update", "delete") for change in step.changes)
