@@ -42,7 +42,7 @@ SECTIONS = (
 )  # fmt: skip
 """Of /api/rawdata."""
 
-PATIENCE = 150.0  # seconds that a real process may take on a busy machine; some of ours look about once a minute
+PATIENCE = 60.0  # seconds that a real process may take on a busy machine
 
 AUTHORITIES = {name: value for name, value in os.environ.items() if name == "SSL_CERT_FILE"}
 """Whom this machine was told to trust, before `few_authorities` took it away."""

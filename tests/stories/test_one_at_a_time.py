@@ -24,7 +24,7 @@ WRITE = (
     "import sys, pathlib; from reconciler.ports import Disk; from reconciler.targets.owned import OwnedFile\n"
     "OwnedFile(pathlib.Path(sys.argv[1]), Disk()).lock()"
 )
-PATIENCE = 150.0  # seconds: three processes begin here one after the other, perhaps beside many others
+PATIENCE = 60.0  # seconds: three processes begin here one after the other, perhaps beside many others
 STAY = "\nprint('held', flush=True); sys.stdin.read()"
 
 

@@ -25,7 +25,7 @@ import pytest
 from reconciler.routing.request import Release, Request
 from tests.ports import free_ports
 
-PATIENCE = 90.0  # seconds that a real process may take on a busy machine
+PATIENCE = 30.0  # seconds that a real process may take on a busy machine
 BATCH = 100  # requests on the way at once on one connection
 
 
