@@ -147,7 +147,11 @@ class Survey:
         """The files that may keep the directory, as it is now, from being loaded -> what their decoder says."""
         listing = self._surroundings.listing()
         verdict, _ = self._examined(listing)
-        return self._suspected(listing, verdict, self._ours(content)[1])
+        return self._suspected(listing, verdict, self.broken(content))
+
+    def broken(self, content: bytes | None) -> str:
+        """Why nothing can be read from these bytes of our own file; "" where it can be read, or there is none."""
+        return self._ours(content)[1]
 
     def restarted(self) -> bool:
         """Has Traefik started anew since it was observed? Then its other providers may still be loading."""

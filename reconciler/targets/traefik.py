@@ -116,11 +116,16 @@ class TraefikTarget:
         return known[3]
 
     def probe(self, attempt: str) -> Verdict:
-        """Write a marker beside unchanged content, wait for it in the API, and put back what stood there."""
+        """Write a marker beside unchanged content, wait for it in the API, and put back what stood there.
+
+        Nothing is written where that content cannot be read.
+        """
         started = self._clock.monotonic()
         self._owned.lock()
         try:
             before = self._owned.read()
+            if broken := self._survey.broken(before):  # no marker in it could ever come up
+                return self._verdict("unknown", _poisoned({NAME: broken}), started, remedy=_MEND)
             self._owned.place(self._marked(before, marker_of(attempt)))
             try:
                 sight = self._waiting.for_marker(marker_of(attempt))
@@ -272,15 +277,12 @@ class TraefikTarget:
         return kept
 
     def _marked(self, content: bytes | None, marker: str) -> bytes:
-        """The same content under another marker. What cannot be read any more cannot be marked either."""
+        """The same content, which can be read, under another marker."""
         if content is None:
             return rendering.render({}, marker=marker, provenance={"instance": self._instance})
         if _MARKERS.search(content):
             return _MARKERS.sub(marker.encode(), content)
-        try:
-            live, provenance = rendering.parse(content, self._instance)
-        except rendering.Unreadable as error:
-            raise TargetError(f"{self._owned.path} cannot be read: {error}", retry=False) from None
+        live, provenance = rendering.parse(content, self._instance)
         return rendering.render(live, marker=marker, provenance=provenance)
 
     def _put_back(self, before: bytes | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.git import proposals
+from reconciler.traefik import render as rendering
 from state import events, views
 from state.model import Address
 from tests.simulation import plays
@@ -284,3 +285,15 @@ def test_a_proposal_cut_off_at_any_of_its_objects_is_made_whole_by_the_same_call
         assert proposal(stage, f"p{number}") == commit
         assert stage.people.files(commit)[f"traefik/n{number}.yaml"] == b"# new"
     assert number > 5, "a file, two directories and a commit, then a branch"
+
+
+def test_where_nothing_was_ever_proven_a_broken_file_of_ours_is_told_once_and_left_alone() -> None:
+    with theatre() as place, place.stage(Setting(), 0, settled=False) as stage:
+        broken = f'{{"http": {{"middlewares": {{"{rendering.MARKER_PREFIX}0": '.encode()
+        stage.people.write_live("traefik", broken)
+
+        said = {outcome.said for outcome in [stage.home.run() for _ in range(3)] if outcome}
+
+        assert len(said) == 1 and "Mend that file" in said.pop()
+        assert len(told(stage, events.ProbeFailed)) == 1
+        assert not [line for line in stage.home.trace.lines if line.startswith(f"rename to {LIVE}")]

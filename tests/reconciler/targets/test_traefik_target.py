@@ -97,6 +97,22 @@ def test_a_probe_is_noticed_and_leaves_everything_as_it_was(traefik: Any, target
     assert traefik.get("one.test") == (418, "one")
 
 
+def test_a_probe_leaves_a_broken_file_of_ours_as_it_is_and_says_where_it_breaks(
+    traefik: Any, target: TraefikTarget
+) -> None:
+    serve(target, route("one"))
+    live = traefik.directory / "mcp-managed" / "waypost.yml"
+    broken = live.read_bytes()[:-40]  # its marker stands in it still
+    live.write_bytes(broken)
+    changed = live.stat().st_mtime_ns
+
+    verdict = target.probe("p1")
+
+    assert verdict.outcome == "unknown"
+    assert "mcp-managed/waypost.yml: " in verdict.evidence and "Mend that file" in verdict.remedy
+    assert live.read_bytes() == broken and live.stat().st_mtime_ns == changed
+
+
 def test_a_misspelt_middleware_is_refuted_in_traefiks_words(traefik: Any, target: TraefikTarget) -> None:
     broken = route("one")
     broken[router("one")]["middlewares"] = ["nowhere"]
