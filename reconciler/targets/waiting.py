@@ -65,9 +65,11 @@ class Waiting:
         """Look until the marker is there and, for an attempt, all is well; the last look at the deadline.
 
         A fault ends the wait once it has stood for a moment; after a restart of Traefik, whose other
-        providers may come later than ours, only at the deadline.
+        providers may come later than ours, only at the deadline. So does what should be gone and is not: it is no
+        fault of a file that does not hold it, but may be a neighbour's change that Traefik has not noticed.
         """
         started, patience = self._clock.monotonic(), self.patience
+        gone = attempt.gone if attempt else frozenset()
         wait, woken, faulty_since = _FIRST_WAIT, False, -1.0
         while True:
             sight = self._look(marker, attempt)
@@ -76,12 +78,13 @@ class Waiting:
                 return sight
             faulty_since = (faulty_since if faulty_since >= 0 else now) if sight.seen else -1.0
             over = now - started >= patience
-            settled = sight.seen and now - faulty_since >= _SETTLE and not self._survey.restarted()
+            stands, lingers = sight.seen and now - faulty_since >= _SETTLE, sight.faults.keys() <= gone
+            settled = stands and not lingers and not self._survey.restarted()
             if over or settled:
                 confirmed = self._confirmed(sight, marker, attempt)
                 if over or not confirmed.outage:
                     return confirmed
-            if not woken and now - started >= patience / 2:
+            if not woken and (now - started >= patience / 2 or (stands and lingers)):
                 if not sight.seen and not sight.outage and self._survey.poison(self._owned.read()):
                     return self._confirmed(sight, marker, attempt)  # its last word: patience would not help
                 self._owned.wake()  # a notice can get lost; a second one costs a reload

@@ -195,6 +195,22 @@ def test_a_file_that_traefik_cannot_read_is_refuted_by_the_return_of_the_last_go
     assert target.observe().live == route("one")
 
 
+def test_what_traefik_has_not_noticed_of_a_neighbours_edit_refutes_no_removal(
+    traefik: Any, target: TraefikTarget, until: Callable[..., None]
+) -> None:
+    assert outcome(target, {**route("one"), **route("two")}) == "proven"
+    neighbour = traefik.drop("lab/one.yml", "http: {routers: {one: {rule: Host(`one.test`), service: noop@internal}}}")
+    attempt = an_attempt(target, route("two"), "a2")
+    target.write(attempt)
+    until(lambda: "waypost-gen-a2@file" in traefik.names(), "the write")
+    assert "one@file" in traefik.names("routers")
+
+    neighbour.write_text("http: {routers: {other: {rule: Host(`other.test`), service: noop@internal}}}")
+
+    assert target.prove(attempt).outcome == "proven"
+    assert {"two@file", "other@file"} <= traefik.names("routers")
+
+
 def test_a_traefik_that_is_only_slow_refutes_nothing(start_traefik: Any, a_target: Make) -> None:
     traefik = start_traefik(throttle="2500ms")
     assert outcome(a_target(traefik.directory, traefik.url), route("one")) == "proven"
