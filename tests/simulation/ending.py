@@ -106,6 +106,11 @@ def explained(stage: Stage, outcome: Outcome) -> None:
     differing = _differing(stage, head) - excused
     if log.view(views.Main).held:
         return
+    if broken_first := _broken_before_any_proof(stage, log):
+        # Nobody knows what such a file held and still serves: a person mends it, and was told to.
+        told = {name for name in broken_first if log.view(views.Health).of(name).own_poison}
+        require(told == broken_first and outcome.state == "waiting", "a broken file waits for a person", outcome.said)
+        return
     require(not differing, "I3 live is as main says", sorted(differing), outcome.state, outcome.said)
     quarantined, drifted = log.view(views.Quarantine).held, log.view(views.Drift).open
     latest = log.view(views.Revisions).latest
@@ -116,6 +121,13 @@ def explained(stage: Stage, outcome: Outcome) -> None:
     # Or a hand edit, over a write in doubt, left in our file what Traefik refuses.
     if not quarantined and not drifted and not frozen and not broken:
         require(latest and latest.commit == head, "I3 a revision says so", head, outcome.state, outcome.said)
+
+
+def _broken_before_any_proof(stage: Stage, log: EventLog) -> set[str]:
+    """The instances whose own file cannot be read while nothing was ever seen to be noticed there."""
+    home = stage.home
+    unread = {name for name in home.setting.instances if resources_in(home.disk.content(home.live_file(name))) is None}
+    return {name for name in unread if not log.view(views.Health).of(name).probes}
 
 
 def put_right(stage: Stage) -> None:
