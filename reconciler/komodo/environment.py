@@ -61,7 +61,7 @@ def is_literal_secret(name: str, value: Any) -> bool:
         return False
     if _shows_password(plain) or _KEY.search(plain):
         return True
-    return tells(name) and not _REFERENCE.search(plain)
+    return tells(name) and not _refers(plain)
 
 
 def tells(name: str) -> bool:
@@ -69,8 +69,13 @@ def tells(name: str) -> bool:
     return bool(_TELLING.search(name)) and not _ABOUT.search(name)
 
 
+def _refers(value: str) -> bool:
+    """Whether a reference stands in it. Two dollars are one that refers to nothing."""
+    return bool(_REFERENCE.search(value.replace("$$", " ")))
+
+
 def _shows_password(value: str) -> bool:
-    return any(not _REFERENCE.search(found[2]) for found in _WITH_PASSWORD.finditer(value))
+    return any(not _refers(found[2]) for found in _WITH_PASSWORD.finditer(value))
 
 
 _KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.S)
@@ -108,7 +113,7 @@ def covered_arguments(words: list[Any]) -> list[Any]:
 
 def _is_harmless(value: str) -> bool:
     plain = value.replace("\\", "").strip("\"'")
-    return plain.lower() in _HARMLESS or bool(_REFERENCE.search(plain))
+    return plain.lower() in _HARMLESS or _refers(plain)
 
 
 def covered(text: str) -> str:

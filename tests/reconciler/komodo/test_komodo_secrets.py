@@ -17,7 +17,7 @@ CANARY = "c4n4ry-0f-th1s-t3st"
 
 @pytest.mark.parametrize(
     "value",
-    [CANARY, f'"{CANARY}"', f"${{X:-{CANARY}}}", f"postgres://app:{CANARY}@db/app", f"Bearer {CANARY}"],
+    [CANARY, f'"{CANARY}"', f"${{X:-{CANARY}}}", f"postgres://app:{CANARY}@db/app", f"Bearer {CANARY}", f"{CANARY}$$tail"],
 )
 def test_a_secret_is_refused_in_git_and_covered_when_it_is_read_back(value):
     assert environment.is_literal_secret("DB_PASSWORD", value)
@@ -51,6 +51,7 @@ def test_a_variable_is_one_in_every_spelling_that_komodo_and_compose_take(line, 
         ("DB_PASSWORD_FILE", "/run/secrets/db"),
         ("TOKEN", "/run/secrets/token"),
         ("TOKEN", "Bearer ${TOKEN}"),
+        ("TOKEN", "$$$TOKEN"),
         ("DATABASE_URL", "postgres://app:${DB}@db/app"),
         ("KEYCLOAK_HOST", "keycloak.lab"),
         ("TZ", "Europe/Berlin"),
