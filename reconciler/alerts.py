@@ -92,7 +92,13 @@ def _news(cause: Cause, known: views.OpenAlert | None, now: datetime, remind_aft
         return "new"
     if set(cause.subjects) - set(known.subjects):
         return "it grew"
-    return "still so" if not cause.once and now - known.raised >= remind_after else ""
+    is_due = not cause.once and now - known.raised >= remind_after
+    return "still so" if is_due and _is_heard(known) else ""
+
+
+def _is_heard(known: views.OpenAlert) -> bool:
+    """Whether anybody took its last message. Until then that one is to be told still, and another is no news."""
+    return bool(known.took) or known.last_sent == known.raised
 
 
 def _raised(cause: Cause, reason: str, policy: AlertPolicy) -> events.AlertRaised:

@@ -282,6 +282,21 @@ def test_what_stands_is_reminded_of_once_a_day(world, time):
     assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new", "still so", "still so"]
 
 
+def test_of_what_nobody_has_heard_yet_nobody_is_reminded(world, time):
+    lose(world)
+    one = Receiver(status=500)
+    with receivers(one) as all_of_them:
+        for _ in range(4):
+            alerts.announce(world, all_of_them)
+            time.tick(timedelta(days=1))
+        assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new"]
+        one.status = 200
+        for _ in range(2):
+            alerts.announce(world, all_of_them)
+            time.tick(timedelta(days=1))
+    assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new", "still so"]
+
+
 def test_a_proposal_that_waits_is_reminded_of_once(world, time):
     made = events.ProposalMade(
         proposal="p", branch="proposals/p", commit="c", parent="d", tool="t", client="m", title="T", resources=()
