@@ -17,7 +17,14 @@ CANARY = "c4n4ry-0f-th1s-t3st"
 
 @pytest.mark.parametrize(
     "value",
-    [CANARY, f'"{CANARY}"', f"${{X:-{CANARY}}}", f"postgres://app:{CANARY}@db/app", f"Bearer {CANARY}", f"{CANARY}$$tail"],
+    [
+        CANARY,
+        f'"{CANARY}"',
+        f"${{X:-{CANARY}}}",
+        f"postgres://app:{CANARY}@db/app",
+        f"Bearer {CANARY}",
+        f"{CANARY}$$tail",
+    ],
 )
 def test_a_secret_is_refused_in_git_and_covered_when_it_is_read_back(value):
     assert environment.is_literal_secret("DB_PASSWORD", value)
