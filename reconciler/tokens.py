@@ -33,7 +33,7 @@ NEWEST_TOOLS: Final = 1
 _SECRET_BYTES: Final = 32
 _RAW: Final = re.compile(r"waypost_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
-_GRANT: Final = re.compile(r"[a-z][a-z0-9_-]{0,127}")
+_GRANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # a tool elsewhere may well be called getUser
 
 
 class TokenError(Exception):

@@ -108,7 +108,7 @@ def test_tools_of_a_shard_elsewhere_are_opened_whether_it_is_there_or_not(place:
     declared = '[shards.the-weather]\nurl = "http://127.0.0.1:9/mcp"\ntools = ["forecast"]\n'
     (place / "shards.toml").write_text(declared)
     assert run("create", "claude", "--grant", "the-weather").exit_code == 0
-    assert run("grant", "claude", "the_weather_forecast", "the_weather_of_tomorrow").exit_code == 0
+    assert run("grant", "claude", "the_weather_forecast", "the_weather_ofTomorrow.v2").exit_code == 0
     assert "did you mean the_weather_forecast" in run("grant", "claude", "th_weather_forecast").stderr
     (place / "shards.toml").write_text("shards = what")
     assert "is not TOML" in run("grant", "claude", "why").stderr
