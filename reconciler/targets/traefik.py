@@ -208,7 +208,6 @@ class TraefikTarget:
         if poison:
             return self._verdict("unknown", _poisoned(poison), started, file=after, remedy=_MEND)
         if attempt.id not in self._tried:
-            self._tried.add(attempt.id)
             return self._to_and_fro(attempt, started)
         return self._unnoticed(started)
 
@@ -231,6 +230,7 @@ class TraefikTarget:
         if back.outage:
             return self._concluded(attempt, back, started)
         if not back.seen:
+            self._tried.add(attempt.id)
             return self._unnoticed(started)
         again = self._waiting.for_marker(marker_of(attempt.id), attempt)
         if again.seen or again.outage:

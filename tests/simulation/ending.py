@@ -28,8 +28,6 @@ def end(stage: Stage, *, righted: bool) -> None:
     """Heal, converge, check; let people answer, converge, check again; then audit what is left."""
     heal(stage)
     outcome = converge(stage, "after the faults healed")
-    if stage.home.start().log.view(views.Attempts).open:
-        outcome = restarted(stage)
     explained(stage, outcome)
     if righted:
         put_right(stage)
@@ -75,14 +73,6 @@ def converge(stage: Stage, when: str) -> Outcome:
         False, "passes come to an end", when, f"after {PASSES} passes there still was something to do: {news} {did}"
     )
     raise AssertionError
-
-
-def restarted(stage: Stage) -> Outcome:
-    """A process tries only once whether Traefik takes the last good state and not the new one, and an API that was
-    out meanwhile spoils that for good. A new process tries again: until that is mended, somebody has to start one."""
-    stage.home.census["(in doubt until a restart)"] += 1
-    stage.home.stop()
-    return converge(stage, "after a restart")
 
 
 def explained(stage: Stage, outcome: Outcome) -> None:
