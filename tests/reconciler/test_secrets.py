@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import time
 
 import pytest
 
@@ -135,8 +137,34 @@ def test_several_threads_find_the_same() -> None:
     assert not missed
 
 
-def test_a_line_of_a_megabyte_is_no_trouble() -> None:
-    assert find_secrets("a.yaml", "x: " + "a" * 1_000_000) == []
+@pytest.mark.parametrize("piece", ["a", "/", "://", "sk-", "-eyJ", "eyJ"])
+def test_a_line_of_a_megabyte_is_no_trouble(piece: str) -> None:
+    def cost(size: int) -> float:
+        began = time.process_time()
+        find_secrets("a.yaml", "x: " + piece * (size // len(piece)))
+        return time.process_time() - began
+
+    cost(100)  # the detectors are made only once
+    assert cost(1_000_000) < 5  # half a minute, where each place of a line is looked at with all that follows it
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "//registry.lab/:_authToken=npm_Zy9xWv8uTs7rQp6o",
+        "no-sk-" + "aB3dE5gH7jK9mN1pQ3sT" + "T3BlbkFJ" + "uV5wX7yZ9aB1cD3eF5gH",
+        "a=eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+        "x-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2ln",
+    ],
+)
+def test_a_token_is_found_in_the_middle_of_a_long_line(text: str) -> None:
+    for before, after in ((0, 0), (9_000, 0), (12_345, 70_000)):
+        assert find_secrets("a.yaml", "x: '" + "y " * before + text + " z" * after + "'")
+
+
+def test_a_token_whose_claims_nest_without_end_is_one() -> None:
+    claims = base64.urlsafe_b64encode(b'{"a":' + b"[" * 5_000).decode().rstrip("=")
+    assert find_secrets("a.yaml", f"x: {claims}.e30.c2ln")
 
 
 @pytest.mark.parametrize("form", ["x: {}", "# once it was {}", "x: 'basic {}'"])
