@@ -148,6 +148,8 @@ def _candidate(file: str, content: bytes, path: str) -> Adopted | str:
     """The file by itself as a desired file, or why it cannot be one."""
     if b"{{" in content:
         return "it holds Go templates, which only Traefik can execute; Waypost serves plain values"
+    if fault := path_fault(path, (path.split("/")[0],)) or size_fault(path, len(content)):
+        return f"it cannot be a desired file: {fault}"
     if secrets := find_secrets(file, content.decode("utf-8", "replace")):
         return "it holds a secret: " + _listed(secrets)
     resources, problems = language.read_file(file, content)
@@ -155,8 +157,6 @@ def _candidate(file: str, content: bytes, path: str) -> Adopted | str:
         return "it cannot be a desired file: " + _listed(problems)
     if not resources:
         return "it defines nothing"
-    if fault := path_fault(path, (path.split("/")[0],)) or size_fault(path, len(content)):
-        return f"it cannot be a desired file: {fault}"
     if not file.lower().endswith(_TOML):
         return Adopted(file=file, path=path, content=content, resources=resources)
     return Adopted(file=file, path=path, content=written(resources), resources=resources, converted=True)

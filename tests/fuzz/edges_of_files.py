@@ -14,6 +14,7 @@ from reconciler.config import ConfigError
 from reconciler.core import policy
 from reconciler.edit import EditError
 from reconciler.git import message
+from reconciler.git.bounds import size_fault
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
 from reconciler.routing.asking import asked
@@ -186,6 +187,8 @@ def _edit(given: tuple[bytes, str, str, Any]) -> bool:
 
 
 def _secrets(given: tuple[str, bytes]) -> bool:
+    if size_fault(given[0], len(given[1])):
+        return False  # nobody asks: whoever proposes or adopts a file of that size is refused
     return not secrets.find_secrets(given[0], given[1].decode("utf-8", "replace"))
 
 

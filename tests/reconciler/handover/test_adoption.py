@@ -67,6 +67,7 @@ def test_what_our_own_folder_holds_is_nobodys_original(sort_out):
         (routers("a") + "# {{ env `HOME` }}\n", "Go templates"),
         ("http: {middlewares: {m: {basicAuth: {users: ['u:$apr1$abcdefgh$abcdefghijklmnopqrstu.']}}}}", "secret"),
         ("# nothing yet\n", "defines nothing"),
+        ("# ghp_0123456789abcdefghijklmnopqrstuvwxyz" * 30_000, "at most 1048576"),
         ("http: {routers: {a: {bogus: 1}}}", "bogus"),
     ],
 )
