@@ -17,6 +17,11 @@ Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 _new, _set = object.__new__, object.__setattr__
 
+DEEPEST = 128
+"""Levels to which an event may nest: a file's 50, twice where each bears a tag, and what an event puts around them.
+Whoever folds, keeps or tells an event may call itself a few times at each; and JSON is written up to 254.
+Asked where events come in. In the log there is none that is deeper, and to ask there would cost each start."""
+
 UPCASTS: Mapping[tuple[str, int], Upcast] = {}
 """(type, schema it lifts from) -> upcast. One step each; steps are chained."""
 
@@ -88,18 +93,23 @@ class Vocabulary:
     _shapes: dict[tuple[str, int], _Shape] = field(default_factory=dict, compare=False, repr=False)
 
     def encode(self, event: Event) -> tuple[str, int, bytes]:
-        """(type name, schema, JSON bytes). Raises LogError where a field is not JSON-plain."""
+        """(type name, schema, JSON bytes). Raises LogError where a field is not JSON-plain, or nests too deep."""
         name = type(event).__name__
         if self.events.get(name) is not type(event):
             raise LogError(f"{name} is no event type of this log")
         try:
-            return name, event.schema, orjson.dumps(event.__dict__, option=orjson.OPT_NON_STR_KEYS)
+            data = orjson.dumps(event.__dict__, option=orjson.OPT_NON_STR_KEYS)
         except TypeError as problem:  # too large an integer, half a surrogate pair, a foreign object
             raise LogError(f"a {name} holds something that JSON cannot carry: {problem}") from problem
+        if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deep(event):
+            raise LogError(f"a {name} nests deeper than {DEEPEST} levels")
+        return name, event.schema, data
 
     def misfit(self, event: Event) -> str:
-        """Which field does not hold what its annotation says, in words; "" where all do."""
+        """Which field does not hold what its annotation says, in words; "" where all do, and none nests too deep."""
         name = type(event).__name__
+        if _is_deep(event):
+            return f"this {name} nests deeper than {DEEPEST} levels"
         shape = self._shapes.get((name, event.schema)) or self._shape(name, event.schema)
         wrong = [each for each in shape.names if not _fits(getattr(event, each), shape.hints[each])]
         return f"the {', '.join(wrong)} of this {name} is of a wrong type" if wrong else ""
@@ -140,6 +150,19 @@ class Vocabulary:
                 f"a newer Waypost was here: it wrote events of type {type_name} (schema {schema}), which this program "
                 "does not know. Install that version, or a later one; nothing was changed"
             )
+
+
+_HOLDERS = (dict, list, tuple)
+
+
+def _is_deep(event: Event) -> bool:
+    level: list[Any] = [event.__dict__]
+    for _ in range(DEEPEST):
+        held = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inner for inner in held if isinstance(inner, _HOLDERS)]
+        if not level:
+            return False
+    return True
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -9,7 +10,7 @@ from hypothesis import given
 
 from state.codec import UPCASTS, WAYPOST, Vocabulary, decode, encode
 from state.errors import LogError, MalformedEvent, NewerLogError
-from state.events import EVENTS, Event, HomeCreated, PlanShown, ToolCalled
+from state.events import EVENTS, Event, HomeCreated, PlanShown, ResourcesAdopted, ToolCalled
 from state.sparing import dataclass
 from tests.state.events_of_chance import some_event
 
@@ -87,6 +88,16 @@ def test_what_is_no_list_does_not_become_a_tuple(instead):
 def test_what_json_cannot_carry_is_refused_before_it_is_written(worth):
     with pytest.raises(LogError, match="HomeCreated"):
         encode(HomeCreated(waypost=worth))
+
+
+def test_what_nests_deeper_than_could_be_taken_in_is_refused_before_it_is_written():
+    spec: dict[str, object] = {}
+    for _ in range(125):  # the event, its resources and this are the other levels
+        spec = {"a": spec}
+    adopted = ResourcesAdopted(instance="traefik", commit="c", resources={"traefik/tls.options/a": spec}, reason="")
+    assert decode(*encode(adopted)) == adopted
+    with pytest.raises(LogError, match="a ResourcesAdopted nests deeper than 128 levels"):
+        encode(replace(adopted, resources={"traefik/tls.options/a": {"a": spec}}))
 
 
 def test_a_class_outside_the_vocabulary_is_refused():

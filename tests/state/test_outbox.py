@@ -15,6 +15,7 @@ from state.events import ConsentGiven, ToolCalled
 from state.log import Entry, EventLog
 from state.outbox import GATEWAY_EVENTS, PEOPLE_EVENTS, REFUSALS, Intake, Outbox, drain, ingest
 from state.outbox_file import PAGE
+from state.views import ALL
 from tests.state.conftest import START, ticking
 
 CALLED = ToolCalled(shard="traefik", tool="get_route", client="m", outcome="ok", arguments_digest="d")
@@ -445,6 +446,19 @@ def test_no_row_whatsoever_crashes_the_intake(tmp_path_factory, columns):
     list(log.read())
     box.close()
     log.close()
+
+
+@pytest.mark.parametrize(("levels", "word"), [(128, ""), (129, "nests deeper than 128 levels"), (900, "nests deeper")])
+def test_an_event_nests_as_deep_as_views_can_fold_and_keep_it(box, box_path, log, levels, word):
+    around = 3  # the event, its list of losses, a loss
+    loss = '{"a":' + "[" * (levels - around) + "]" * (levels - around) + "}"
+    data = '{"commit":"c","digest":"d","losses":[' + loss + "]}"
+    forge(box_path, type="ConsentGiven", stream="main", data=data)
+    found = take(log, box_path, PEOPLE_EVENTS)
+    assert (found.taken, found.refused) == ((0, 1) if word else (1, 0))
+    assert word in "".join(found.reasons)
+    for view in ALL:
+        assert log.view(view).encode()
 
 
 def test_reading_a_spoilt_outbox_directly_says_so(box, box_path):
