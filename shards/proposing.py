@@ -344,7 +344,7 @@ def read_plan(answer: Answer) -> Plan:
     told = answer.get("plan")
     if not isinstance(told, dict):
         return Plan(state="pending", reason="the reconciler answered without a plan")
-    lists = {name: _objects(told.get(name)) for name in _LISTS}
+    notes, lists = told.get("notes"), {name: _objects(told.get(name)) for name in _LISTS}
     long = [
         f"{len(items) - MOST_SHOWN} more {name} are not shown" for name, items in lists.items() if items[MOST_SHOWN:]
     ]
@@ -353,7 +353,7 @@ def read_plan(answer: Answer) -> Plan:
             "state": "shown",
             **{name: str(told.get(name, "")) for name in ("digest", "code", "held")},
             **{name: items[:MOST_SHOWN] for name, items in lists.items()},
-            "notes": [*map(str, told.get("notes") or ()), *long],
+            "notes": [*map(str, notes if isinstance(notes, list) else ()), *long],
         }
     )
 

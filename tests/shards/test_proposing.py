@@ -92,6 +92,15 @@ def test_a_reply_shows_the_plan_of_the_reconciler(make_waypost: MakeWaypost, rec
     assert f"waypost approve {proposed['proposal']}" in proposed["review"]
 
 
+@pytest.mark.parametrize("strange", [True, 7, "soon", {"a": 1}])
+def test_a_plan_whose_lists_are_none_is_shown_without_them(
+    make_waypost: MakeWaypost, reconciler: str, answers: Answers, strange: object
+) -> None:
+    answers.told["plan"] = {"plan": {"code": "dddddd", "notes": strange, "changes": strange}}
+    plan = make_waypost(reconciler_url=reconciler).answer("traefik_create_route", **ROUTE)["plan"]
+    assert (plan["state"], plan["code"], plan["notes"], plan["changes"]) == ("shown", "dddddd", [], [])
+
+
 def test_a_plan_that_makes_no_sense_is_pending_and_costs_no_proposal(
     make_waypost: MakeWaypost, reconciler: str, answers: Answers
 ) -> None:
