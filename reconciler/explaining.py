@@ -229,7 +229,7 @@ def of_past(world: World, home: Home, at: str, instance: str = "") -> Ground:
 
 def _moment(world: World, at: str) -> tuple[int, str]:
     """The last event that counts, and the moment in words."""
-    if at.isdecimal():
+    if at.isdecimal() and len(at) < 19:
         made = world.log.view(views.Revisions).by_number.get(int(at))
         if made is None:
             latest = world.log.view(views.Revisions).latest

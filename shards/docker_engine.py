@@ -6,6 +6,7 @@ environment holds secrets) is never asked for, and the proxy would not let it th
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -105,10 +106,10 @@ class Engine:
 
 def spoken(offered: str) -> str:
     """The newest version of the interface that we and an Engine know. Raises SourceError for what is none."""
-    parts = offered.split(".")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+    found = re.fullmatch(r"([0-9]{1,5})\.([0-9]{1,5})", offered)
+    if found is None:
         raise SourceError("what answers at WAYPOST_DOCKER_URL is no Docker Engine", away=True, retry=False)
-    major, minor = min((int(parts[0]), int(parts[1])), SPOKEN)
+    major, minor = min((int(found[1]), int(found[2])), SPOKEN)
     return f"{major}.{minor}"
 
 

@@ -53,7 +53,7 @@ class Names:
     def is_stale_trial(self, name: str, now: datetime) -> bool:
         """Is it a trial that nobody finishes any more?"""
         begun, _, _ = name.removeprefix(self._trials).partition(" ")
-        if not name.startswith(self._trials) or not begun.isdecimal():
+        if not name.startswith(self._trials) or not begun.isdecimal() or len(begun) > 18:
             return False
         return datetime.fromtimestamp(min(int(begun), 2**33), UTC) + _STALE < now
 

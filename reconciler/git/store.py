@@ -137,7 +137,7 @@ class Store:
 
     def resolve(self, text: str) -> str:
         """The commit that a branch, a revision's number, or a full or shortened id names."""
-        if text.isdecimal() and (kept := self._target(f"{REVISIONS}{int(text)}")):
+        if text.isdecimal() and len(text) < 19 and (kept := self._target(f"{REVISIONS}{int(text)}")):
             return kept
         if not _NAMEABLE.fullmatch(text) or ".." in text:
             raise GitError(f"'{text[:80]}' does not name a commit; give a branch, a revision number or a commit id")

@@ -95,10 +95,13 @@ def _translate_pragma(lines: Lines) -> None:
         lines.setdefault("Cache-Control", ["no-cache"])
 
 
+_LENGTH: Final = re.compile("0*[0-9]{1,19}")
+
+
 def _measure(lines: Lines, *, chunked: bool) -> None:
     lengths = lines.pop("Content-Length", None)
     if lengths is not None:
-        if len(set(lengths)) > 1 or not re.fullmatch("[0-9]+", lengths[0]) or int(lengths[0]) >= 2**63:
+        if len(set(lengths)) > 1 or not _LENGTH.fullmatch(lengths[0]) or int(lengths[0][-19:]) >= 2**63:
             raise BadHeader(400, "a Content-Length that is none")
         if not chunked:
             lines["Content-Length"] = lengths[:1]

@@ -250,7 +250,7 @@ def entry_point(answer: Mapping[str, Any]) -> EntryPoint:
     middlewares = texts(value_at(http, "middlewares"))
     return EntryPoint(
         name=str(value_at(answer, "name") or ""),
-        port=int(port) if port.isdecimal() else None,
+        port=int(port) if port.isdecimal() and len(port) < 6 else None,
         tls=tls is not None,
         tls_options="" if options in ("", "default") else options,
         middlewares=middlewares,

@@ -207,6 +207,8 @@ class TraefikApi:
         for _ in range(_MOST_PAGES):
             items, following = self._list(f"{path}?per_page=1000&page={page}")
             found += items
+            if len(following) > 18:  # it is no number of a page
+                break
             if not following.isdecimal() or int(following) <= page:  # Traefik says 1 on the last page
                 return found
             page = int(following)

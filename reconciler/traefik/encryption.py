@@ -44,7 +44,7 @@ def _doors(doors: Iterable[Mapping[str, Any]], host: str, elsewhere: Mapping[str
     for door in doors:
         address = str(door.get("address", ""))
         listens, _, port = address.removesuffix("/tcp").rpartition(":")
-        if address.endswith("/udp") or not port.isdecimal():
+        if address.endswith("/udp") or not port.isdecimal() or len(port) > 5:
             continue
         tls = reading.value_at(reading.value_at(door, "http"), "tls")
         name = str(door.get("name", ""))

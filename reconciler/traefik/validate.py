@@ -249,7 +249,7 @@ class _Checks:
         yield from self._entry_points()
         yield from self._resolver()
         priority = str(self._spec.get("priority") or 0)
-        if re.fullmatch(r"[-+]?[0-9]+", priority) and int(priority) > HIGHEST_PRIORITY:
+        if re.fullmatch(r"[-+]?[0-9]+", priority) and int(priority[:40]) > HIGHEST_PRIORITY:
             yield _error(("priority",), f"higher than {HIGHEST_PRIORITY}, and Traefik would disable the router")
         if self._kind != "udp.routers":
             yield from self._rule()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hmac
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -104,7 +105,7 @@ def serve(shard: Shard, environ: Mapping[str, str] = ENVIRON) -> None:
     """Serve a shard until told to end, by `WAYPOST_SHARD_LISTEN` (default 127.0.0.1:9200) and `WAYPOST_SHARD_TOKEN`
     (a reference, `env:NAME` or `file:/path`; without it only loopback is served). Raises ConfigError."""
     host, _, port = environ.get("WAYPOST_SHARD_LISTEN", "127.0.0.1:9200").rpartition(":")
-    if not port.isdigit() or not host:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535 or not host:
         raise ConfigError("WAYPOST_SHARD_LISTEN: right would be ADDRESS:PORT, such as 0.0.0.0:9200")
     reference = environ.get("WAYPOST_SHARD_TOKEN", "")
     if not reference and host not in ("127.0.0.1", "localhost", "[::1]"):

@@ -277,8 +277,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_revision_that_there_is_not_is_told(home: Path) -> None:
-    for at in ("7", "yesterday", "2001-01-01", ""):
+    for at in ("7", "9" * 5_000, "yesterday", "2001-01-01", ""):
         result = CliRunner().invoke(waypost, ["--home", str(home), "explain", "GET", "http://x/", "--at", at])
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit), at
+        assert "there is no revision 7" in result.stderr or "neither a revision" in result.stderr or at == "2001-01-01"
     result = CliRunner().invoke(waypost, ["--home", str(home), "explain", "GET", "http://x/"])
     assert result.exit_code == 1 and "does not answer" in result.stderr

@@ -399,8 +399,9 @@ def test_a_log_that_does_not_come_to_its_end_is_asked_for_fewer_lines_until_it_d
     assert "newest" in found.left_out[0]
 
 
-def test_what_is_no_docker_is_told_so(at_home: House) -> None:
-    at_home.containers.api_version = "pudding"
+@pytest.mark.parametrize("version", ["pudding", "1", "1." + "9" * 5_000])
+def test_what_is_no_docker_is_told_so(at_home: House, version: str) -> None:
+    at_home.containers.api_version = version
     engine = Engine(at_home.docker)
     with pytest.raises(SourceError, match="no Docker Engine"):
         engine.containers()

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from reconciler.setting import ConfigError
 from shards.declared import Listed
 from shards.health import OPENS_AFTER, RESTS, Patience
+from shards.wire import alone
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
 from tests import plain_http
-from tests.shards.elsewhere import TOOLS, Process, shard_process
+from tests.shards.elsewhere import TOOLS, Process, Weather, shard_process
 from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over
 
 MakeWaypost = Callable[..., Waypost]
@@ -194,3 +196,9 @@ def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:
         assert not weather.call("weather_forecast", token=token, city="Kiel").is_error  # the shard knows only its own
     finally:
         weather.keyring.change(lambda _: [])
+
+
+@pytest.mark.parametrize("listen", ["9200", "127.0.0.1:", "127.0.0.1:²", "127.0.0.1:65536", "127.0.0.1:" + "9" * 5_000])
+def test_what_is_no_address_to_be_served_at_is_told(listen: str) -> None:
+    with pytest.raises(ConfigError, match="WAYPOST_SHARD_LISTEN: right would be"):
+        alone.serve(Weather(), {"WAYPOST_SHARD_LISTEN": listen})

@@ -185,7 +185,9 @@ def test_a_commit_is_resolved_by_branch_revision_and_short_id(store: Store, ada:
         assert store.resolve(text) == first
 
 
-@pytest.mark.parametrize("text", ["", "nothing", "-x", "a..b", ":/message", "main:README.md", "main@{1}", "x" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "nothing", "-x", "a..b", ":/message", "main:README.md", "main@{1}", "x" * 5000, "9" * 5000]
+)
 def test_what_names_no_commit_is_refused_in_words(store: Store, text: str) -> None:
     with pytest.raises(GitError, match=r"does not name a commit|nothing is called|cannot find"):
         store.resolve(text)

@@ -248,6 +248,7 @@ def test_an_entry_point_is_read_with_what_changes_what_rules_see() -> None:
     assert found.as_default and not found.door.sanitize_path and found.door.trust_all
     assert found.door.trusted == ("10.0.0.0/8",)
     assert entry_point({"name": "u", "address": "xxxx/udp"}).udp
+    assert entry_point({"name": "e", "address": ":" + "9" * 70_000}).port is None
     assert entry_point({"name": "o", "address": ":1", "observability": {"accessLogs": False}}).special
 
 

@@ -301,6 +301,8 @@ STATUSES: list[tuple[Request, int, tuple[int, int, int]]] = [
     (ask("/", "a.test", ("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")), 501, (0, 0, 0)),
     (ask("/", "a.test", ("Content-Length", "x")), 400, (0, 0, 0)),
     (ask("/", "a.test", ("Content-Length", "")), 400, (0, 0, 0)),
+    (ask("/", "a.test", ("Content-Length", str(2**63))), 400, (0, 0, 0)),
+    (ask("/", "a.test", ("Content-Length", "9" * 5_000)), 400, (0, 0, 0)),
     (ask("/", "a.test", ("Content-Length", "0"), ("Content-Length", "1")), 400, (0, 0, 0)),
     (ask("/", "a.test", ("Transfer-Encoding", "chunked"), ("Trailer", "host, content-length")), 400, (0, 0, 0)),
     (ask(method="G{T"), 400, (0, 0, 0)),

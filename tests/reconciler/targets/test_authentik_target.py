@@ -178,9 +178,11 @@ def test_a_trial_is_never_enabled_and_one_that_a_death_left_is_swept(authentik, 
     target.validate({at("grafana"): proxied()}, target.observe())
     assert enabled == [False]
     authentik.keep("Waypost itself (authentik): trial 100 beef", "version: 1\nentries: []\n", enabled=False)
+    never = "Waypost itself (authentik): trial " + "9" * 5_000
+    authentik.keep(never, "version: 1\nentries: []\n", enabled=False)
     authentik.after = lambda asked: None
     assert target.probe("a0").outcome == "proven"
-    assert authentik.blueprints == {}
+    assert [kept.name for kept in authentik.blueprints.values()] == [never]
 
 
 def test_a_probe_asks_whether_anybody_applies_blueprints(authentik, make):

@@ -219,6 +219,9 @@ def test_an_answer_that_unpacks_without_end_is_cut_off(
 def test_pages_that_never_end_are_given_up(connect: Make, answer: Callable[..., None]) -> None:
     answer("*", b"[]", 200, {"X-Next-Page": "2"})  # page 2 says that page 2 follows
     assert connect().routers() == []
+    answer("*", b"[]", 200, {"X-Next-Page": "9" * 5_000})
+    with pytest.raises(ApiError, match="never comes to a last page"):
+        connect().routers()
 
 
 def test_nobody_there_is_said_with_what_to_do(connect: Make) -> None:

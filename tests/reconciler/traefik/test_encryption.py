@@ -31,6 +31,7 @@ def test_what_a_person_says_of_an_entry_point_wins_and_udp_has_no_tls() -> None:
         {"name": "websecure", "address": ":443", "http": {"tls": {"certResolver": "le"}}},
         {"name": "web", "address": ":80/tcp"},
         {"name": "dns", "address": ":53/udp"},
+        {"name": "nonsense", "address": ":" + "9" * 70_000},
     )
     said = {"websecure": ("10.0.0.9", 8443)}
     told = encryption(Observation(live={}, doors=doors), "traefik", elsewhere=said, static=None, certificates=[])

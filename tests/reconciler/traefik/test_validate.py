@@ -84,6 +84,7 @@ def test_what_works_is_let_through(fields: dict[str, Any]) -> None:
         ({"rule": ""}, "has no rule"),
         ({"service": ""}, "has no service"),
         ({"priority": 2**63 - 1000}, "priority: higher than 9223372036854774807"),
+        ({"priority": "9" * 5_000}, "priority: higher than 9223372036854774807"),
     ],
 )
 def test_what_would_disable_a_router_is_named(fields: dict[str, Any], words: str) -> None:
