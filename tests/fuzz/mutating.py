@@ -11,6 +11,8 @@ from typing import Any
 DEEP = 3000
 LONG = 70_000
 LARGE = 200_000
+HUGE = 70_000_000
+"""More than anything is read that is read at once; twice that, a few times over, would not fit the fuzzer itself."""
 
 TOKENS = (
     b"", b"\0", b"\x7f", b"\x80", b"\xff\xfe", b"\xc3\x28", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8",
@@ -143,7 +145,10 @@ class Mutator:
         if roll < 0.02:
             return nested(self.chance.choice((60, 600, DEEP)), self.chance.choice((list, dict)))
         if roll < 0.04:
-            return [self.chance.choice(VALUES)] * self.chance.choice((100, 2000))
+            # Each by itself: what is changed inside one later would stand in all of them, and in VALUES for ever.
+            value, times = self.chance.choice(VALUES), self.chance.choice((100, 2000))
+            times = min(times, HUGE // len(value)) if isinstance(value, str) and value else times
+            return [copy.deepcopy(value) for _ in range(times)]
         return copy.deepcopy(self.chance.choice(VALUES))
 
     def _somewhere(self, value: list[Any]) -> None:
