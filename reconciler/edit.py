@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from reconciler import document
@@ -74,6 +75,13 @@ def _carried(kind: str, name: str, spec: Spec) -> str:
     if len(text) > _LARGEST or text.count(",") > _MOST:
         raise EditError(f"{kind}/{name} is too large for an edit: more than {_MOST:,} values or {_LARGEST >> 10} KiB")
     return text
+
+
+def _loaded(yaml: YAML, text: str) -> Any:
+    try:
+        return yaml.load(text)
+    except YAMLError as fault:  # a tab inside a word, say: Traefik's reader takes it, and so does ours
+        raise EditError(f"the comments of this file cannot be kept, so edit it by hand: {fault}") from fault
 
 
 def _worded(fault: kinds.Fault) -> str:
@@ -154,7 +162,7 @@ class _Page:
         start, end, indent = line - 1, self._last(path), " " * (column - 1)
         block = "\n".join(text.removeprefix(indent) for text in self.lines[start:end])
         yaml = self._yaml(path)
-        root = yaml.load(block)
+        root = _loaded(yaml, block)
         key = next(iter(root))
         root[key] = _merged(root[key], spec)
         lines = _fragment(yaml, root, indent)
@@ -221,7 +229,7 @@ class _Page:
         text = "\n".join(self.lines)
         yaml = self._yaml()
         yaml.explicit_start = text.startswith("---") or None
-        root = yaml.load(text)
+        root = _loaded(yaml, text)
         root = root if isinstance(root, CommentedMap) else CommentedMap()
         change(root)
         rewritten = _dumped(yaml, root).decode()

@@ -239,3 +239,9 @@ def test_removing_one_leaves_the_others_as_they_were(written: tuple[str, list[st
     if after is not None:
         left = [line for line in text.split("\n") if any(f"`{other}`" in line for other in known if other != name)]
         assert all(line in after.decode() for line in left)
+
+
+def test_a_file_that_only_other_readers_can_read_is_left_as_it_is():
+    text = "http:\n  middlewares:\n    m:\n      compress:\n        excludedContentTypes:\n          - imag\te/jpeg\n"
+    with pytest.raises(EditError, match="by hand"):
+        set_resource(text.encode(), "http.middlewares", "m", {"compress": {"minResponseBodyBytes": 7}}, file="r.yaml")
