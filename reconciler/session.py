@@ -154,10 +154,12 @@ class Session:
         if record and self.world.remote and self._merged_there(self.world.remote, record):
             return self.head()
         store, branch, head = self.world.store, self.world.branch, self.head()
+        if store.is_ancestor(commit, head):
+            return head  # it is there already, and whatever came after it stays
         if self.world.remote:
             self._land_elsewhere(self.world.remote, commit)
-        elif commit != head:
-            store.move(f"refs/heads/{branch}", commit, was=head)
+        else:
+            store.move(f"refs/heads/{branch}", commit, was=branches.beneath(store, branch, commit))
         return commit
 
     def _merged_there(self, remote: Remote, record: ProposalRecord) -> bool:

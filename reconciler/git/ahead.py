@@ -11,6 +11,7 @@ from datetime import datetime
 
 from reconciler.git import trees
 from reconciler.git.errors import GitError, plain_words
+from reconciler.git.main import beneath
 from reconciler.git.remote import Remote
 from reconciler.git.store import Identity, Store
 
@@ -37,8 +38,11 @@ def pending(store: Store) -> str | None:
 
 
 def go(store: Store, branch: str, commit: str) -> None:
-    """Move main on, here only. Where it is to be brought is known first, so that no fetch can forget it."""
-    head = store.head(branch)
+    """Move main on, here only. Where it is to be brought is known first, so that no fetch can forget it.
+
+    Raises RefMoved where somebody else came first.
+    """
+    head = beneath(store, branch, commit)
     store.move(AHEAD, commit, was=pending(store))
     store.move(f"refs/heads/{branch}", commit, was=head)
 

@@ -13,7 +13,7 @@ import pygit2
 from pygit2.enums import SortMode
 
 from reconciler.git import message, trees
-from reconciler.git.errors import GitError, plain_words
+from reconciler.git.errors import GitError, RefMoved, plain_words
 from reconciler.git.store import Commit, Identity, Store
 
 
@@ -60,6 +60,17 @@ def rebased(store: Store, proposal_commit: str, *, onto: str, person: str, at: d
 def _replayed(store: Store, proposal: Commit, tree: str, onto: str, committer: pygit2.Signature) -> str:
     author = store.repository[proposal.id].author
     return store.write_commit(tree=tree, parents=(onto,), author=author, committer=committer, text=proposal.message)
+
+
+def beneath(store: Store, branch: str, commit: str) -> str | None:
+    """Where the branch stands now, under a commit that is to come there.
+
+    Raises RefMoved where it holds commits that this one was not made on top of: they must not fall off it.
+    """
+    head = store.head(branch)
+    if head is not None and not store.is_ancestor(head, commit):
+        raise RefMoved(f"{branch} in {store.path} has newer commits; look again")
+    return head
 
 
 # ── how commits came to main ─────────────────────────────────────────────────────────────────────

@@ -3,6 +3,9 @@
 import json
 import os
 
+import pytest
+
+from reconciler.git.errors import RefMoved
 from state import events
 
 ROUTE = {
@@ -44,6 +47,36 @@ def test_a_conflict_at_approval_leaves_no_consent_behind(house, waypost):
     code, said = waypost("approve", id, "--plan", digest)
     assert code == 3, said
     assert not house.events(events.ConsentGiven)
+
+
+def other(name):
+    return json.dumps(ROUTE).replace("hello", name)
+
+
+def test_what_came_to_main_while_a_person_said_yes_stays_there(house):
+    mine, theirs = (house.propose({f"traefik/{name}.yaml": other(name)}) for name in ("mine", "theirs"))
+    with house.session() as one:
+        landing = one.prepare(one.proposal(mine))
+        first = one.merge(one.proposal(theirs))  # another person was quicker
+        with pytest.raises(RefMoved):
+            one.land(landing, one.proposal(mine))
+        assert one.head() == first
+        landing = one.prepare(one.proposal(mine))
+        pushed = house.git("fetch", "--quiet", "origin"), house.git("reset", "--quiet", "--hard", "origin/main")
+        pushed = house.push({"traefik/pushed.yaml": other("pushed")})
+        with pytest.raises(RefMoved):
+            one.land(landing, one.proposal(mine))
+        assert one.head() == pushed
+
+
+def test_what_is_on_main_already_leaves_main_where_somebody_moved_it_meanwhile(house):
+    id = house.propose({"traefik/hello.yaml": ROUTE})
+    with house.session() as one:
+        one.merge(one.proposal(id))
+        landing = one.prepare(one.proposal(id))
+        house.git("pull", "--quiet")
+        pushed = house.push({"traefik/pushed.yaml": other("pushed")})
+        assert one.land(landing, one.proposal(id)) == pushed == one.head()
 
 
 def test_adopting_a_hand_edit_makes_a_proposal_but_never_of_a_secret(house, waypost):

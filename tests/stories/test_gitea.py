@@ -14,6 +14,7 @@ import pytest
 from reconciler import alerts, founding, home, loop, rolling_back
 from reconciler.alerting.receivers import Receivers
 from reconciler.deployed import deployed
+from reconciler.git.errors import RefMoved
 from reconciler.gitea import pages, vouching
 from reconciler.session import CommandError
 from state import events
@@ -561,6 +562,18 @@ def test_what_does_not_fit_what_came_there_meanwhile_is_given_up_and_told(away, 
     held = away.run()  # what is live is not in main's history any more: that needs a person
     assert (held.state, there(away), away.status("hello.lab")) == ("held", fixed, 502)
     assert "no longer in its history" in str(held.plan.refusals[0])
+
+
+def test_of_two_who_approve_here_while_it_is_away_the_second_looks_again(away, without):
+    mine, theirs = (away.propose({f"traefik/{name}.yaml": route(name)}) for name in ("mine", "theirs"))
+    with without(), away.session() as one:
+        landing = one.prepare(one.proposal(mine))
+        first = one.merge(one.proposal(theirs))
+        with pytest.raises(RefMoved):
+            one.land(landing, one.proposal(mine))
+        assert one.head() == first
+    away.run()
+    assert there(away) == first
 
 
 def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
