@@ -318,7 +318,8 @@ def _guarded(
                 problems=(*plan.problems, *placed),
                 notes=(*plan.notes, *weight.done.notes),
             )
-    return replace(plan, losses=tuple(found), refusals=_refusals(world, case, plan, found))
+    plan = replace(plan, losses=tuple(found))
+    return replace(plan, refusals=_refusals(world, case, plan))
 
 
 def _by_labels(
@@ -376,12 +377,12 @@ def _weighed_systems(world: World, case: _Case, step: _Step) -> _Weight:
     )
 
 
-def _refusals(world: World, case: _Case, plan: Plan, found: list[Loss]) -> tuple[Refusal, ...]:
+def _refusals(world: World, case: _Case, plan: Plan) -> tuple[Refusal, ...]:
     grants = world.log.view(Grants)
     return guard.refusals(
-        found,
+        plan.losses,
         # A proposal's own plan is what shows these losses; only what needs a person's word is refused there.
-        shown={loss.key for loss in found} if case.main else grants.shown,
+        shown={loss.key for loss in plan.losses} if case.main else grants.shown,
         consented=grants.consented,
         digest=plan.digest,
         commit=plan.commit,

@@ -149,7 +149,7 @@ def shown(record: ProposalRecord, plan: Plan, *, to_person: bool = False) -> Ent
         refusals=tuple(map(str, (*plan.refusals, *plan.errors))),
         to_person=to_person,
     )
-    # Not the digest alone: what is lost also hangs on what the neighbours serve, and that is not in it.
+    # Not the digest alone: what is refused also hangs on what a person has agreed to, and that is not in it.
     return Entry(stream=f"proposal/{record.id}", event=event, key=f"shown:{digest(asdict(event))}")
 
 

@@ -145,8 +145,12 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Names this exact plan: each change with its pre-image, the policy and the renderer, not the commit."""
-        return digest([sorted(change.hashes for change in self.changes), self.policy, sorted(self.renderers)])
+        """Names this exact plan: each change with its pre-image, the policy and the renderer, not the commit.
+
+        And what people lose by it, for that also hangs on what neighbours serve: who names the plan agrees to that.
+        """
+        changes, losses = sorted(change.hashes for change in self.changes), sorted(loss.key for loss in self.losses)
+        return digest([changes, losses, self.policy, sorted(self.renderers)])
 
     @property
     def code(self) -> str:

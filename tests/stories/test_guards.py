@@ -202,6 +202,19 @@ def test_who_was_shown_the_plan_by_approve_has_seen_it_approved_or_not(guarded):
     assert guarded.run().state == "applied"
 
 
+def test_who_names_a_plan_by_its_digest_agrees_to_the_losses_it_had(guarded):
+    id = guarded.propose({"traefik/r1.yaml": None}, "Tidy up")
+    digest = json.loads(show(guarded, id, "--json").stdout)["plan"]["digest"]
+    everybody = {"rule": "HostRegexp(`.*`)", "service": "noop@internal", "entryPoints": ["web"], "priority": 1}
+    guarded.traefik.drop("theirs.yml", json.dumps({"http": {"routers": {"everybody": everybody}}}))
+    guarded.until(lambda: guarded.status("x.lab") == OPEN, "the neighbour's route")
+    command = ["--home", str(guarded.home.path), "approve", id, "--plan", digest]
+    approved = CliRunner().invoke(waypost, command)
+    assert (approved.exit_code, guarded.status("r1.lab")) == (3, ASKED), approved.output
+    assert "look at it again" in approved.stderr
+    assert guarded.events(events.ConsentGiven) == []
+
+
 # ── the ways to repair everything else ───────────────────────────────────────────────────────────
 
 
