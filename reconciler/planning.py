@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from reconciler import costs, idle
-from reconciler.commits import load, policy_in_force, touches
+from reconciler.commits import load, policy_in_force, policy_of, touches
 from reconciler.core import guard
 from reconciler.core.effects import Effects
 from reconciler.core.plan import ABSENT, Answers, Change, Drift, Loss, Plan, Refusal, make_plan, outcome, side_hash
@@ -419,9 +419,12 @@ def _rewritten(world: World, commit: str) -> Iterable[Loss]:
 
 
 def _approved_by_few(world: World, plan: Plan, policy: Policy) -> Iterable[Loss]:
-    """Commits of main to which fewer people said yes than the policy asks for."""
+    """Commits of main to which fewer people said yes than the policy asks for.
+
+    What changes the policy alone is no exception: it says how many are asked for what comes next.
+    """
     needed = policy.guards.approvals
-    if needed < 2 or not plan.changes:
+    if needed < 2 or not (plan.changes or policy_of(world, plan.commit).digest != policy.digest):
         return
     known = world.log.view(Approvals)
     for commit, approved in known.waiting.items():

@@ -741,6 +741,22 @@ def test_nobody_is_vouched_for_by_a_name_in_a_commit(away):
     assert "nobody whom a system vouches for" in str(away.run().plan.refusals[0])
 
 
+def test_where_the_policy_asks_for_two_nobody_alone_makes_it_ask_for_one(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.push({"waypost.yaml": "guards:\n  approvals: 1\n"})
+    held = away.run()
+    assert (held.state, held.plan.changes) == ("held", ())
+    assert "nobody whom a system vouches for" in str(held.plan.refusals[0])
+    away.push({"traefik/hello.yaml": route("hello")})
+    assert away.run().state == "held"
+    with away.session() as one:
+        one.consent(one.plan().plan, reason="bob looked too")
+        assert one.run_pass().state == "applied"
+    away.push({"traefik/more.yaml": route("more")})
+    assert away.run().state == "applied"
+
+
 def test_who_said_yes_and_then_no_has_not_said_yes(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     away.run()
