@@ -428,7 +428,8 @@ def _approved_by_few(world: World, plan: Plan, policy: Policy) -> Iterable[Loss]
         return
     known = world.log.view(Approvals)
     for commit, approved in known.waiting.items():
-        if len(approved.people) < needed:
+        # One that was taken off main again wants nothing any more.
+        if len(approved.people) < needed and world.store.is_ancestor(commit, plan.commit):
             who = ", ".join(approved.people) or "nobody whom a system vouches for"
             lost = f"{commit[:12]} ({approved.subject}) was approved by {who}; the policy asks for {needed} people"
             why = "Gitea has not said yet who approved it, and is asked again" if commit in known.awaited else ""

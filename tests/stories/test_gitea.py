@@ -757,6 +757,26 @@ def test_where_the_policy_asks_for_two_nobody_alone_makes_it_ask_for_one(away):
     assert away.run().state == "applied"
 
 
+def test_a_commit_that_was_taken_off_main_again_asks_for_nobody(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.push({"traefik/kept.yaml": route("kept")})
+    away.push({"traefik/slip.yaml": route("slip")})
+    assert away.run().state == "held"
+    away.git("reset", "--quiet", "--hard", "HEAD~1")
+    away.git("push", "--quiet", "--force")
+    held = away.run()
+    assert [len(held.plan.refusals), held.state] == [1, "held"]  # what stayed on main still asks for two
+    away.git("reset", "--quiet", "--hard", "HEAD~1")
+    away.git("push", "--quiet", "--force")
+    assert away.run().state == "nothing"
+    away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.gitea.review(1, by="bob")
+    away.gitea.merge(1, "rebase", by="alice")
+    assert away.run().state == "applied"
+
+
 def test_who_said_yes_and_then_no_has_not_said_yes(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     away.run()
