@@ -209,10 +209,10 @@ class Gitea:
     def reviews(self, number: int) -> list[Review]:
         return list(self._pages(f"{self._at}/pulls/{number}/reviews", Review))
 
-    def merge_of(self, commit: str) -> Merge:
-        """By whom a commit came to its branch. Of each reviewer the last word counts, if it is about that state."""
+    def merge_of(self, commit: str, branch: str) -> Merge:
+        """By whom a commit came to this branch. Of each reviewer the last word counts, if it is about that state."""
         pull = self.pull_of(commit)
-        if pull is None or not pull.merged or pull.merged_by is None:
+        if pull is None or not pull.merged or pull.merged_by is None or pull.base.ref != branch:
             return Merge()
         reviews = sorted(self.reviews(pull.number), key=lambda one: one.id)
         last = {one.user.login: one for one in reviews if one.user and one.decides}

@@ -87,7 +87,7 @@ def _answer(world: World, question: _Question) -> Word:
     if world.gitea is None:
         return Word(Merge())
     try:
-        merge = world.gitea.merge_of(question.commit)
+        merge = world.gitea.merge_of(question.commit, world.branch)
     except GiteaError as error:
         return Word(Merge(), str(error), is_silent=error.is_silent)
     is_open = question.proposal in world.log.view(views.PullRequests).open()

@@ -30,7 +30,7 @@ CALLS: dict[str, tuple[Callable[[Gitea], Any], Any]] = {
     "who": (Gitea.me, {"id": 1, "login": "waypost"}),
     "pull": (lambda gitea: gitea.pull(7), PULL),
     "found": (lambda gitea: gitea.pull_between("main", "proposals/p1"), PULL),
-    "merged": (lambda gitea: gitea.merge_of("c" * 40), PULL),
+    "merged": (lambda gitea: gitea.merge_of("c" * 40, "main"), PULL),
     "comments": (lambda gitea: gitea.comments(7), [{"id": 1, "body": "text", "user": {"login": "alice"}}]),
     "reviews": (lambda gitea: gitea.reviews(7), [{"state": "APPROVED", "user": {"login": "bob"}, "stale": False}]),
     "marked": (lambda gitea: gitea.set_status("c" * 40, context="x", state="success", description="y"), {}),

@@ -777,6 +777,24 @@ def test_a_commit_that_was_taken_off_main_again_asks_for_nobody(away):
     assert away.run().state == "applied"
 
 
+def test_a_yes_to_another_branch_is_none_to_main(away):
+    away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
+    away.run()
+    away.git("push", "--quiet", "origin", "HEAD:refs/heads/attic")
+    away.git("checkout", "--quiet", "-b", "topic")
+    (away.clone / "traefik" / "hello.yaml").write_text(json.dumps(route("hello")))
+    away.git("add", "--all")
+    away.git("commit", "--quiet", "--message", "hello")
+    away.git("push", "--quiet", "origin", "HEAD:refs/heads/topic")
+    away.gitea.pulls.append(Pull(1, "hello", "", base="attic", head="topic"))
+    away.gitea.review(1, by="bob")
+    merged = away.gitea.merge(1, "fast-forward-only", by="alice")
+    away.git("push", "--quiet", "origin", f"{merged}:refs/heads/main")
+    held = away.run()
+    assert held.state == "held"
+    assert "nobody whom a system vouches for" in str(held.plan.refusals[0])
+
+
 def test_who_said_yes_and_then_no_has_not_said_yes(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     away.run()
