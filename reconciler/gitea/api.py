@@ -129,7 +129,10 @@ class Status(_Read):
 
 
 class Merge(NamedTuple):
-    """Who merged a pull request, and who else approved it: `gitea:login`; nothing where Gitea does not know."""
+    """Who merged a pull request, and who else approved it: `gitea:login`; nothing where Gitea does not know.
+
+    Of our own account that is said beside it: whoever is behind that, nobody can tell, so it counts as no person.
+    """
 
     by: str = ""
     reviewers: tuple[str, ...] = ()
@@ -216,9 +219,10 @@ class Gitea:
             return Merge()
         reviews = sorted(self.reviews(pull.number), key=lambda one: one.id)
         last = {one.user.login: one for one in reviews if one.user and one.decides}
-        nobody = {pull.merged_by.login, self.me().login}  # the one is told already, the other is ourselves
-        yes = sorted(login for login, one in last.items() if one.is_yes and login not in nobody)
-        return Merge(f"gitea:{pull.merged_by.login}", tuple(f"gitea:{login}" for login in yes))
+        merger, us = pull.merged_by.login, self.me().login  # the one is told already, the other is no person
+        yes = sorted(login for login, one in last.items() if one.is_yes and login not in (merger, us))
+        by = f"gitea:{merger} <the account of Waypost>" if merger == us else f"gitea:{merger}"
+        return Merge(by, tuple(f"gitea:{login}" for login in yes))
 
     # ── comments and statuses ────────────────────────────────────────────────────────────────────
 

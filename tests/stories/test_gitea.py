@@ -795,6 +795,14 @@ def test_a_yes_to_another_branch_is_none_to_main(away):
     assert "nobody whom a system vouches for" in str(held.plan.refusals[0])
 
 
+def test_waypost_itself_is_none_of_those_who_approve(away):
+    approved_by_bob(away, "hello")
+    away.gitea.merge(1, "rebase", by="waypost-bot")
+    held = away.run()
+    assert held.state == "held"
+    assert "was approved by gitea:bob; the policy asks for 2 people" in str(held.plan.refusals[0])
+
+
 def test_who_said_yes_and_then_no_has_not_said_yes(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     away.run()
