@@ -49,6 +49,7 @@ class ProposalRecord(NamedTuple):
     settled_at: datetime | None = None
 
 
+_BRANCHES = "proposals/"
 _PLACES = {name: place for place, name in enumerate(ProposalRecord._fields)}
 _plain = tuple.__new__  # a named tuple's own way to be made counts the values first
 
@@ -71,7 +72,7 @@ class Proposals(View):
         if event.proposal not in self.items:
             self.items[event.proposal] = ProposalRecord(
                 event.proposal,
-                event.branch,
+                f"{_BRANCHES}{event.proposal}",  # whoever made it might name main, and have that taken away with it
                 event.commit,
                 event.parent,
                 event.tool,

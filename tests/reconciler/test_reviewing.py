@@ -1,6 +1,7 @@
 """What becomes of proposals that wait: the newest for a resource stands, and a pass does not read them all again."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from reconciler.ports import SystemClock
 from reconciler.world import World
 from state import events
 from state.log import Entry, EventLog
+from state.outbox import Outbox
 from state.views import Proposals
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -126,3 +128,23 @@ def test_a_proposal_whose_commit_never_arrives_is_reminded_of_and_closed_all_the
             time.tick(timedelta(days=1))
     happened = [type(recorded.event).__name__ for recorded in desk.world.log.read()]
     assert happened == ["ProposalMade", "ProposalReminded", "ProposalClosed"]
+
+
+def test_with_a_settled_proposal_goes_its_own_branch_whatever_its_maker_calls_it(desk, tmp_path):
+    commit = proposals.propose(
+        desk.world.store, parent=desk.head, edits={"traefik/a.yaml": _router("a", "evil")}, id="evil", title="evil",
+        body="", trailers={}, author="model <model@localhost>", at=START,
+    )  # fmt: skip
+    made = events.ProposalMade(
+        proposal="evil", branch="main", commit=commit, parent=desk.head, tool="t", client="m", title="", resources=(),
+    )  # fmt: skip
+    world = replace(desk.world, gateway_outbox=tmp_path / "gateway.db")
+    with freeze_time(START) as time:
+        with closing(Outbox.open(tmp_path / "gateway.db", SystemClock().now, create=True)) as gateway:
+            gateway.put(made, stream="proposal/evil", actor="gateway")
+        reviewing.take_in(world)
+        rejected = events.ProposalRejected(proposal="evil", reason="no")
+        world.log.append(Entry(stream="proposal/evil", event=rejected))
+        time.tick(reviewing.KEPT + timedelta(days=1))
+        reviewing.take_in(world)
+    assert (world.store.head("main"), world.store.head("proposals/evil")) == (desk.head, None)
