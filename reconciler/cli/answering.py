@@ -76,8 +76,8 @@ def approve(context: click.Context, id: str, digest: str) -> None:
     with session(context) as one:
         one.require_switched_on("approved")
         record = one.find(id)
-        if record and record.status != "open":
-            raise sessions.CommandError(f"proposal {record.id} is {record.status} already: {record.reason}")
+        if record:
+            _refuse_settled(record)
         made = one.plan(record.id if record else _on_main(one, id)).plan
         _refuse_broken(made)
         _show_plan(one, record, made)
@@ -98,8 +98,10 @@ def reject(context: click.Context, id: str, reason: str) -> None:
     with session(context) as one:
         one.require_switched_on("rejected")
         record = one.proposal(id)
+        _refuse_settled(record)
         one.say(events.ProposalRejected(proposal=record.id, reason=reason), f"proposal/{record.id}")
         one.run_pass()
+        _refuse_settled(one.proposal(record.id), but="rejected")  # somebody may have settled it first
         click.echo(f"rejected {record.id}: {record.title}")
 
 
@@ -199,6 +201,11 @@ def _show_plan(one: sessions.Session, record: ProposalRecord | None, made: plans
             one.saw(record, made)
     except (sessions.CommandError, log_errors.LogError) as fault:  # looking works all the same
         click.echo(f"waypost: that you saw this plan is not recorded: {fault}", err=True)
+
+
+def _refuse_settled(record: ProposalRecord, but: str = "") -> None:
+    if record.status not in ("open", but):
+        raise sessions.CommandError(f"proposal {record.id} is {record.status} already: {record.reason}")
 
 
 def _refuse_broken(made: plans.Plan) -> None:

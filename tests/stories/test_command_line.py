@@ -79,6 +79,16 @@ def test_what_is_on_main_already_leaves_main_where_somebody_moved_it_meanwhile(h
         assert one.land(landing, one.proposal(id)) == pushed == one.head()
 
 
+def test_what_is_on_main_is_not_said_to_be_rejected(house, waypost):
+    id = house.propose({"traefik/hello.yaml": ROUTE})
+    with house.session() as one:
+        one.merge(one.proposal(id))  # by another person, and no pass saw it yet
+    for _ in range(2):
+        code, said = waypost("reject", id)
+        assert (code, "is approved already" in said, f"rejected {id}" in said) == (1, True, False), said
+    assert house.status("hello.lab") != 404
+
+
 def test_adopting_a_hand_edit_makes_a_proposal_but_never_of_a_secret(house, waypost):
     house.push({"traefik/hello.yaml": ROUTE})
     house.run()
