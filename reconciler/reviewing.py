@@ -16,7 +16,7 @@ from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
 from reconciler.git import proposals
 from reconciler.git.bounds import ROOTS
-from reconciler.git.errors import GitError
+from reconciler.git.errors import GitError, RefMoved
 from reconciler.git.ingest import ingest_proposals
 from reconciler.git.proposals import ProposalRefused
 from reconciler.planned import Planned
@@ -160,7 +160,8 @@ def publish(world: World) -> None:
         there = world.remote.heads(world.store)
         for record in waiting:
             if there.get(f"refs/heads/{record.branch}") != record.commit:
-                world.remote.push(world.store, record.branch)
+                with contextlib.suppress(RefMoved):  # somebody wrote it anew there: that is theirs to settle
+                    world.remote.push(world.store, record.branch)
 
 
 def propose_revert(world: World, head: str) -> None:

@@ -576,6 +576,18 @@ def test_of_two_who_approve_here_while_it_is_away_the_second_looks_again(away, w
     assert there(away) == first
 
 
+def test_a_branch_that_somebody_wrote_anew_keeps_no_other_proposal_from_its_review(away):
+    first = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.git("fetch", "--quiet", "origin", f"proposals/{first}")
+    away.git("checkout", "--quiet", "-b", "more", "FETCH_HEAD")
+    away.git("commit", "--quiet", "--amend", "--message", "in better words")
+    away.git("push", "--quiet", "--force", "origin", f"HEAD:proposals/{first}")
+    second = away.propose({"traefik/more.yaml": route("more")})
+    away.run()
+    assert [pull.head for pull in away.gitea.pulls] == [f"proposals/{first}", f"proposals/{second}"]
+
+
 def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     assert away.run().state in ("applied", "nothing")
