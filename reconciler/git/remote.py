@@ -66,16 +66,17 @@ class Remote:
         """Bring the branch and the proposals here, and answer the branch's commit; it may have been forced.
 
         `proposals` is "*" for all, an id for one, None for none; `also` takes further refspecs. A proposal that is
-        here already is left as it is. Nothing is transferred where nothing moved. A branch that is not there is a
-        GitError.
+        here already is left as it is, also where somebody went on with its branch. Nothing is transferred where
+        nothing moved. A branch that is not there is a GitError.
         """
         heads = self.heads(store)
         tip = heads.get(f"refs/heads/{branch}")
         if tip is None:
             raise GitError(self._without(branch, heads), retry=True)
-        wanted = [] if proposals is None else [f"refs/heads/{BRANCHES}{proposals}"]
+        here, pattern = store.references("refs/"), f"refs/heads/{BRANCHES}{proposals}"
+        wanted = [name for name in heads if proposals and name not in here and fnmatchcase(name, pattern)]
         specs = [f"+refs/heads/{branch}:refs/heads/{branch}", *(f"{name}:{name}" for name in wanted), *also]
-        if _news(heads, store.references("refs/"), specs):
+        if _news(heads, here, specs):
             with plain_words(f"cannot fetch from {self.url}"):
                 self._connection(store).fetch(specs, callbacks=self._callbacks(), prune=FetchPrune.NO_PRUNE)
         return self._arrived(store, branch, tip)

@@ -588,6 +588,24 @@ def test_a_branch_that_somebody_wrote_anew_keeps_no_other_proposal_from_its_revi
     assert [pull.head for pull in away.gitea.pulls] == [f"proposals/{first}", f"proposals/{second}"]
 
 
+def test_a_branch_that_somebody_went_on_with_leaves_its_proposal_as_it_was_shown(away):
+    id = away.propose({"traefik/hello.yaml": route("hello")})
+    away.run()
+    away.git("fetch", "--quiet", "origin", f"proposals/{id}")
+    away.git("checkout", "--quiet", "-b", "more", "FETCH_HEAD")
+    (away.clone / "traefik" / "more.yaml").write_text(json.dumps(route("more")))
+    away.git("add", "--all")
+    away.git("commit", "--quiet", "--message", "one more thing")
+    away.git("push", "--quiet", "origin", f"HEAD:proposals/{id}")
+    away.run()
+    with away.session() as one:
+        assert one.world.store.head(f"proposals/{id}") == one.proposal(id).commit
+        assert "more" not in str(one.plan(id).plan.changes)
+        one.merge(one.proposal(id))
+    assert away.run().state == "applied"
+    assert (away.status("hello.lab"), away.status("more.lab")) == (502, 404)
+
+
 def test_where_the_policy_asks_for_two_one_who_merges_is_not_enough(away):
     away.push({"waypost.yaml": "guards:\n  approvals: 2\n"})
     assert away.run().state in ("applied", "nothing")
