@@ -75,7 +75,7 @@ class Session:
 
     def plan(self, ref: str = "") -> Planned:
         """The plan of main, of a proposal by its id, or of any ref."""
-        record = self.find(ref) if ref else None
+        record = self.meant(ref) if ref else None
         if record:
             if not reviewing.arrived(self.world, record):
                 raise CommandError(
@@ -94,6 +94,20 @@ class Session:
             return items[id]
         starting = [item for name, item in items.items() if id and name.startswith(id)]
         return starting[0] if len(starting) == 1 else None
+
+    def meant(self, text: str) -> ProposalRecord | None:
+        """The proposal of that id where a commit could be meant as well.
+
+        What Git knows under this name comes before the beginning of an id: those are made of what a model asks for.
+        """
+        found = self.find(text)
+        if found is None or found.id == text:
+            return found
+        try:
+            self.world.store.resolve(text)
+        except GitError:
+            return found
+        return None
 
     def proposal(self, id: str) -> ProposalRecord:
         if found := self.find(id):

@@ -75,7 +75,7 @@ def approve(context: click.Context, id: str, digest: str) -> None:
     """
     with session(context) as one:
         one.require_switched_on("approved")
-        record = one.find(id)
+        record = one.meant(id)
         if record:
             _refuse_settled(record)
         made = one.plan(record.id if record else _on_main(one, id)).plan

@@ -89,6 +89,17 @@ def test_what_is_on_main_is_not_said_to_be_rejected(house, waypost):
     assert house.status("hello.lab") != 404
 
 
+def test_a_proposal_whose_id_begins_as_a_commit_is_called_is_not_taken_for_it(house, waypost):
+    commit = house.push({"traefik/hello.yaml": ROUTE})
+    id = house.propose({"traefik/other.yaml": other("other")})
+    house.git("push", "--quiet", "origin", f"HEAD:refs/heads/{id[0]}")  # a branch of a person's
+    assert json.loads(waypost("plan", "--ref", id[0], "--json")[1])["commit"] == commit
+    code, said = waypost("approve", id[0], "--plan", json.loads(waypost("plan", "--json")[1])["digest"])
+    assert code == 0, said
+    assert (house.status("hello.lab"), house.status("other.lab")) == (502, 404)
+    assert id in waypost("show", id[0])[1]
+
+
 def test_adopting_a_hand_edit_makes_a_proposal_but_never_of_a_secret(house, waypost):
     house.push({"traefik/hello.yaml": ROUTE})
     house.run()
