@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from state.events import (
@@ -11,6 +11,7 @@ from state.events import (
     ConsentGiven,
     HistoryRewritten,
     Json,
+    PlanMade,
     PlanShown,
     ProposalClosed,
     ProposalRejected,
@@ -36,13 +37,13 @@ class Grant:
     shown: dict[str, str] = field(default_factory=dict)
     consented: dict[str, str] = field(default_factory=dict)
 
-    def without(self, instance: str) -> Grant:
-        """Less what was agreed to for one instance."""
+    def without(self, instance: str, but: Collection[str] = ()) -> Grant:
+        """Less what was agreed to for one instance, `but` of these addresses."""
         if not self.shown and not self.consented:
             return self
         mine = f"{instance}/"
         shown, consented = (
-            {key: address for key, address in losses.items() if not address.startswith(mine)}
+            {key: address for key, address in losses.items() if not address.startswith(mine) or address in but}
             for losses in (self.shown, self.consented)
         )
         return replace(self, shown=shown, consented=consented)
@@ -59,11 +60,12 @@ class Grants(View):
     consent to a commit of main that was not taken notice of yet.
     """
 
-    version = 4
+    version = 5
 
     proposed: dict[str, Grant] = field(default_factory=dict)  # proposal -> grant, until it is approved
     early: dict[str, Grant] = field(default_factory=dict)  # commit that is not known to be on main yet -> grant
     line: dict[str, Grant] = field(default_factory=dict)  # commits of main from the last revision on, oldest first
+    ahead: frozenset[str] = frozenset()  # addresses of the last plan that were not carried out yet
 
     @property
     def shown(self) -> frozenset[str]:
@@ -138,20 +140,27 @@ class Grants(View):
         self.line.clear()
         self.line[event.now] = kept
 
+    @on(PlanMade)
+    def _plan(self, event: PlanMade, at: Occasion) -> None:
+        self.ahead = frozenset(change.partition(" ")[2] for change in event.changes)
+
     @on(ApplyProven, ResourcesQuarantined)
     def _happen(self, event: ApplyProven | ResourcesQuarantined, at: Occasion) -> None:
         """The losses of one instance have happened, or were undone: either way the agreement is used up.
 
-        Commits that are not to blame for what was undone are tried again, as they were agreed to.
+        What of it has its turn in a later step of the plan is still to happen, as it was agreed to. Commits that are
+        not to blame for what was undone are tried again, as they were agreed to.
         """
         refuted = isinstance(event, ResourcesQuarantined)
         blamed = event.commits if isinstance(event, ResourcesQuarantined) else ()
+        if isinstance(event, ApplyProven):
+            self.ahead -= event.changes.keys()
         for commit in self._up_to(event.commit):
             grant = self.line[commit]
             if not (refuted or grant.shown or grant.consented):
                 continue  # nothing to use up, nearly always
             if not blamed or commit in blamed:
-                grant = grant.without(event.instance)
+                grant = grant.without(event.instance, () if refuted else self.ahead)
                 self.line[commit] = replace(grant, seen=False) if refuted else grant
 
     @on(RevisionMade)
@@ -159,6 +168,7 @@ class Grants(View):
         overtaken = self._up_to(event.commit) or self.line
         later = {commit: grant for commit, grant in self.line.items() if commit not in overtaken}
         self.line = {event.commit: _MADE, **later}
+        self.ahead = frozenset()
 
     def _up_to(self, commit: str) -> list[str]:
         """This commit of main and those before it that wait with it; nothing where it does not wait."""

@@ -8,6 +8,7 @@ from state.events import (
     CommitApproved,
     ConsentGiven,
     HistoryRewritten,
+    PlanMade,
     PlanShown,
     ProposalRejected,
     ResourcesQuarantined,
@@ -155,3 +156,12 @@ def test_a_plan_that_no_person_looked_at_agrees_to_nothing(tell):
 
 def test_a_merge_of_two_proposals_was_shown_only_if_both_were(tell):
     assert not tell(shown(), approved("merge", "p"), approved("merge", "unseen")).all_shown
+
+
+def test_what_has_its_turn_in_a_later_step_is_agreed_to_until_that_is_proven(tell):
+    old = {**LOSS, "key": "k4", "address": "komodo/stack/old"}
+    tell(approved("c"), consent("c", old))
+    changes = ("create komodo/stack/new", "delete komodo/stack/old")
+    tell(PlanMade(commit="c", digest="d", changes=changes))
+    assert tell(proven("c", "komodo", **{"komodo/stack/new": {}})).consented == {"k4"}
+    assert tell(proven("c", "komodo", **{"komodo/stack/old": None})).consented == set()

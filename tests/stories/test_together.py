@@ -225,6 +225,21 @@ def test_a_death_at_any_step_is_finished_by_the_next_pass(whole, instance, metho
     assert whole.run().state == "nothing"
 
 
+def test_a_death_between_two_steps_leaves_the_yes_to_the_later_one(whole):
+    whole.push({**everything(), **everything("old")})
+    assert whole.run().state == "applied"
+    whole.push({**dict.fromkeys(everything("old")), **everything("new")})
+    assert whole.run().state == "held"
+    with whole.session() as person:
+        person.consent(person.plan().plan)
+    with pytest.raises(Died):
+        run(whole, authentik={"write": failing(Died())})
+    assert is_there(whole, "new")[0]  # the first step is proven, and what goes was not its turn yet
+    outcome = whole.run()
+    assert outcome.state == "applied", outcome.said
+    assert is_there(whole, "old") == [False, False, False]
+
+
 def test_while_a_container_waits_its_route_does_too_and_others_do_not(whole):
     whole.push(everything())
     assert whole.run().state == "applied"
