@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from shards.access import Caller, TurnedAway
+from shards.errors import Code
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,12 +31,6 @@ CALLER: Final = "waypost.caller"
 STILL: Final = "waypost.still"
 """Where in a request's scope there is a way to ask whether the same caller would be let in now, with the same rights:
 for what lasts longer than a request does."""
-
-TURNED_AWAY: Final = -32001
-UNABLE: Final = -32002
-UNKNOWN: Final = -32003
-TOO_LARGE: Final = -32004
-"""Codes of our own, in the range that the protocol leaves to servers."""
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -58,16 +53,18 @@ class Gate:
             caller = await self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
         except Unable as error:
             _logger.error("nobody is let in: %s", error)
-            await _answer(send, 503, UNABLE, "The gateway cannot tell who you are; a person has to look at its log.")
+            await _answer(
+                send, 503, Code.UNABLE, "The gateway cannot tell who you are; a person has to look at its log."
+            )
             return
         if isinstance(caller, TurnedAway):
             _logger.warning("turned away: %s", caller.reason, extra={"from": (scope.get("client") or ("?",))[0]})
             told = f"Not let in: {caller.reason}."
-            await _answer(send, caller.status, TURNED_AWAY, told, self._challenge + _fault(caller))
+            await _answer(send, caller.status, Code.TURNED_AWAY, told, self._challenge + _fault(caller))
             return
         shard = scope.get("path_params", {}).get("shard", "")
         if shard and not self._knows(shard):
-            await _answer(send, 404, UNKNOWN, "There is no such shard here; /mcp has the tools of all of them.")
+            await _answer(send, 404, Code.UNKNOWN, "There is no such shard here; /mcp has the tools of all of them.")
             return
         still = functools.partial(self._would_be_let_in, caller, scope)
         await self._app({**scope, CALLER: caller, STILL: still}, receive, _in_words(send))
@@ -86,7 +83,9 @@ def _in_words(send: Send) -> Send:
         nonlocal said
         if message["type"] == "http.response.start" and message["status"] == 413:
             said = True
-            await _answer(send, 413, TOO_LARGE, "This request is larger than 4 MiB, so nothing was done; send less.")
+            await _answer(
+                send, 413, Code.TOO_LARGE, "This request is larger than 4 MiB, so nothing was done; send less."
+            )
         elif not said:
             await send(message)
 
@@ -103,7 +102,7 @@ def _fault(away: TurnedAway) -> str:
     return ', error="insufficient_scope"' if away.status == 403 else ""
 
 
-async def _answer(send: Send, status: int, code: int, message: str, challenge: str = "") -> None:
+async def _answer(send: Send, status: int, code: Code, message: str, challenge: str = "") -> None:
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
     body = json.dumps(error).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

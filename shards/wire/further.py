@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from shards import untrusted
 from shards.access import Caller
+from shards.errors import Code
 from shards.kit import Call, Refused
 from shards.offers import in_thread
 from shards.outcome import LARGEST, Outcome
@@ -31,9 +32,6 @@ from state.errors import LogError
 
 _MOST: Final = 500
 """Prompts or resources of one shard that are passed on."""
-
-FAILED: Final = -32005
-"""A code of our own for a shard that does not answer; its own errors keep theirs."""
 
 _Item = TypeVar("_Item", bound=protocol.Prompt | protocol.Resource | protocol.ResourceTemplate)
 _Result = TypeVar("_Result", bound=protocol.Result)
@@ -202,6 +200,6 @@ def _cleaned(said: _Said) -> _Said:
 
 
 def _fail(refusal: Refused, given: Mapping[str, Any]) -> NoReturn:
-    code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else FAILED
+    code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else Code.FAILED
     told = {"code": refusal.code, "retry": refusal.retry, "retry_after_seconds": refusal.after, **given}
     raise MCPError(code, f"{refusal.code}: {refusal}", told)

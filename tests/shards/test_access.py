@@ -11,6 +11,7 @@ import pytest
 
 from reconciler import tokens
 from shards import catalogue
+from shards.errors import Code
 from state.events import ToolCalled
 from tests import plain_http
 from tests.shards.serving import ERAS, ROUTE, Waypost, now
@@ -68,7 +69,7 @@ def test_what_is_no_token_opens_nothing(waypost: Waypost, authorization: str) ->
         f"{waypost.url}/mcp", json=LIST, headers=[*ACCEPT.items(), (b"authorization", authorization.encode("latin-1"))]
     )
     assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == -32001
+    assert answer.json()["error"]["code"] == Code.TURNED_AWAY
 
 
 def test_two_authorizations_are_none(waypost: Waypost) -> None:
@@ -100,7 +101,7 @@ def test_where_the_tokens_cannot_be_read_nobody_comes_in(waypost: Waypost, damag
     for shown in ("", f"Bearer {raw}"):
         answer = knock(waypost, shown)
         assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == -32002
+        assert answer.json()["error"]["code"] == Code.UNABLE
 
 
 @pytest.mark.parametrize("era", ERAS)

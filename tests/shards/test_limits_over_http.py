@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp_types import jsonrpc
 from pydantic import BaseModel
 
-from shards import gate, gateway
+from shards import gateway
 from shards.config import GatewaySettings
+from shards.errors import Code
 from shards.kit import Call, Shard, Traits, tool
 from shards.limits import Bounds
 from tests import plain_http
 from tests.shards.serving import ERAS, NOBODY, ROUTE, DesiredRepo, Waypost, served
 
 NARROW = Bounds(reads_rate=0.01, reads_burst=4, writes_rate=10.0, writes_burst=20, at_once=1, proposals_a_day=1)
-RESERVED = range(-32099, -32019)
 
 
 class Said(BaseModel):
@@ -97,16 +100,26 @@ def test_an_answer_that_is_too_long(waypost: Waypost) -> None:
 def test_a_request_that_is_too_large_is_told_so_through_the_client(waypost: Waypost, era: str) -> None:
     with pytest.raises(MCPError, match="larger than 4 MiB") as caught:
         waypost.call("traefik_list_routes", era, padding="x" * (5 << 20))
-    assert caught.value.code == gate.TOO_LARGE
+    assert caught.value.code == Code.TOO_LARGE
 
 
 def test_so_is_one_that_does_not_say_how_large_it_is(waypost: Waypost) -> None:
     pieces = (b'"' + b"x" * (1 << 20) for _ in range(6))
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     answer = plain_http.post(f"{waypost.url}/mcp", content=pieces, headers=headers)
-    assert answer.status_code == 413 and json.loads(answer.content)["error"]["code"] == gate.TOO_LARGE
+    assert answer.status_code == 413 and json.loads(answer.content)["error"]["code"] == Code.TOO_LARGE
 
 
-def test_codes_of_ours_are_none_that_the_protocol_keeps_for_itself() -> None:
-    ours = {value for name, value in vars(gate).items() if name.isupper() and isinstance(value, int)}
-    assert len(ours) >= 4 and all(-32019 <= code <= -32000 and code not in RESERVED for code in ours)
+OF_THE_PROTOCOL = {*range(-32768, -32099), *range(-32099, -32019), -32002}
+"""Kept by JSON-RPC, kept by the revision of 2026-07-28 for itself, and retired by it for good."""
+
+OF_THE_SDK = {value for value in vars(jsonrpc).values() if isinstance(value, int)}
+NUMBER = re.compile(r"-3[23]\d{3}\b")
+
+
+def test_codes_of_ours_are_none_that_the_protocol_or_the_sdk_uses_and_stand_in_one_place() -> None:
+    assert {-32700, -32020, -32042, -32001, -32000} <= OF_THE_SDK, "it has its codes elsewhere now"
+    assert all(-32019 <= code <= -32000 for code in Code) and not set(Code) & (OF_THE_PROTOCOL | OF_THE_SDK)
+    shards = Path(gateway.__file__).parent
+    naming = [path.name for path in shards.rglob("*.py") if NUMBER.search(path.read_text())]
+    assert naming == ["errors.py"]

@@ -1,0 +1,17 @@
+"""Errors of the protocol that are ours: their numbers, all of them, and nowhere another."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """In the range that the protocol leaves to servers (-32000 to -32019), and none that was ever somebody else's: the
+    SDKs use -32000 and -32001 for what became of a connection, the protocol has retired -32002, and drafts of it had
+    others up to -32004."""
+
+    TURNED_AWAY = -32010
+    UNABLE = -32011
+    UNKNOWN = -32012
+    TOO_LARGE = -32013
+    FAILED = -32014  # a shard does not answer; its own errors keep theirs
