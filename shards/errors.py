@@ -1,8 +1,11 @@
-"""Errors of the protocol that are ours: their numbers, all of them, and nowhere another."""
+"""Errors of the protocol that are ours: their numbers, all of them, and what a client is told to act on."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
+
+from shards.kit import Refused
 
 
 class Code(IntEnum):
@@ -15,3 +18,9 @@ class Code(IntEnum):
     UNKNOWN = -32012
     TOO_LARGE = -32013
     FAILED = -32014  # a shard does not answer; its own errors keep theirs
+
+
+def data(refusal: Refused, request_id: str = "") -> dict[str, Any]:
+    """The `data` of an error: what a tool that refuses says too, under the same names."""
+    told = {"code": refusal.code, "retry": refusal.retry, "retry_after_seconds": refusal.after}
+    return {**told, "request_id": request_id} if request_id else told

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from shards.access import Caller, TurnedAway
-from shards.errors import Code
+from shards.errors import Code, data
+from shards.kit import Refused
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,18 +33,32 @@ STILL: Final = "waypost.still"
 """Where in a request's scope there is a way to ask whether the same caller would be let in now, with the same rights:
 for what lasts longer than a request does."""
 
+_UNABLE: Final = Refused(
+    "unable-to-tell", "The gateway cannot tell who you are; a person has to look at its log.", retry=True
+)
+_UNKNOWN: Final = Refused("unknown-shard", "There is no such shard here; /mcp has the tools of all of them.")
+_TOO_LARGE: Final = Refused("too-large", "This request is larger than 4 MiB, so nothing was done; send less.")
+
 _logger = logging.getLogger("waypost.gateway")
 
 
 class Gate:
     """An ASGI application that lets requests through to another one."""
 
-    def __init__(self, app: App, admit: Admit, knows: Callable[[str], bool], challenge: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        admit: Admit,
+        knows: Callable[[str], bool],
+        challenge: str = "",
+        new_request_id: Callable[[], str] = str,
+    ) -> None:
         """`challenge` is what a client without a token is told about getting one."""
         self._app = app
         self._admit = admit
         self._knows = knows
         self._challenge = ", ".join(part for part in ('Bearer realm="waypost"', challenge) if part)
+        self._new_request_id = new_request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,43 +68,49 @@ class Gate:
             caller = await self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
         except Unable as error:
             _logger.error("nobody is let in: %s", error)
-            await _answer(
-                send, 503, Code.UNABLE, "The gateway cannot tell who you are; a person has to look at its log."
-            )
+            await self._refuse(send, 503, Code.UNABLE, _UNABLE)
             return
         if isinstance(caller, TurnedAway):
-            _logger.warning("turned away: %s", caller.reason, extra={"from": (scope.get("client") or ("?",))[0]})
-            told = f"Not let in: {caller.reason}."
-            await _answer(send, caller.status, Code.TURNED_AWAY, told, self._challenge + _fault(caller))
+            await self._turn_away(scope, send, caller)
             return
         shard = scope.get("path_params", {}).get("shard", "")
         if shard and not self._knows(shard):
-            await _answer(send, 404, Code.UNKNOWN, "There is no such shard here; /mcp has the tools of all of them.")
+            await self._refuse(send, 404, Code.UNKNOWN, _UNKNOWN)
             return
         still = functools.partial(self._would_be_let_in, caller, scope)
-        await self._app({**scope, CALLER: caller, STILL: still}, receive, _in_words(send))
+        await self._app({**scope, CALLER: caller, STILL: still}, receive, self._in_words(send))
+
+    async def _turn_away(self, scope: Scope, send: Send, away: TurnedAway) -> None:
+        _logger.warning("turned away: %s", away.reason, extra={"from": (scope.get("client") or ("?",))[0]})
+        code = "forbidden" if away.status == 403 else "not-let-in"
+        refusal = Refused(code, f"Not let in: {away.reason}.")
+        await self._refuse(send, away.status, Code.TURNED_AWAY, refusal, self._challenge + _fault(away))
+
+    def _in_words(self, send: Send) -> Send:
+        """Of a request that is too large the SDK says so in a way that clients do not hand on."""
+        said = False
+
+        async def tell(message: Message) -> None:
+            nonlocal said
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                said = True
+                await self._refuse(send, 413, Code.TOO_LARGE, _TOO_LARGE)
+            elif not said:
+                await send(message)
+
+        return tell
+
+    async def _refuse(self, send: Send, status: int, code: Code, refusal: Refused, challenge: str = "") -> None:
+        request_id = self._new_request_id()
+        _logger.info("refused: %s", refusal, extra={"request_id": request_id, "outcome": refusal.code})
+        await _answer(
+            send, status, {"code": code, "message": str(refusal), "data": data(refusal, request_id)}, challenge
+        )
 
     async def _would_be_let_in(self, caller: Caller, scope: Scope) -> bool:
         with contextlib.suppress(Unable):
             return caller == await self._admit(_header(scope, b"authorization"), _header(scope, b"host"))
         return True
-
-
-def _in_words(send: Send) -> Send:
-    """Of a request that is too large the SDK says so in a way that clients do not hand on."""
-    said = False
-
-    async def tell(message: Message) -> None:
-        nonlocal said
-        if message["type"] == "http.response.start" and message["status"] == 413:
-            said = True
-            await _answer(
-                send, 413, Code.TOO_LARGE, "This request is larger than 4 MiB, so nothing was done; send less."
-            )
-        elif not said:
-            await send(message)
-
-    return tell
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -102,9 +123,8 @@ def _fault(away: TurnedAway) -> str:
     return ', error="insufficient_scope"' if away.status == 403 else ""
 
 
-async def _answer(send: Send, status: int, code: Code, message: str, challenge: str = "") -> None:
-    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
-    body = json.dumps(error).encode()
+async def _answer(send: Send, status: int, error: dict[str, Any], challenge: str) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if challenge:
         headers.append((b"www-authenticate", challenge.encode("latin-1", "replace")))

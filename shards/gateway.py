@@ -233,6 +233,7 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
         admit,
         parts.bench.registry.knows,
         challenge=issuer.challenge if issuer else "",
+        new_request_id=parts.bench.new_request_id,
     )
     routes += [Route(path, gate) for path in ("/mcp", "/mcp/{shard}")]
     if issuer:

@@ -27,7 +27,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.ports import Chance
+from shards import errors
 from shards.gate import App, Message, Receive, Scope, Send
+from shards.kit import Refused
 from state.sparing import dataclass
 
 LOOKS_EVERY: Final = 1.0
@@ -150,7 +152,7 @@ async def listen(
     """Answer `subscriptions/listen`: the request lasts as long as there may be news. Only tools change here."""
     number, wanted = context.request_id, bool(asked.tools_list_changed)
     if number is None:
-        raise MCPError(protocol.INVALID_REQUEST, "Listening needs a request with an id.")
+        raise _error(protocol.INVALID_REQUEST, Refused("no-id", "Listening needs a request with an id."))
     meta: Any = {SUBSCRIPTION_ID_META_KEY: number}
     honored = protocol.SubscriptionFilter(tools_list_changed=wanted or None)
     told = protocol.SubscriptionsAcknowledgedNotificationParams(notifications=honored, _meta=meta)
@@ -163,8 +165,13 @@ async def listen(
                     changed = protocol.ToolListChangedNotification(params=protocol.NotificationParams(_meta=meta))
                     await context.session.send_notification(changed, related_request_id=number)
     except Crowded:
-        raise MCPError(protocol.INTERNAL_ERROR, "Too many streams are open; close one, or ask for the list.") from None
+        crowded = Refused("too-many-streams", "Too many streams are open; close one, or ask for the list.", retry=True)
+        raise _error(protocol.INTERNAL_ERROR, crowded) from None
     return protocol.SubscriptionsListenResult(_meta=meta)
+
+
+def _error(code: int, refusal: Refused) -> MCPError:
+    return MCPError(code, str(refusal), errors.data(refusal))
 
 
 async def always() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import mcp_types as protocol
 from mcp.shared.exceptions import MCPError
 
+from shards import errors
 from shards.access import Caller
 from shards.audit import Audit
 from shards.kit import Call, Made, Refused
@@ -67,7 +68,7 @@ async def called(
         outcome = Outcome(refusal=refusal)
         await _noted(bench, offer, call, arguments, outcome)
     except LogError as fault:
-        raise unaudited(fault) from fault
+        raise unaudited(fault, call) from fault
     if offer:
         bench.metrics.ended(offer.shard, call.tool, outcome.code, outcome.seconds)
     if isinstance(outcome.answer, Made):
@@ -98,9 +99,10 @@ async def _carried_out(
     bench: Bench, offer: Offer | None, call: Call, arguments: Mapping[str, Any], progress: Progress | None
 ) -> Outcome:
     if offer is None:
-        unknown = Outcome(refusal=Refused("unknown-tool", "there is no such tool"))
-        await _noted(bench, None, call, arguments, unknown)
-        raise MCPError(protocol.INVALID_PARAMS, f"There is no tool '{call.tool}' here; tools/list has them all.")
+        unknown = Refused("unknown-tool", "there is no such tool")
+        await _noted(bench, None, call, arguments, Outcome(refusal=unknown))
+        told = f"There is no tool '{call.tool}' here; tools/list has them all."
+        raise MCPError(protocol.INVALID_PARAMS, told, errors.data(unknown, call.request_id))
     return await offer.carry_out(bench.audit, call, arguments, progress)
 
 
@@ -108,14 +110,15 @@ async def _noted(bench: Bench, offer: Offer | None, call: Call, arguments: Mappi
     try:
         await in_thread(lambda: bench.audit.note(call, offer.shard if offer else "", arguments, outcome))
     except LogError as fault:
-        raise unaudited(fault) from fault
+        raise unaudited(fault, call) from fault
 
 
-def unaudited(fault: LogError) -> MCPError:
+def unaudited(fault: LogError, call: Call) -> MCPError:
     """Without a durable audit there is no answer, whatever was done."""
-    _logger.error("the audit cannot be written: %s", fault)
+    _logger.error("the audit cannot be written: %s", fault, extra={"request_id": call.request_id})
     message = "The gateway cannot write its audit, so it gives no answer; a person has to look at its log."
-    return MCPError(protocol.INTERNAL_ERROR, message)
+    refusal = Refused("unaudited", message, retry=True)
+    return MCPError(protocol.INTERNAL_ERROR, message, errors.data(refusal, call.request_id))
 
 
 def _progress(context: Context) -> Progress | None:

@@ -18,9 +18,8 @@ from mcp.server import Server
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from shards import untrusted
+from shards import errors, untrusted
 from shards.access import Caller
-from shards.errors import Code
 from shards.kit import Call, Refused
 from shards.offers import in_thread
 from shards.outcome import LARGEST, Outcome
@@ -137,21 +136,24 @@ class Further:
             with self._bench.limits.counted(caller.name, what, writes=False):
                 yield
         except Refused as refusal:
-            _fail(refusal, {})
+            _fail(refusal, self._bench.new_request_id(), {})
 
     def _of_prompt(self, context: Context, name: str) -> tuple[Remote, str]:
         for remote in self._remotes(context, name):
             bare = name.removeprefix(remote.shard.public_prefix)
             if bare in remote.shard.prompts and name == remote.shard.public_prefix + bare:
                 return remote, bare
-        raise MCPError(protocol.INVALID_PARAMS, "There is no such prompt here; prompts/list has them all.")
+        raise self._unknown(Refused("unknown-prompt", "There is no such prompt here; prompts/list has them all."), {})
 
     def _of_resource(self, context: Context, address: str) -> Remote:
         for remote in self._remotes(context, address):
             if _is_declared(remote, address):
                 return remote
         # The code of this revision; the SDK turns it into the older one where a client speaks that.
-        raise MCPError(protocol.INVALID_PARAMS, "There is no such resource here.", {"uri": address})
+        raise self._unknown(Refused("unknown-resource", "There is no such resource here."), {"uri": address})
+
+    def _unknown(self, refusal: Refused, given: Mapping[str, Any]) -> MCPError:
+        return _error(protocol.INVALID_PARAMS, str(refusal), refusal, self._bench.new_request_id(), given)
 
     def _remotes(self, context: Context, name: str) -> list[Remote]:
         caller, remotes = self._who(context), self._bench.registry.remotes(asker.shard(context.request))
@@ -176,7 +178,7 @@ class Further:
             await self._note(call, remote, given, Outcome(answer=said))
         except Refused as refusal:
             await self._note(call, remote, given, Outcome(refusal=refusal))
-            _fail(refusal, given)
+            _fail(refusal, call.request_id, given)
         return said
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
@@ -184,7 +186,7 @@ class Further:
             with anyio.CancelScope(shield=True):
                 await in_thread(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
         except LogError as fault:
-            raise calling.unaudited(fault) from fault
+            raise calling.unaudited(fault, call) from fault
 
 
 def _is_declared(remote: Remote, address: str) -> bool:
@@ -199,7 +201,11 @@ def _cleaned(said: _Said) -> _Said:
     return type(said).model_validate(plain)
 
 
-def _fail(refusal: Refused, given: Mapping[str, Any]) -> NoReturn:
-    code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else Code.FAILED
-    told = {"code": refusal.code, "retry": refusal.retry, "retry_after_seconds": refusal.after, **given}
-    raise MCPError(code, f"{refusal.code}: {refusal}", told)
+def _fail(refusal: Refused, request_id: str, given: Mapping[str, Any]) -> NoReturn:
+    code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else errors.Code.FAILED
+    raise _error(code, f"{refusal.code}: {refusal}", refusal, request_id, given)
+
+
+def _error(code: int, words: str, refusal: Refused, request_id: str, given: Mapping[str, Any]) -> MCPError:
+    _logger.info("refused: %s", refusal, extra={"request_id": request_id, "outcome": refusal.code})
+    return MCPError(code, words, {**errors.data(refusal, request_id), **given})
