@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from shards import errors, untrusted
 from shards.access import Caller
+from shards.declared import Declared
 from shards.kit import Call, Refused
 from shards.offers import in_thread
 from shards.outcome import LARGEST, Outcome
@@ -31,6 +32,9 @@ from state.errors import LogError
 
 _MOST: Final = 500
 """Prompts or resources of one shard that are passed on."""
+
+MISSING: Final = "waypost/missing"
+"""Where in the `_meta` of a list it stands of which shards nothing could be listed, and why: name -> reason."""
 
 _Item = TypeVar("_Item", bound=protocol.Prompt | protocol.Resource | protocol.ResourceTemplate)
 _Result = TypeVar("_Result", bound=protocol.Result)
@@ -64,14 +68,16 @@ class Further:
             known = (prompt for prompt in listed.prompts[:_MOST] if prompt.name in remote.shard.prompts)
             return [prompt.model_copy(update={"name": prefix + prompt.name}) for prompt in known]
 
-        return protocol.ListPromptsResult(prompts=await self._all(context, of))
+        listed, meta = await self._all(context, lambda shard: shard.prompts, of)
+        return protocol.ListPromptsResult(prompts=listed, _meta=meta)
 
     async def resources(self, context: Context, _: protocol.PaginatedRequestParams) -> protocol.ListResourcesResult:
         async def of(remote: Remote) -> list[protocol.Resource]:
             listed = await remote.listed(protocol.ListResourcesRequest(), protocol.ListResourcesResult)
             return [resource for resource in listed.resources[:_MOST] if _is_declared(remote, resource.uri)]
 
-        return protocol.ListResourcesResult(resources=await self._all(context, of))
+        listed, meta = await self._all(context, lambda shard: shard.resources, of)
+        return protocol.ListResourcesResult(resources=listed, _meta=meta)
 
     async def templates(
         self, context: Context, _: protocol.PaginatedRequestParams
@@ -80,26 +86,36 @@ class Further:
             listed = await remote.listed(protocol.ListResourceTemplatesRequest(), protocol.ListResourceTemplatesResult)
             return [each for each in listed.resource_templates[:_MOST] if _is_declared(remote, each.uri_template)]
 
-        return protocol.ListResourceTemplatesResult(resource_templates=await self._all(context, of))
+        listed, meta = await self._all(context, lambda shard: shard.resources, of)
+        return protocol.ListResourceTemplatesResult(resource_templates=listed, _meta=meta)
 
-    async def _all(self, context: Context, of: Callable[[Remote], Awaitable[list[_Item]]]) -> list[_Item]:
-        """Of all shards that this caller may ask; of one that is away what it listed last, if it ever did."""
-        caller = self._who(context)
+    async def _all(
+        self,
+        context: Context,
+        declared: Callable[[Declared], frozenset[str]],
+        of: Callable[[Remote], Awaitable[list[_Item]]],
+    ) -> tuple[list[_Item], Any]:
+        """Of all shards that this caller may ask; of one that is away what it listed last. What is missing because it
+        never did is named beside the list."""
+        caller, missing = self._who(context), dict[str, str]()
 
         async def those(remote: Remote) -> list[_Item]:
             try:
                 return [_cleaned(item) for item in await of(remote)]
             except Refused as refusal:
                 _logger.warning("the shard %s does not say what it has: %s", remote.shard.name, refusal)
+                if not _knows_no_such(refusal):
+                    missing[remote.shard.name] = f"{refusal.code}: {refusal}"
                 return []
 
         remotes = [
             remote
             for remote in self._bench.registry.remotes(asker.shard(context.request))
-            if (remote.shard.prompts or remote.shard.resources) and caller.may(remote.shard.name, "", writes=False)
+            if declared(remote.shard) and caller.may(remote.shard.name, "", writes=False)
         ]
         with self._counted(caller, "lists"):
-            return [item for each in await asyncio.gather(*map(those, remotes)) for item in each]
+            listed = [item for each in await asyncio.gather(*map(those, remotes)) for item in each]
+        return listed, {MISSING: missing} if missing else None
 
     # ── what stands in them ──────────────────────────────────────────────────────────────────────
 
@@ -187,6 +203,12 @@ class Further:
                 await in_thread(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
         except LogError as fault:
             raise calling.unaudited(fault, call) from fault
+
+
+def _knows_no_such(refusal: Refused) -> bool:
+    """Whether a shard was asked for what it has none of: not all that have resources have templates."""
+    cause = refusal.__cause__
+    return isinstance(cause, MCPError) and cause.code == protocol.METHOD_NOT_FOUND
 
 
 def _is_declared(remote: Remote, address: str) -> bool:

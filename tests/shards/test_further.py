@@ -18,12 +18,13 @@ from mcp.shared.exceptions import MCPError
 from reconciler.setting import ConfigError
 from shards import declared
 from shards.declared import Declared, Listed
+from shards.wire import alone
 from state.events import ToolCalled
 from tests import plain_http
 from tests.conformance import everything
 from tests.conftest import wait_until
-from tests.shards.elsewhere import QUICK
-from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served
+from tests.shards.elsewhere import QUICK, Weather
+from tests.shards.serving import ERAS, NOBODY, DesiredRepo, Waypost, gateway_over, served
 from tests.shards.test_elsewhere import until
 
 TEXT = "test://static-text"
@@ -44,14 +45,14 @@ class House:
         finally:
             self.library.enter_context(served(everything.application(), self.port))
 
-    def ask(self, question: Callable[[Client], Awaitable[Any]], token: str = "") -> Any:
+    def ask(self, question: Callable[[Client], Awaitable[Any]], token: str = "", era: str = ERAS[-1]) -> Any:
         """What a client is told, or the error that it gets."""
 
         async def ask() -> Any:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with (
                 plain_http.AsyncClient(headers=headers, timeout=30) as http,
-                Client(streamable_http_client(f"{self.waypost.url}/mcp", http_client=http)) as client,
+                Client(streamable_http_client(f"{self.waypost.url}/mcp", http_client=http), mode=era) as client,
             ):
                 try:
                     return await question(client)
@@ -86,9 +87,9 @@ def house(shared: House) -> House:
     return shared
 
 
-def _state(house: House) -> str:
+def _state(house: House, shard: str = "library") -> str:
     health = plain_http.get(f"{house.waypost.url}/health").json()
-    return str(health["shards"].get("library", {}).get("state"))
+    return str(health["shards"].get(shard, {}).get("state"))
 
 
 def test_only_what_was_declared_is_listed_and_prompts_bear_the_shards_prefix(house: House) -> None:
@@ -143,6 +144,40 @@ def test_one_that_is_away_is_said_to_be_away_and_the_lists_stay_as_they_were(hou
         assert [house.ask(listing) for listing in lists] == before and before[0].prompts and before[1].resources
         refused = house.ask(lambda client: client.read_resource(TEXT))
     assert isinstance(refused, MCPError) and refused.data["code"] == "shard-down" and refused.data["retry"]
+
+
+LISTS: dict[str, Callable[[Client], Awaitable[Any]]] = {
+    "prompts": lambda client: client.list_prompts(),
+    "resources": lambda client: client.list_resources(),
+    "templates": lambda client: client.list_resource_templates(),
+}
+
+
+@pytest.mark.parametrize("listing", LISTS)
+@pytest.mark.parametrize("era", ERAS)
+def test_a_shard_that_never_said_what_it_has_is_named_as_missing(
+    make_waypost: Callable[..., Waypost], listing: str, era: str
+) -> None:
+    def declared(name: str, at: str) -> Declared:
+        prompts, resources = frozenset({"explain"}), frozenset({"test://"})
+        return Declared(
+            name=name, url=f"{at}/mcp", tools=frozenset(), prompts=prompts, resources=resources, patience=QUICK
+        )
+
+    with contextlib.ExitStack() as there:
+        library = there.enter_context(served(everything.application()))
+        weather = there.enter_context(served(alone.application(Weather(), "")))  # knows of tools only, and says so
+        tools_only = Declared(name="mute", url=f"{NOBODY}/mcp", tools=frozenset({"walk"}), patience=QUICK)
+        named = {"library": library, "weather": weather, "cellar": NOBODY}
+        shards = (*(declared(name, at) for name, at in named.items()), tools_only)
+        house = House(make_waypost(discovery=Listed(shards)), there, 0)
+        for name in ("library", "weather"):
+            wait_until(lambda name=name: _state(house, name) == "up", "the shard", 60)
+        listed = house.ask(LISTS[listing], era=era)
+        whole = house.ask(LISTS[listing], house.waypost.token("narrow", grants=("library",)), era)
+    assert list(listed.meta["waypost/missing"]) == ["cellar"], "the others were not asked, or said that they have none"
+    assert listed.meta["waypost/missing"]["cellar"].startswith(("shard-unreachable: ", "shard-down: "))
+    assert "waypost/missing" not in (whole.meta or {})
 
 
 ENTRY = '[shards.library]\nurl = "http://library:9200/mcp"\ntools = ["look_up"]\n'
