@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
 import mcp_types as protocol
@@ -39,7 +39,7 @@ class Elsewhere:
         self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> Outcome:
         clock = self.link.around.clock
-        started, outcome = clock.monotonic(), _HUNG_UP
+        started, outcome = clock.monotonic(), HUNG_UP
         try:
             outcome = await self._outcome(call, arguments, progress)
         finally:  # also of a call that the client gave up: it may have been asked
@@ -56,4 +56,4 @@ class Elsewhere:
         return Outcome(answer=answer, failed=bool(answer.is_error))
 
 
-_HUNG_UP = Outcome(refusal=Refused("cancelled", "the client gave the call up"))
+HUNG_UP: Final = Outcome(refusal=Refused("cancelled", "the client gave the call up"))

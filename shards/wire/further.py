@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
@@ -28,6 +29,7 @@ from shards.registry import Remote
 from shards.wire import asker, calling
 from shards.wire.asker import Context
 from shards.wire.calling import Bench
+from shards.wire.elsewhere import HUNG_UP
 from state.errors import LogError
 
 _MOST: Final = 500
@@ -188,13 +190,18 @@ class Further:
         call = Call(
             request_id=self._bench.new_request_id(), client=asker.client(context, caller), tool=str(request.method)
         )
+        clock = self._bench.registry.clock
+        started, outcome = clock.monotonic(), HUNG_UP
         try:
             with self._bench.limits.counted(caller.name, call.tool, writes=False):
                 said = _cleaned(await remote.ask(request, expected))
-            await self._note(call, remote, given, Outcome(answer=said))
+            outcome = Outcome(answer=said)
         except Refused as refusal:
-            await self._note(call, remote, given, Outcome(refusal=refusal))
-            _fail(refusal, call.request_id, given)
+            outcome = Outcome(refusal=refusal)
+        finally:  # also of one that the client gave up: it may have been asked
+            await self._note(call, remote, given, replace(outcome, seconds=clock.monotonic() - started))
+        if outcome.refusal:
+            _fail(outcome.refusal, call.request_id, given)
         return said
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:

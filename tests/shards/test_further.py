@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
+import mcp_types as protocol
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server import Server
+from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
+from starlette.applications import Starlette
 
 from reconciler.setting import ConfigError
 from shards import declared
 from shards.declared import Declared, Listed
+from shards.health import Patience
 from shards.wire import alone
 from state.events import ToolCalled
 from tests import plain_http
@@ -27,6 +34,7 @@ from tests.shards.elsewhere import QUICK, Weather
 from tests.shards.serving import ERAS, NOBODY, DesiredRepo, Waypost, gateway_over, served
 from tests.shards.test_elsewhere import until
 
+Context = ServerRequestContext[dict[str, Any], Any]
 TEXT = "test://static-text"
 
 
@@ -92,6 +100,10 @@ def _state(house: House, shard: str = "library") -> str:
     return str(health["shards"].get(shard, {}).get("state"))
 
 
+def _calls(house: House) -> list[ToolCalled]:
+    return [row.event for row in house.waypost.outbox() if isinstance(row.event, ToolCalled)]
+
+
 def test_only_what_was_declared_is_listed_and_prompts_bear_the_shards_prefix(house: House) -> None:
     prompts = house.ask(lambda client: client.list_prompts())
     assert [prompt.name for prompt in prompts.prompts] == ["library_test_simple_prompt"]
@@ -106,8 +118,7 @@ def test_what_was_declared_is_passed_on_and_audited(house: House) -> None:
     assert read.contents[0].text == "Text that never changes."
     said = house.ask(lambda client: client.get_prompt("library_test_simple_prompt"))
     assert said.messages[0].content.text == "This is a simple prompt for testing."
-    called = [row.event for row in house.waypost.outbox() if isinstance(row.event, ToolCalled)]
-    recorded = [(event.tool, event.shard, event.outcome) for event in called]
+    recorded = [(event.tool, event.shard, event.outcome) for event in _calls(house)]
     assert recorded[-2:] == [("resources/read", "library", "ok"), ("prompts/get", "library", "ok")]
 
 
@@ -178,6 +189,67 @@ def test_a_shard_that_never_said_what_it_has_is_named_as_missing(
     assert list(listed.meta["waypost/missing"]) == ["cellar"], "the others were not asked, or said that they have none"
     assert listed.meta["waypost/missing"]["cellar"].startswith(("shard-unreachable: ", "shard-down: "))
     assert "waypost/missing" not in (whole.meta or {})
+
+
+@dataclass
+class Hesitant:
+    """A shard that is asked, and does not answer as long as anybody waits."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+
+    def application(self) -> Starlette:
+        async def prompt(_: Context, __: protocol.GetPromptRequestParams) -> protocol.GetPromptResult:
+            return await self._hesitate()
+
+        async def resource(_: Context, __: protocol.ReadResourceRequestParams) -> protocol.ReadResourceResult:
+            return await self._hesitate()
+
+        async def tools(_: Context, __: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
+            return protocol.ListToolsResult(tools=[])
+
+        server = Server("hesitant", on_list_tools=tools, on_get_prompt=prompt, on_read_resource=resource)
+        return server.streamable_http_app(stateless_http=True)
+
+    async def _hesitate(self) -> NoReturn:
+        self.asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def given_up(self, question: Callable[[Client], Awaitable[Any]], client: Client) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(question, client)
+            assert await anyio.to_thread.run_sync(self.asked.wait, 60)
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "question, method",
+    [
+        (lambda client: client.get_prompt("hesitant_explain"), "prompts/get"),
+        (lambda client: client.read_resource("slow://one"), "resources/read"),
+    ],
+)
+def test_what_the_client_gives_up_is_audited_as_that(
+    make_waypost: Callable[..., Waypost], question: Callable[[Client], Awaitable[Any]], method: str
+) -> None:
+    hesitant, patience = Hesitant(), Patience(every=0.3, within=60.0, failures=2, successes=2)
+    with contextlib.ExitStack() as there:
+        url = there.enter_context(served(hesitant.application()))
+        shard = Declared(
+            name="hesitant",
+            url=f"{url}/mcp",
+            tools=frozenset(),
+            prompts=frozenset({"explain"}),
+            resources=frozenset({"slow://"}),
+            patience=patience,
+        )
+        house = House(make_waypost(discovery=Listed((shard,))), there, 0)
+        wait_until(lambda: _state(house, "hesitant") == "up", "the shard", 60)
+        house.ask(lambda client: hesitant.given_up(question, client))
+        wait_until(lambda: _calls(house), "the audit", 30)
+        [noted] = _calls(house)
+    assert (noted.tool, noted.shard, noted.outcome) == (method, "hesitant", "cancelled")
+    assert noted.milliseconds > 0
 
 
 ENTRY = '[shards.library]\nurl = "http://library:9200/mcp"\ntools = ["look_up"]\n'
