@@ -48,7 +48,7 @@ from shards.own import Own
 from shards.proposing import Desk
 from shards.registry import Registry
 from shards.scribe import Scribe
-from shards.wire import announcing, asker, front
+from shards.wire import addressed, announcing, asker, front
 from shards.wire.announcing import Announcer, Still, View
 from shards.wire.asker import Context
 from shards.wire.calling import Bench
@@ -223,10 +223,12 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
     `admit` says who is let in to the first two.
     """
     server = _server(parts.bench, asker.caller)
-    routes: list[BaseRoute] = [
-        Route("/health", functools.partial(_health, settings, parts)),
-        Route("/metrics", functools.partial(_metrics, parts.bench.metrics)),
-    ]
+    pages = {
+        "/health": functools.partial(_health, settings, parts),
+        "/metrics": functools.partial(_metrics, parts.bench.metrics),
+    }
+    security = _security(settings)
+    routes: list[BaseRoute] = [Route(path, addressed.guarded(page, security)) for path, page in pages.items()]
     issuer = settings.issuer
     gate = Gate(
         _transport(settings, server, parts.bench),

@@ -6,8 +6,10 @@ import json
 import socket
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 from mcp.shared.exceptions import MCPError
 
 from state.events import ProposalMade, ToolCalled
@@ -16,6 +18,8 @@ from tests.shards.serving import ERAS, ROUTE, Waypost
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+ROOT = Path(__file__).parents[2]
 
 MakeWaypost = Callable[..., Waypost]
 
@@ -83,7 +87,11 @@ def test_health_does_not_wait_for_a_reconciler_that_hangs(make_waypost: MakeWayp
     assert health["reconciler"] == "the reconciler did not answer at once"
 
 
-@pytest.mark.parametrize("host", ["evil.example.net", "127.0.0.1.evil.example.net:9100", "localhost.evil:80"])
+STRANGE = ["evil.example.net", "127.0.0.1.evil.example.net:9100", "localhost.evil:80"]
+OPEN = ["/health", "/metrics"]
+
+
+@pytest.mark.parametrize("host", STRANGE)
 def test_a_strange_host_name_is_turned_away_whatever_it_shows(make_waypost: MakeWaypost, host: str) -> None:
     waypost = make_waypost()
     shown = {"Authorization": f"Bearer {waypost.token('claude')}"}
@@ -92,9 +100,45 @@ def test_a_strange_host_name_is_turned_away_whatever_it_shows(make_waypost: Make
         assert answer.status_code == status
 
 
+@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("host", [*STRANGE, "evil.example.net.", "1.evil", "[::1].evil", "a b", "x@localhost", ""])
+def test_so_it_is_where_no_token_is_needed_and_it_is_told_what_to_set(waypost: Waypost, host: str, path: str) -> None:
+    answer = plain_http.get(f"{waypost.url}{path}", headers={"Host": host})
+    assert answer.status_code == 421
+    assert answer.json()["code"] == "strange-host" and "WAYPOST_PUBLIC_URL" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1:1", "gateway:9100", "my_gateway", "192.0.2.7:9100", "[2001:db8::1]"]
+)
+def test_names_that_no_stranger_can_bring_to_lead_here_are_admitted_there(
+    waypost: Waypost, host: str, path: str
+) -> None:
+    assert plain_http.get(f"{waypost.url}{path}", headers={"Host": host}).status_code == 200
+
+
 def test_a_web_page_from_elsewhere_is_turned_away(waypost: Waypost) -> None:
     origin = {**ACCEPT, "Origin": "https://evil.example.net"}
     assert plain_http.post(f"{waypost.url}/mcp", json=PING, headers=origin).status_code == 403
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_no_page_but_our_own_reads_what_needs_no_token(make_waypost: MakeWaypost, path: str) -> None:
+    waypost = make_waypost(public_urls=("https://waypost.example.org",))
+    ours = {"https://waypost.example.org": 200, "http://localhost:9100": 200}
+    for origin, status in {**ours, "https://evil.example.net": 403, "null": 403}.items():
+        for host in ("waypost.example.org", "127.0.0.1:9100"):
+            answer = plain_http.get(f"{waypost.url}{path}", headers={"Host": host, "Origin": origin})
+            assert answer.status_code == status, (host, origin)
+    assert "WAYPOST_PUBLIC_URL" in answer.json()["message"]
+
+
+def test_what_scrapes_the_gateway_by_the_configuration_that_comes_along_is_admitted(waypost: Waypost) -> None:
+    scraped = yaml.safe_load((ROOT / "monitoring/prometheus.yaml").read_text())["scrape_configs"]
+    [job] = [job for job in scraped if job["job_name"] == "waypost-gateway"]
+    for target in job["static_configs"][0]["targets"]:
+        assert plain_http.get(f"{waypost.url}/metrics", headers={"Host": target}).status_code == 200
 
 
 def test_the_public_address_is_admitted_and_only_that(make_waypost: MakeWaypost) -> None:
