@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -210,17 +211,37 @@ def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
             )
         try:
             verify: ssl.SSLContext | bool = _trust(ca_file) if parts.scheme == "https" else False
-            with httpx2.Client(timeout=seconds, follow_redirects=False, trust_env=False, verify=verify) as client:
-                response = client.get(url)
+            with (
+                httpx2.Client(
+                    timeout=seconds, follow_redirects=False, trust_env=False, verify=verify, headers=_UNPACKED
+                ) as client,
+                client.stream("GET", url) as response,
+            ):
+                if response.status_code != 200:
+                    raise IssuerError(f"{url[:200]} cannot be asked: it answers with status {response.status_code}")
+                return _body(response, url[:200], seconds)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
             raise IssuerError(f"{url[:200]} cannot be asked: {_words_of(fault)}") from fault
-        if response.status_code != 200:
-            raise IssuerError(f"{url[:200]} cannot be asked: it answers with status {response.status_code}")
-        if len(response.content) > _LARGEST:
-            raise IssuerError(f"{url[:200]} answers too much")
-        return response.content
 
     return fetch
+
+
+_UNPACKED: Final = {"Accept-Encoding": "identity"}
+"""A few bytes may unpack to very many."""
+
+
+def _body(response: httpx2.Response, url: str, seconds: float) -> bytes:
+    """What is answered; of what is too much or comes too slowly, no more is read than shows that."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise IssuerError(f"{url} answers in a packing that was not asked for")
+    body, ends = bytearray(), time.monotonic() + seconds
+    for piece in response.iter_raw():
+        body += piece
+        if len(body) > _LARGEST:
+            raise IssuerError(f"{url} answers too much")
+        if time.monotonic() > ends:
+            raise IssuerError(f"{url} answers too slowly")
+    return bytes(body)
 
 
 def _words_of(fault: Exception) -> str:

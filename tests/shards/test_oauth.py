@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -214,3 +216,64 @@ def test_an_issuer_that_says_it_is_another_is_not_believed(authority: Authority,
 def test_nothing_is_asked_over_a_way_that_others_can_change() -> None:
     with pytest.raises(IssuerError, match="no https address"):
         oauth.over_tls(None)("http://auth.example.org/.well-known/openid-configuration")
+
+
+@dataclass
+class Flood:
+    """An issuer that goes on and on; `sent` counts what it got rid of until nobody listened any more."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    piece: bytes = b" " * 65_536
+    between: float = 0.0
+    sent: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def asked(self, seconds: float = 30.0) -> str:
+        """How the fetch of its answer fails."""
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                for name, value in flood.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while flood.sent < MUCH and not flood.over.wait(flood.between):
+                        self.wfile.write(flood.piece)
+                        flood.sent += len(flood.piece)
+                flood.over.set()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        flood = self
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(IssuerError) as caught:
+                oauth.over_tls(None, seconds)(f"http://127.0.0.1:{server.server_address[1]}/jwks")
+            assert self.over.wait(60)
+        finally:
+            self.over.set()
+            server.shutdown()
+            server.server_close()
+        return str(caught.value)
+
+
+MUCH = 256 << 20
+
+
+def test_of_an_answer_that_is_too_large_no_more_is_read_than_shows_that() -> None:
+    flood = Flood()
+    assert "answers too much" in flood.asked()
+    assert flood.sent < MUCH / 4, "what the buffers of the sockets hold, and no more"
+
+
+def test_of_an_answer_that_comes_too_slowly_the_end_is_not_waited_for() -> None:
+    flood = Flood(piece=b" ", between=0.05)
+    assert "answers too slowly" in flood.asked(seconds=0.5)
+
+
+def test_what_is_packed_though_nobody_asked_for_that_is_not_unpacked() -> None:
+    packed = gzip.compress(b" " * (2 << 20))
+    assert "not asked for" in Flood(headers={"Content-Encoding": "gzip"}, piece=packed).asked()
