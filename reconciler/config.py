@@ -234,7 +234,8 @@ class Settings:
     oauth_issuer: str | None = _setting(
         "WAYPOST_OAUTH_ISSUER", setting.ISSUER, "",
         "The OpenID Connect issuer whose access tokens open the gateway, as `iss` has it; scopes waypost:read and "
-        "waypost:propose are the roles. Empty: only tokens of Waypost do.",
+        "waypost:propose are the roles, with :NAME behind them for one shard or tool. Empty: only tokens of "
+        "Waypost do.",
     )  # fmt: skip
     oauth_audience: tuple[str, ...] = _setting(
         "WAYPOST_OAUTH_AUDIENCE", setting.several(setting.WORD), "",

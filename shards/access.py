@@ -22,12 +22,14 @@ TOOL: Final = "waypost:tool:"
 class Caller:
     """Somebody who was let in. `name` is "" where nobody was asked who they are; no `grants`: all of the role.
 
-    Of tools that came after generation `knows` only those are theirs that are named, in `grants` or in `also`.
+    `proposes` are the grants for what writes, where these are others. Of tools that came after generation `knows` only
+    those are theirs that are named, in their grants or in `also`.
     """
 
     name: str
     role: Role
     grants: frozenset[str] = frozenset()
+    proposes: frozenset[str] = frozenset()
     knows: int = NEWEST_TOOLS
     also: frozenset[str] = frozenset()
 
@@ -35,8 +37,9 @@ class Caller:
         """Whether this tool, under the name by which clients call it, is theirs to see and to call."""
         if not self.has_role_for(writes=writes):
             return False
-        named = tool in self.grants or tool in self.also
-        return named or (since <= self.knows and (not self.grants or shard in self.grants))
+        grants = (writes and self.proposes) or self.grants
+        named = tool in grants or tool in self.also
+        return named or (since <= self.knows and (not grants or shard in grants))
 
     def has_role_for(self, *, writes: bool) -> bool:
         return self.role == "propose" or not writes

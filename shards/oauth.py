@@ -28,7 +28,8 @@ else:
 
 READ: Final = "waypost:read"
 PROPOSE: Final = "waypost:propose"
-"""Scopes, and so roles: whoever may propose may read."""
+"""Scopes, and so roles: whoever may propose may read. With `:NAME` behind it a scope gives no more of its role than
+that shard, or that tool; what several give adds up. One that took away would be left out by who asks for a token."""
 
 METADATA: Final = "/.well-known/oauth-protected-resource"
 """Where a client finds whom to ask for a token (RFC 9728)."""
@@ -184,14 +185,26 @@ def _why(fault: jwt.PyJWTError) -> str:
 def _caller(claims: Mapping[str, Any]) -> Caller | TurnedAway:
     scopes = _words(claims.get("scope", claims.get("scp", "")))
     name = untrusted.clean(str(claims.get("preferred_username") or claims["sub"]))[:_LONGEST_NAME]
-    if PROPOSE not in scopes and READ not in scopes:
-        return TurnedAway(f"this access token has neither the scope {READ} nor {PROPOSE}", status=403)
+    reads, proposes = _narrow(scopes, READ), _narrow(scopes, PROPOSE)
+    whole = {READ, PROPOSE}.intersection(scopes)
+    if not (whole or reads or proposes):
+        return TurnedAway(
+            f"this access token has neither the scope {READ} nor {PROPOSE}, nor one of them for a part (:NAME)",
+            status=403,
+        )
     return Caller(
         name=f"{access.OF_ISSUER}{name}",
-        role="propose" if PROPOSE in scopes else "read",
+        role="propose" if PROPOSE in whole or proposes else "read",
+        grants=frozenset() if whole else reads | proposes,
+        proposes=frozenset() if PROPOSE in whole else proposes,
         knows=1,  # nobody says when these scopes were given, so they are as old as can be
         also=frozenset(one.removeprefix(access.TOOL) for one in scopes if one.startswith(access.TOOL)),
     )
+
+
+def _narrow(scopes: Sequence[str], role: str) -> frozenset[str]:
+    """The shards and tools for which a role is given."""
+    return frozenset(one.removeprefix(f"{role}:") for one in scopes if one.startswith(f"{role}:")) - {""}
 
 
 def _words(scopes: Any) -> Sequence[str]:

@@ -122,6 +122,54 @@ def test_what_came_later_than_the_scopes_is_opened_by_a_scope_of_its_own(authori
     assert "scope waypost:tool:traefik_new" in without.opened_by("traefik_new")
 
 
+def test_a_scope_for_a_shard_or_a_tool_opens_no_more_of_its_role_than_that(
+    make_waypost: MakeWaypost, auth: Auth
+) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+
+    def tools(*scopes: str) -> dict[str, bool]:
+        """Those of this token, and whether they write."""
+        listed = waypost.tools(token=auth.token(scope=" ".join(scopes))).tools
+        return {tool.name: not tool.annotations.read_only_hint for tool in listed}
+
+    everything, reading = tools("waypost:propose"), tools("waypost:read")
+    of_traefik = {name: writes for name, writes in everything.items() if name.startswith("traefik_")}
+    assert tools("waypost:propose:traefik") == of_traefik and any(of_traefik.values())
+    assert tools("waypost:read:traefik").keys() == reading.keys() & of_traefik.keys()
+    assert tools("waypost:read:traefik_list_routes", "waypost:read:why").keys() == {"traefik_list_routes", "why"}
+    assert tools("waypost:read:why", "waypost:propose:traefik_create_route") == {
+        "why": False,
+        "traefik_create_route": True,
+    }
+    assert tools("waypost:read", "waypost:propose:traefik_create_route") == {**reading, "traefik_create_route": True}
+    assert tools("waypost:read:traefik_create_route", "waypost:propose:why").keys() == {"why"}
+    assert tools("waypost:read:traefik", "waypost:propose") == everything, "what scopes give adds up"
+
+
+def test_what_a_narrow_scope_does_not_name_is_refused_when_it_is_called(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    token = auth.token(scope="waypost:propose:traefik_update_route waypost:read:gateway")
+    for tool, arguments in {"traefik_create_route": ROUTE, "traefik_list_routes": {}}.items():
+        assert waypost.refusal(tool, token=token, **arguments)["code"] == "forbidden"
+    assert waypost.answer("gateway_status", token=token) and not waypost.proposals
+
+
+@pytest.mark.parametrize("scope", ["waypost:read:", "waypost:propose:", "waypost:reader", "waypost:tool:why"])
+def test_a_scope_that_names_nothing_opens_nothing(authority: Authority, auth: Auth, scope: str) -> None:
+    turned = authority.judge(auth.token(scope=scope))
+    assert isinstance(turned, TurnedAway) and turned.status == 403
+
+
+def test_a_narrow_scope_opens_what_came_later_by_its_name_only(authority: Authority, auth: Auth) -> None:
+    new = {"shard": "traefik", "tool": "traefik_new", "writes": True, "since": 2}
+    of_shard, of_tool = (
+        authority.judge(auth.token(scope=f"waypost:read {one}"))
+        for one in ("waypost:propose:traefik", "waypost:propose:traefik_new")
+    )
+    assert isinstance(of_shard, Caller) and isinstance(of_tool, Caller)
+    assert (of_shard.may(**new), of_tool.may(**new)) == (False, True)
+
+
 def test_a_client_without_a_token_finds_out_where_to_get_one(make_waypost: MakeWaypost, auth: Auth) -> None:
     waypost = make_waypost(issuer=auth.issuer)
     answer = knock(waypost)
