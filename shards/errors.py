@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from shards.kit import Refused
 
@@ -17,7 +17,18 @@ class Code(IntEnum):
     UNABLE = -32011
     UNKNOWN = -32012
     TOO_LARGE = -32013
+    STRANGE = -32015  # by a host name or from a page that nobody has named
     FAILED = -32014  # a shard does not answer; its own errors keep theirs
+
+
+STRANGE_HOST: Final = Refused(
+    "strange-host",
+    "Nobody has said that this gateway goes by that host name. If it does, name the address in WAYPOST_PUBLIC_URL.",
+)
+STRANGE_ORIGIN: Final = Refused(
+    "strange-origin",
+    "A web page from elsewhere asks for this. If it is one of yours, name its address in WAYPOST_PUBLIC_URL.",
+)
 
 
 def data(refusal: Refused, request_id: str = "") -> dict[str, Any]:

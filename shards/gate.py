@@ -9,8 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from shards import errors
 from shards.access import Caller, TurnedAway
-from shards.errors import Code, data
+from shards.errors import Code
 from shards.kit import Refused
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +39,13 @@ _UNABLE: Final = Refused(
 )
 _UNKNOWN: Final = Refused("unknown-shard", "There is no such shard here; /mcp has the tools of all of them.")
 _TOO_LARGE: Final = Refused("too-large", "This request is larger than 4 MiB, so nothing was done; send less.")
+
+_SAID: Final = {
+    403: (Code.STRANGE, errors.STRANGE_ORIGIN),
+    413: (Code.TOO_LARGE, _TOO_LARGE),
+    421: (Code.STRANGE, errors.STRANGE_HOST),
+}
+"""What the SDK says in a way that clients do not hand on, in our words."""
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -87,14 +95,14 @@ class Gate:
         await self._refuse(send, away.status, Code.TURNED_AWAY, refusal, self._challenge + _fault(away))
 
     def _in_words(self, send: Send) -> Send:
-        """Of a request that is too large the SDK says so in a way that clients do not hand on."""
+        """What the SDK refuses, so that clients hand on why."""
         said = False
 
         async def tell(message: Message) -> None:
             nonlocal said
-            if message["type"] == "http.response.start" and message["status"] == 413:
+            if message["type"] == "http.response.start" and message["status"] in _SAID:
                 said = True
-                await self._refuse(send, 413, Code.TOO_LARGE, _TOO_LARGE)
+                await self._refuse(send, message["status"], *_SAID[message["status"]])
             elif not said:
                 await send(message)
 
@@ -104,7 +112,7 @@ class Gate:
         request_id = self._new_request_id()
         _logger.info("refused: %s", refusal, extra={"request_id": request_id, "outcome": refusal.code})
         await _answer(
-            send, status, {"code": code, "message": str(refusal), "data": data(refusal, request_id)}, challenge
+            send, status, {"code": code, "message": str(refusal), "data": errors.data(refusal, request_id)}, challenge
         )
 
     async def _would_be_let_in(self, caller: Caller, scope: Scope) -> bool:

@@ -21,13 +21,7 @@ _HOST: Final = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:\[\]@/?#\s]+))(?:
 _SHORT: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 _STRANGE_HOST: Final = Refused(
-    "strange-host",
-    "Nobody has said that this gateway goes by that host name. If it does, name the address in WAYPOST_PUBLIC_URL; "
-    "an IP address or a name without a dot works without that.",
-)
-_STRANGE_ORIGIN: Final = Refused(
-    "strange-origin",
-    "A web page from elsewhere asks for this. If it is one of yours, name its address in WAYPOST_PUBLIC_URL.",
+    errors.STRANGE_HOST.code, f"{errors.STRANGE_HOST} An IP address or a name without a dot works without that."
 )
 
 _logger = logging.getLogger("waypost.gateway")
@@ -41,7 +35,7 @@ def guarded(page: Page, known: TransportSecuritySettings) -> Page:
         if len(hosts) != 1 or not (_is_among(hosts[0], known.allowed_hosts) or _is_nobody_elses(hosts[0])):
             return _refused(request, 421, _STRANGE_HOST)
         if not all(_is_among(origin, known.allowed_origins) for origin in origins):
-            return _refused(request, 403, _STRANGE_ORIGIN)
+            return _refused(request, 403, errors.STRANGE_ORIGIN)
         return await page(request)
 
     return answer

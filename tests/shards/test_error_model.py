@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -53,10 +53,12 @@ class Knock:
     question: Question
     token: str = ""
     path: str = "/mcp"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, era: str) -> MCPError:
         async def ask() -> MCPError:
-            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            shown = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            headers = {**shown, **self.headers}
             found: list[MCPError] = []
             try:
                 async with (
@@ -100,6 +102,15 @@ def at_a_gateway_that_cannot_tell(make: MakeWaypost, auth: Auth) -> Knock:
 
 def with_too_much(make: MakeWaypost, auth: Auth) -> Knock:
     return Knock(make(), lambda client: client.call_tool("traefik_list_routes", {"padding": "x" * (5 << 20)}))
+
+
+def by_a_strange_name(make: MakeWaypost, auth: Auth) -> Knock:
+    waypost = make()
+    return Knock(waypost, tools, token=waypost.token("claude"), headers={"Host": "evil.example.net"})
+
+
+def from_a_page_elsewhere(make: MakeWaypost, auth: Auth) -> Knock:
+    return Knock(make(), tools, headers={"Origin": "https://evil.example.net"})
 
 
 def for_no_tool(make: MakeWaypost, auth: Auth) -> Knock:
@@ -158,6 +169,8 @@ def for_lists_too_often(make: MakeWaypost, auth: Auth) -> Knock:
         (at_no_shard, Code.UNKNOWN, {"unknown-shard"}, False),
         (at_a_gateway_that_cannot_tell, Code.UNABLE, {"unable-to-tell"}, True),
         (with_too_much, Code.TOO_LARGE, {"too-large"}, False),
+        (by_a_strange_name, Code.STRANGE, {"strange-host"}, False),
+        (from_a_page_elsewhere, Code.STRANGE, {"strange-origin"}, False),
         (for_no_tool, protocol.INVALID_PARAMS, {"unknown-tool"}, False),
         (without_an_audit, protocol.INTERNAL_ERROR, {"unaudited"}, True),
         (for_no_prompt, protocol.INVALID_PARAMS, {"unknown-prompt"}, False),
