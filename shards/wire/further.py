@@ -167,7 +167,7 @@ class Further:
         for remote in self._remotes(context, address):
             if _is_declared(remote, address):
                 return remote
-        # The code of this revision; the SDK turns it into the older one where a client speaks that.
+        # In both eras the code of this revision: that of the revisions before is retired.
         raise self._unknown(Refused("unknown-resource", "There is no such resource here."), {"uri": address})
 
     def _unknown(self, refusal: Refused, given: Mapping[str, Any]) -> MCPError:
