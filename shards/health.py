@@ -96,21 +96,23 @@ RESTS: Final = 10.0
 
 @dataclass
 class Breaker:
-    """Keeps calls from a shard that fails them: between two checks there may be many."""
+    """Keeps calls from a shard that fails them. Only a call ends that: checks may go well while every call hangs."""
 
     opens_after: int = OPENS_AFTER
     rests: float = RESTS
     _failed: int = 0
     _opened: float = field(default=0.0)
 
+    def rest(self, now: float) -> float:
+        """Seconds that the shard is still left in peace."""
+        return max(0.0, self._opened + self.rests - now) if self.state == "open" else 0.0
+
     def wait(self, now: float) -> float:
         """Seconds until a call may go through, 0.0 for now. The one that goes through first is the trial."""
-        if self._failed < self.opens_after:
-            return 0.0
-        left = self._opened + self.rests - now
-        if left <= 0:
+        left = self.rest(now)
+        if not left and self.state == "open":
             self._opened = now  # the others wait for what this one finds
-        return max(0.0, left)
+        return left
 
     def succeeded(self) -> None:
         self._failed = 0

@@ -170,7 +170,6 @@ class Link:
             await anyio.to_thread.run_sync(self.shelf.put, list(tools))
         if turned := self.health.passed(self.around.clock.now()):
             self.around.tell(self.shard.name, turned)
-        self.breaker.succeeded()
 
     def _declared(self, offered: list[protocol.Tool]) -> tuple[protocol.Tool, ...]:
         wanted = {tool.name: tool for tool in offered[:_MOST_TOOLS] if tool.name in self.shard.tools}
@@ -186,7 +185,8 @@ class Link:
         self, tool: protocol.Tool, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> protocol.CallToolResult:
         """What the shard answers to a call. Raises Refused where it does not answer, or not in time."""
-        self._require_well()
+        self._require_up()
+        self._require_rested(self.breaker.wait(self.around.clock.monotonic()))
         try:
             async with asyncio.timeout(self.shard.seconds), self._room:
                 result = await self._tried(partial(self._asked, tool.name, call.request_id, arguments, progress))
@@ -202,7 +202,8 @@ class Link:
 
     async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said:
         """What the shard says to something else than a call, asked once. Raises Refused where it does not answer."""
-        self._require_well()
+        self._require_up()
+        self._require_rested(self.breaker.rest(self.around.clock.monotonic()))  # it is no trial: those are calls
         client = self._client
         try:
             async with asyncio.timeout(self.shard.patience.within), self._room:
@@ -234,7 +235,7 @@ class Link:
             return known
         return said
 
-    def _require_well(self) -> None:
+    def _require_up(self) -> None:
         if self.health.state == "down":
             raise Refused(
                 "shard-down",
@@ -243,7 +244,9 @@ class Link:
                 retry=True,
                 after=self.shard.patience.every,
             )
-        if wait := self.breaker.wait(self.around.clock.monotonic()):
+
+    def _require_rested(self, wait: float) -> None:
+        if wait:
             raise Refused(
                 "shard-resting",
                 f"The shard {self.shard.name} failed {self.breaker.opens_after} calls in a row, so it is left in peace "
@@ -286,6 +289,7 @@ class Link:
         except MCPError as error:
             if fault := self._trouble(error):
                 return fault
+            self.breaker.succeeded()  # a refusal is an answer too
             message = untrusted.short(error.message, 500)
             raise Refused("shard-refused", f"The shard {self.shard.name} refused the call: {message}") from error
         except CUT_OFF as fault:

@@ -117,7 +117,7 @@ class _Connection:
         return protocol.ListToolsResult(tools=_listed(self._peer.mood, self._peer.random))
 
     async def send_request(
-        self, request: protocol.CallToolRequest, kind: type[protocol.CallToolResult], *, progress_callback: Any
+        self, request: protocol.CallToolRequest, kind: type[protocol.CallToolResult], *, progress_callback: Any = None
     ) -> protocol.CallToolResult:
         peer = self._peer
         peer.running += 1

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from random import Random
+
+import mcp_types as protocol
 import pytest
 
-from tests.shards.misbehaving.peers import MOODS
-from tests.shards.misbehaving.world import World, play
+from shards.health import OPENS_AFTER
+from shards.kit import Call, Refused
+from shards.wire.remote import Link, Surroundings
+from tests.shards.misbehaving.peers import MOODS, Peer, Spell
+from tests.shards.misbehaving.world import LeapingLoop, LoopClock, NoShelf, World, play, threads_at_once
+
+PEER = Peer("peer", Random(1), (Spell(1, 20, "fails inside"), Spell(20, 100, "refuses calls")))
+"""Its lists are well all the time."""
 
 
 def test_the_gateway_stands_misbehaving_shards() -> None:
@@ -23,3 +35,77 @@ def test_a_seed_plays_the_same_schedule_again() -> None:
     once, again = World(7).play(), World(7).play()
     assert once.turns == again.turns
     assert [(one.call, one.ended) for one in once.asked] == [(one.call, one.ended) for one in again.asked]
+
+
+async def _asked(link: Link) -> str:
+    """The code of what became of a call."""
+    try:
+        call = Call(request_id="r", client="c", tool="peer_ask")
+        await link.call(link.tools[0], call, {}, None)
+    except Refused as refusal:
+        return refusal.code
+    return "ok"
+
+
+async def _failed_until_it_rests(link: Link) -> None:
+    await asyncio.sleep(2)
+    assert [await _asked(link) for _ in range(OPENS_AFTER)] == ["shard-unreachable"] * OPENS_AFTER
+
+
+@pytest.fixture
+def leaping() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        yield runner
+
+
+def kept_by(runner: asyncio.Runner, course: Callable[[Link], Awaitable[None]]) -> None:
+    """What a link to the peer goes through, on a clock that leaps."""
+
+    async def run() -> None:
+        around = Surroundings(
+            clock=LoopClock(), chance=Random(1).randbytes, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            dial=lambda *_: PEER.met(), post=lambda *_: None,
+        )  # fmt: skip
+        link = Link(PEER.declared, NoShelf(), around)
+        keeping = asyncio.create_task(link.keep())
+        await course(link)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    with threads_at_once():
+        runner.run(run())
+
+
+def test_good_checks_end_no_rest_and_a_failed_trial_begins_the_next(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await _failed_until_it_rests(link)
+        await asyncio.sleep(9)  # one check, at least
+        assert (link.health.state, await _asked(link)) == ("up", "shard-resting")
+        await asyncio.sleep(1.5)
+        assert [await _asked(link), await _asked(link)] == ["shard-unreachable", "shard-resting"]
+
+    kept_by(leaping, course)
+
+
+def test_a_refusal_is_an_answer_and_closes_a_breaker(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await _failed_until_it_rests(link)
+        await asyncio.sleep(20)
+        assert [await _asked(link), await _asked(link)] == ["shard-refused", "shard-refused"]
+        assert link.breaker.state == "closed"
+
+    kept_by(leaping, course)
+
+
+def test_a_question_that_is_no_call_takes_no_call_its_trial(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await _failed_until_it_rests(link)
+        with pytest.raises(Refused, match="left in peace"):
+            await link.ask(protocol.ListPromptsRequest(), protocol.ListPromptsResult)
+        await asyncio.sleep(20)
+        with pytest.raises(Refused, match="never"):
+            await link.ask(protocol.ListPromptsRequest(), protocol.ListPromptsResult)
+        assert link.breaker.state == "open"
+        assert await _asked(link) == "shard-refused"
+
+    kept_by(leaping, course)
