@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from reconciler.setting import ConfigError, Secret
 from shards.health import Patience
@@ -28,6 +28,14 @@ _REFERENCE = re.compile(r"env:\w+|file:/.+")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much time and how many further tries a call is worth."""
+
+    seconds: float = 30.0  # that it may take, all tries together
+    retries: int = 2  # further tries where it did not get through
+
+
+@dataclass(frozen=True, kw_only=True)
 class Declared:
     """A shard elsewhere. `tools` are those that models may call: whatever else it offers stays hidden.
 
@@ -38,8 +46,9 @@ class Declared:
     url: str
     tools: frozenset[str]
     token: Secret | None = None
-    seconds: float = 30.0  # that a call may take
-    retries: int = 2  # further tries of a call that did not get through
+    seconds: float = 30.0
+    retries: int = 2
+    tool: Mapping[str, Effort] = field(default_factory=dict)  # tools whose calls are worth something else than that
     at_once: int = 8  # calls that it gets at the same time
     patience: Patience = field(default_factory=Patience)
     prefix: str = ""
@@ -49,6 +58,14 @@ class Declared:
     @property
     def public_prefix(self) -> str:
         return self.prefix or f"{self.name.replace('-', '_')}_"
+
+    def effort(self, tool: str) -> Effort:
+        return self.tool.get(tool) or Effort(seconds=self.seconds, retries=self.retries)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a call of any of its tools may take."""
+        return max(self.seconds, *(effort.seconds for effort in self.tool.values()), 0.0)
 
 
 class Discovery(Protocol):
@@ -119,6 +136,19 @@ def _a_beginning(text: str) -> str:
     return text
 
 
+_Seconds = Annotated[float, Field(gt=0, le=600)]
+_Retries = Annotated[int, Field(ge=0, le=5)]
+
+
+class _ToolEntry(BaseModel):
+    """One `[shards.NAME.tool.TOOL]` of the file: what it leaves out is as for the whole shard."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seconds: _Seconds | None = None
+    retries: _Retries | None = None
+
+
 class _Entry(BaseModel):
     """One `[shards.NAME]` of the file."""
 
@@ -127,8 +157,9 @@ class _Entry(BaseModel):
     url: Annotated[str, AfterValidator(_an_address)]
     tools: Annotated[list[Annotated[str, AfterValidator(_a_tool)]], Field(min_length=1)]
     token: Annotated[str, AfterValidator(_a_reference)] = ""
-    seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
-    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    seconds: _Seconds = 30.0
+    retries: _Retries = 2
+    tool: dict[str, _ToolEntry] = {}
     at_once: Annotated[int, Field(ge=1, le=64)] = 8
     check_every: Annotated[float, Field(ge=1, le=3600)] = 15.0
     check_within: Annotated[float, Field(gt=0, le=60)] = 5.0
@@ -136,6 +167,19 @@ class _Entry(BaseModel):
     successes: Annotated[int, Field(ge=1, le=100)] = 2
     prompts: list[Annotated[str, AfterValidator(_a_tool)]] = []
     resources: list[Annotated[str, AfterValidator(_a_beginning)]] = []
+
+    @field_validator("tool")
+    @classmethod
+    def _of_its_tools(cls, tool: dict[str, _ToolEntry], entry: ValidationInfo) -> dict[str, _ToolEntry]:
+        if strange := sorted(tool.keys() - set(entry.data.get("tools", tool))):
+            raise ValueError(f"{', '.join(strange)}: not among its tools")
+        return tool
+
+    def _effort(self, of: _ToolEntry) -> Effort:
+        return Effort(
+            seconds=self.seconds if of.seconds is None else of.seconds,
+            retries=self.retries if of.retries is None else of.retries,
+        )
 
     def shard(self, name: str, place: str) -> Declared:
         return Declared(
@@ -145,6 +189,7 @@ class _Entry(BaseModel):
             token=Secret(self.token, f"{place}: token") if self.token else None,
             seconds=self.seconds,
             retries=self.retries,
+            tool={name: self._effort(of) for name, of in self.tool.items()},
             at_once=self.at_once,
             prompts=frozenset(self.prompts),
             resources=frozenset(self.resources),

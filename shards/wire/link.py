@@ -32,12 +32,12 @@ async def dialled(shard: Declared, tls: Trust) -> AsyncIterator[Client]:
     token = shard.token
     http = httpx2.AsyncClient(
         headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token.for_header()}"} if token else {})},
-        timeout=httpx2.Timeout(shard.seconds, connect=shard.patience.within),
+        timeout=httpx2.Timeout(shard.longest, connect=shard.patience.within),
         follow_redirects=False,
         transport=_Bounded(verify=tls(), trust_env=False),
     )
     transport = streamable_http_client(shard.url, http_client=http)
-    async with http, Client(transport, read_timeout_seconds=shard.seconds + 1) as client:
+    async with http, Client(transport, read_timeout_seconds=shard.longest + 1) as client:
         yield client
 
 
@@ -53,7 +53,7 @@ def posted(shard: Declared, tls: Trust, client: Client) -> Post | None:
         headers={"Authorization": f"Bearer {token.for_header()}"} if token else {},
         tls=tls(),
         within=shard.patience.within,
-        seconds=shard.seconds,
+        seconds=shard.longest,
         at_once=shard.at_once,
     )
 

@@ -187,14 +187,16 @@ class Link:
         """What the shard answers to a call. Raises Refused where it does not answer, or not in time."""
         self._require_up()
         self._require_rested(self.breaker.wait(self.around.clock.monotonic()))
+        effort = self.shard.effort(tool.name)
         try:
-            async with asyncio.timeout(self.shard.seconds), self._room:
-                result = await self._tried(partial(self._asked, tool.name, call.request_id, arguments, progress))
+            async with asyncio.timeout(effort.seconds), self._room:
+                ask = partial(self._asked, tool.name, call.request_id, arguments, progress)
+                result = await self._tried(ask, effort.retries)
         except TimeoutError:
             self.breaker.failed(self.around.clock.monotonic())
             raise Refused(
                 "shard-slow",
-                f"The shard {self.shard.name} did not answer within {self.shard.seconds:g} s; what it has begun may "
+                f"The shard {self.shard.name} did not answer within {effort.seconds:g} s; what it has begun may "
                 "still come to its end there.",
                 retry=True,
             ) from None
@@ -255,10 +257,12 @@ class Link:
                 after=wait,
             )
 
-    async def _tried(self, ask: Callable[[], Awaitable[protocol.CallToolResult | str]]) -> protocol.CallToolResult:
+    async def _tried(
+        self, ask: Callable[[], Awaitable[protocol.CallToolResult | str]], retries: int
+    ) -> protocol.CallToolResult:
         """Ask, and ask again what did not get through: a tool elsewhere only reads."""
         self._budget.earn()
-        for again in range(self.shard.retries, -1, -1):
+        for again in range(retries, -1, -1):
             answer = await ask()
             if not isinstance(answer, str):
                 self.breaker.succeeded()

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from reconciler.setting import ConfigError
 from shards import declared
-from shards.declared import Listed, Watched
+from shards.declared import Effort, Listed, Watched
 from shards.wire import alone
 from tests import plain_http
 from tests.conftest import wait_until
@@ -42,6 +42,42 @@ def test_what_it_says_is_what_is_declared(file: Path) -> None:
     shard = declared.read(file)["weather"]
     assert (shard.url, shard.tools, shard.seconds) == ("http://weather:9200/mcp", frozenset({"forecast"}), 5)
     assert shard.token and shard.token.reference == "env:WEATHER" and shard.public_prefix == "weather_"
+
+
+def test_a_tool_may_be_worth_something_else_than_its_shard_says(file: Path) -> None:
+    more = WEATHER.replace('["forecast"]', '["forecast", "search.v2", "radar"]').replace("seconds = 5", "seconds = 5.0")
+    file.write_text(f"""{more}
+[shards.weather.tool.forecast]
+seconds = 60.5
+[shards.weather.tool."search.v2"]
+retries = 0
+""")
+    shard = declared.read(file)["weather"]
+    assert shard.effort("forecast") == Effort(seconds=60.5, retries=2)
+    assert shard.effort("search.v2") == Effort(seconds=5, retries=0)
+    assert shard.effort("radar") == Effort(seconds=5, retries=2)
+    assert shard.longest == 60.5
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("[shards.weather.tool.forcast]\nseconds = 60", "tool: forcast: not among its tools"),
+        ("[shards.weather.tool.search.v2]\nretries = 0", "tool.search.v2: Extra inputs are not permitted"),
+        ("[shards.weather.tool.forecast]\nseconds = 0", "tool.forecast.seconds: Input should be greater than 0"),
+        ("[shards.weather.tool.forecast]\nseconds = 601", "tool.forecast.seconds: Input should be less than"),
+        ("[shards.weather.tool.forecast]\nretries = 6", "tool.forecast.retries: Input should be less than"),
+        ("[shards.weather.tool.forecast]\nretry = 1", "tool.forecast.retry: Extra inputs are not permitted"),
+        ("[shards.weather.tool]\nforecast = 60", "tool.forecast: Input should be"),
+        ("tool = 60", "tool: Input should be"),
+    ],
+)
+def test_what_is_wrong_with_the_entry_of_a_tool_is_told_with_its_place(file: Path, written: str, told: str) -> None:
+    file.write_text(WEATHER + written)
+    with pytest.raises(ConfigError) as error:
+        declared.read(file)
+    [fault] = error.value.faults
+    assert fault.startswith(f"{file}: shards.weather: {told}")
 
 
 def test_every_fault_is_told_at_once_with_its_place(file: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reconciler.setting import ConfigError
-from shards.declared import Listed
+from shards.declared import Effort, Listed
 from shards.health import OPENS_AFTER, RESTS, Patience
 from shards.wire import alone
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
@@ -172,6 +172,19 @@ def test_one_that_fails_call_after_call_is_left_in_peace_for_a_while_however_wel
     assert 0 < refusal["retry_after_seconds"] <= RESTS
     assert (state(waypost), calls(waypost)[-1][0].outcome) == ("up", "shard-resting")
     assert not waypost.call("traefik_list_routes").is_error
+
+
+def test_a_tool_may_be_given_more_or_less_time_than_its_shard(make_waypost: MakeWaypost, elsewhere: Process) -> None:
+    patient = elsewhere.declared(seconds=0.3, tool={"linger": Effort(seconds=10)})
+    waypost = make_waypost(discovery=Listed((patient,)))
+    until(lambda: state(waypost) == "up")
+    assert waypost.answer("weather_linger", seconds=1.0)["words"] == "late"
+    hasty = elsewhere.declared(seconds=10, tool={"linger": Effort(seconds=0.3)})
+    waypost = make_waypost(discovery=Listed((hasty,)))
+    until(lambda: state(waypost) == "up")
+    refusal = waypost.refusal("weather_linger", seconds=1.0)
+    assert refusal["code"] == "shard-slow" and "within 0.3 s" in refusal["message"]
+    assert waypost.answer("weather_forecast", city="Kiel")["words"] == "sunny"
 
 
 def test_its_refusal_reaches_the_model_as_it_is(weather: Waypost) -> None:

@@ -65,6 +65,7 @@ class Peer:
     spells: tuple[Spell, ...] = ()
     takes: float = 0.05  # seconds of an answer while it is well
     connections: int = 0
+    asked: int = 0
     running: int = 0
     most_running: int = 0
     moods_met: set[str] = field(default_factory=set)
@@ -120,6 +121,7 @@ class _Connection:
         self, request: protocol.CallToolRequest, kind: type[protocol.CallToolResult], *, progress_callback: Any = None
     ) -> protocol.CallToolResult:
         peer = self._peer
+        peer.asked += 1
         peer.running += 1
         peer.most_running = max(peer.most_running, peer.running)
         try:

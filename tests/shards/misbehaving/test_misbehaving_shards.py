@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from random import Random
 
 import mcp_types as protocol
 import pytest
 
+from shards.declared import Effort
 from shards.health import OPENS_AFTER
 from shards.kit import Call, Refused
 from shards.wire.remote import Link, Surroundings
@@ -37,11 +39,11 @@ def test_a_seed_plays_the_same_schedule_again() -> None:
     assert [(one.call, one.ended) for one in once.asked] == [(one.call, one.ended) for one in again.asked]
 
 
-async def _asked(link: Link) -> str:
+async def _asked(link: Link, name: str = "ask") -> str:
     """The code of what became of a call."""
+    [tool] = (each for each in link.tools if each.name == name)
     try:
-        call = Call(request_id="r", client="c", tool="peer_ask")
-        await link.call(link.tools[0], call, {}, None)
+        await link.call(tool, Call(request_id="r", client="c", tool=f"peer_{name}"), {}, None)
     except Refused as refusal:
         return refusal.code
     return "ok"
@@ -58,7 +60,7 @@ def leaping() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def kept_by(runner: asyncio.Runner, course: Callable[[Link], Awaitable[None]]) -> None:
+def kept_by(runner: asyncio.Runner, course: Callable[[Link], Awaitable[None]], **chosen: object) -> None:
     """What a link to the peer goes through, on a clock that leaps."""
 
     async def run() -> None:
@@ -66,7 +68,7 @@ def kept_by(runner: asyncio.Runner, course: Callable[[Link], Awaitable[None]]) -
             clock=LoopClock(), chance=Random(1).randbytes, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             dial=lambda *_: PEER.met(), post=lambda *_: None,
         )  # fmt: skip
-        link = Link(PEER.declared, NoShelf(), around)
+        link = Link(replace(PEER.declared, **chosen), NoShelf(), around)
         keeping = asyncio.create_task(link.keep())
         await course(link)
         keeping.cancel()
@@ -109,3 +111,16 @@ def test_a_question_that_is_no_call_takes_no_call_its_trial(leaping: asyncio.Run
         assert await _asked(link) == "shard-refused"
 
     kept_by(leaping, course)
+
+
+def test_a_call_is_asked_again_as_often_as_its_tool_is_worth(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await asyncio.sleep(2)
+        tries = []
+        for name in ("ask", "look"):
+            before = PEER.asked
+            assert await _asked(link, name) == "shard-unreachable"
+            tries.append(PEER.asked - before)
+        assert tries == [3, 1]
+
+    kept_by(leaping, course, retries=2, tool={"look": Effort(retries=0)})
