@@ -25,7 +25,8 @@ WRITTEN = Expected(alone=frozenset({"ping"}), baseline={"push": "why", "half:b":
         ("half", MIXED, MIXED, "FAILED"),
         ("half", GOOD, MIXED, "FAILED"),
         ("any", GOOD, GOOD, "not counted"),
-        ("any", BAD, GOOD, "not counted"),
+        ("any", BAD, GOOD, "FAILED"),  # its passing says nothing, its failing does
+        ("any", BAD, BAD, "FAILED"),
     ],
 )
 def test_a_scenario_is_held_to_what_is_written_down(name: str, went: Said, bare: Said, verdict: str) -> None:
