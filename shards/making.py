@@ -28,7 +28,8 @@ def make(name: str, directory: Path) -> list[Path]:
         raise MakingError(f"{directory} is there already: name another place with --directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return [_write(directory / _said(file, name), _said(text, name)) for file, text in _template()]
+        place = directory.resolve().name
+        return [_write(directory / _said(file, name, place), _said(text, name, place)) for file, text in _template()]
     except OSError as fault:
         raise MakingError(f"{directory} cannot be written: {fault.strerror or fault}") from fault
 
@@ -39,13 +40,20 @@ def _template() -> Iterator[tuple[str, str]]:
             yield file.name, file.read_text("utf-8")
 
 
-def _said(text: str, name: str) -> str:
-    """The template's words with the parrot's name exchanged: Parrot the class, parrot the module and the shard."""
+def _said(text: str, name: str, place: str) -> str:
+    """The template's words with the parrot's name exchanged: Parrot the class, parrot the module, the shard, and the
+    directory it stands in."""
     module = name.replace("-", "_")
-    named = "".join(part.capitalize() for part in name.split("-"))
-    text = re.sub(r'(?<=name = ")parrot(?=")|(?<=shards\.)parrot(?=\])|(?<=shard new )parrot', name, text)
-    text = re.sub(r'(?<=title = ")Parrot(?=")', name.replace("-", " ").capitalize(), text)
-    return text.replace("Parrot", named).replace("parrot", module)
+    said = {
+        r"(?<=build: \./)parrot|(?<=-f )parrot(?=/)": place,
+        r'(?<=name = ")parrot(?=")|(?<=shards\.)parrot(?=\])|(?<=shard new )parrot': name,
+        r'(?<=title = ")Parrot(?=")': name.replace("-", " ").capitalize(),
+        "Parrot": "".join(part.capitalize() for part in name.split("-")),
+        "parrot": module,
+    }
+    words = dict(enumerate(said.values(), 1))
+    parrots = re.compile("|".join(f"({parrot})" for parrot in said))
+    return parrots.sub(lambda found: words[found.lastindex or 0], text)
 
 
 def _write(path: Path, text: str) -> Path:
