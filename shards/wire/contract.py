@@ -1,6 +1,6 @@
 """What every shard keeps to, as tests: subclass it, say how the shard is made, and give a call of each tool.
 
-The same calls are made in this process and over real HTTP, and have to come to the same.
+The same calls are made in this process, over real HTTP, and through a real gateway, and have to come to the same.
 """
 
 from __future__ import annotations
@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -23,10 +27,13 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from starlette.applications import Starlette
 
 from reconciler.ports import SystemClock
-from shards import outcome
-from shards.declared import OURS
+from reconciler.setting import Secret
+from shards import gateway, outcome
+from shards.config import GatewaySettings
+from shards.declared import OURS, Declared, Listed
 from shards.kit import Call, Shard, Tool
 from shards.offers import described
 from shards.outcome import LARGEST
@@ -36,14 +43,14 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _TOOL = re.compile(r"[a-z][a-z0-9_]{0,60}")
 _LONGEST = 64  # characters of a tool's whole name: more is cut off or refused by some clients
 _TOKEN = "the token of a contract test"
+_PREFIX = "elsewhere_"
 
 
-class ShardContract(ABC):
-    """Subclass as `class TestX(ShardContract)`: `make` gives the shard, `calls` arguments for each of its tools."""
+class Contract(ABC):
+    """What is asked of every shard, wherever it runs: those of the gateway's own process are asked no less."""
 
     calls: Mapping[str, Mapping[str, Any]] = {}
-    elsewhere: ClassVar[bool] = True
-    """Whether it may run elsewhere; one that proposes lives in the gateway."""
+    """Arguments for each of its tools."""
 
     @abstractmethod
     def make(self) -> Shard: ...
@@ -53,7 +60,6 @@ class ShardContract(ABC):
     def test_its_names_are_ones_that_every_client_takes(self) -> None:
         shard = self.make()
         assert _NAME.fullmatch(shard.name) and shard.title
-        assert not self.elsewhere or shard.name not in OURS
         names = [tool.name for tool in shard.tools()]
         assert names and len(names) == len(set(names))
         for name in names:
@@ -68,10 +74,6 @@ class ShardContract(ABC):
             for name, schema in listing.input_schema.get("properties", {}).items():
                 told = (schema, *schema.get("anyOf", ()))
                 assert any("description" in each for each in told), f"{tool.name}: say what {name} is"
-
-    def test_one_that_runs_elsewhere_only_reads(self) -> None:
-        if self.elsewhere:
-            assert not [tool.name for tool in self.make().tools() if tool.traits.writes]
 
     def test_every_tool_says_how_long_it_may_take(self) -> None:
         for tool in self.make().tools():
@@ -91,8 +93,6 @@ class ShardContract(ABC):
             assert came.code == "bad-arguments" and came.refusal and came.refusal.problems, tool.name
 
     def test_over_http_it_is_the_same_shard(self) -> None:
-        if not self.elsewhere:
-            return
         here = self.make()
         with _served(self.make()) as address:
             listed = {tool.name: tool for tool in _ask(address, lambda client: client.list_tools()).tools}
@@ -100,21 +100,14 @@ class ShardContract(ABC):
             for tool in here.tools():
                 told, meant = listed[tool.name], described(tool.name, tool)
                 assert (told.input_schema, told.output_schema) == (meant.input_schema, meant.output_schema)
-                assert told.annotations == meant.annotations and told.annotations and told.annotations.read_only_hint
-                there = _called(address, tool.name, self.calls[tool.name])
-                assert there.structured_content is not None and not there.is_error
-                assert there.structured_content.keys() == tool.answer.model_json_schema()["properties"].keys()
-                assert sum(len(part.text) for part in there.content if part.type == "text") <= LARGEST
+                assert told.annotations == meant.annotations and told.annotations
+                assert told.annotations.read_only_hint is not tool.traits.writes
+                _require_answered(tool, _called(address, tool.name, self.calls[tool.name]))
 
     def test_over_http_it_refuses_what_it_does_not_know_and_whom_it_does_not_know(self) -> None:
-        if not self.elsewhere:
-            return
         with _served(self.make()) as address:
             for tool in self.make().tools():
-                refused = _called(address, tool.name, {"no-such-argument": 1})
-                told = refused.structured_content or {}
-                assert refused.is_error and told["code"] == "bad-arguments" and told["retry"] is False
-                assert told.keys() >= {"message", "problems", "retry_after_seconds", "request_id"}
+                _require_refused(_called(address, tool.name, {"no-such-argument": 1}))
             try:
                 _called(address, "no_such_tool", {})
             except MCPError as error:
@@ -124,9 +117,6 @@ class ShardContract(ABC):
             assert _status(address) == 401
 
     def test_over_http_a_call_that_is_given_up_leaves_it_as_it_was(self) -> None:
-        if not self.elsewhere:
-            return
-
         async def give_up(client: Client) -> protocol.CallToolResult:
             with anyio.move_on_after(0):
                 await client.call_tool(name, dict(self.calls[name]))
@@ -136,12 +126,73 @@ class ShardContract(ABC):
         with _served(self.make()) as address:
             assert not _ask(address, give_up).is_error
 
+    def test_what_it_reads_is_the_same_through_a_gateway_that_finds_it_elsewhere(self) -> None:
+        reading = [tool for tool in self.make().tools() if not tool.traits.writes]
+        with _served(self.make()) as there, _gateway_to(there, reading) as address:
+            self.require_the_same(address, _PREFIX, reading)
+
+    def require_the_same(self, address: str, prefix: str, tools: Iterable[Tool]) -> None:
+        """A gateway there offers these tools as they are, and every call comes to what it should."""
+        listed = {tool.name: tool for tool in _ask(address, lambda client: client.list_tools(), "").tools}
+        for tool in tools:
+            name = prefix + tool.name
+            told, meant = listed[name], described(name, tool)
+            assert (told.input_schema, told.output_schema) == (meant.input_schema, meant.output_schema)
+            assert told.annotations and told.annotations.read_only_hint is not tool.traits.writes
+            _require_refused(_called(address, name, {"no-such-argument": 1}, ""))
+            _require_answered(tool, _called(address, name, self.calls[tool.name], ""))
+
     def test_its_health_lists_its_tools(self) -> None:
-        if not self.elsewhere:
-            return
         with _served(self.make()) as address, urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
             health = orjson.loads(answer.read())
         assert health["status"] == "ok" and health["tools"].keys() == {tool.name for tool in self.make().tools()}
+
+
+class ShardContract(Contract):
+    """What is asked of a shard that runs elsewhere. Subclass as `class TestX(ShardContract)`: `make` gives the shard,
+    `calls` arguments for each of its tools."""
+
+    def test_its_name_is_none_of_those_in_the_gateway(self) -> None:
+        assert self.make().name not in OURS
+
+    def test_all_its_tools_only_read(self) -> None:
+        assert not [tool.name for tool in self.make().tools() if tool.traits.writes]
+
+
+@contextlib.contextmanager
+def _gateway_to(there: str, tools: Iterable[Tool]) -> Iterator[str]:
+    """The address of a gateway that finds these tools there."""
+    with tempfile.TemporaryDirectory() as place:
+        token = Path(place, "token")
+        token.write_text(_TOKEN)
+        declared = Declared(
+            name="elsewhere",
+            url=f"{there}/mcp",
+            tools=frozenset(tool.name for tool in tools),
+            token=Secret(f"file:{token}"),
+            prefix=_PREFIX,
+        )
+        settings = GatewaySettings(
+            directory=Path(place, "gateway"),
+            source=Path(place, "no-desired-repo"),
+            reconciler_url="http://127.0.0.1:9",  # nobody answers there
+            discovery=Listed((declared,)),
+        )
+        with _listening(gateway.build(settings)) as address:
+            _until_up(address, declared.name)
+            yield address
+
+
+def _require_answered(tool: Tool, came: protocol.CallToolResult) -> None:
+    assert came.structured_content is not None and not came.is_error, f"{tool.name}: {came.content}"
+    assert came.structured_content.keys() == tool.answer.model_json_schema()["properties"].keys()
+    assert sum(len(part.text) for part in came.content if part.type == "text") <= LARGEST
+
+
+def _require_refused(came: protocol.CallToolResult) -> None:
+    told = came.structured_content or {}
+    assert came.is_error and told["code"] == "bad-arguments" and told["retry"] is False
+    assert told.keys() >= {"message", "problems", "retry_after_seconds", "request_id"}
 
 
 def _run(tool: Tool, arguments: Mapping[str, Any]) -> outcome.Outcome:
@@ -149,11 +200,14 @@ def _run(tool: Tool, arguments: Mapping[str, Any]) -> outcome.Outcome:
     return outcome.run(tool, call, arguments, SystemClock())
 
 
+def _served(shard: Shard) -> AbstractContextManager[str]:
+    return _listening(alone.application(shard, _TOKEN))
+
+
 @contextlib.contextmanager
-def _served(shard: Shard) -> Iterator[str]:
+def _listening(application: Starlette) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    application = alone.application(shard, _TOKEN)
     server = uvicorn.Server(uvicorn.Config(application, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -165,9 +219,20 @@ def _served(shard: Shard) -> Iterator[str]:
         listening.close()
 
 
-def _ask(address: str, question: Any) -> Any:
+def _until_up(address: str, shard: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
+            standing = orjson.loads(answer.read())["shards"].get(shard, {})
+        if standing.get("state") == "up":
+            return
+        assert time.monotonic() < deadline, f"the gateway does not find it: {standing}"
+        time.sleep(0.05)
+
+
+def _ask(address: str, question: Any, token: str = _TOKEN) -> Any:
     async def ask() -> Any:
-        headers = {"Authorization": f"Bearer {_TOKEN}"}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False, verify=False) as http,  # on loopback
             Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client,
@@ -183,8 +248,8 @@ def _ask(address: str, question: Any) -> Any:
     return answer
 
 
-def _called(address: str, tool: str, arguments: Mapping[str, Any]) -> protocol.CallToolResult:
-    result = _ask(address, lambda client: client.call_tool(tool, dict(arguments)))
+def _called(address: str, tool: str, arguments: Mapping[str, Any], token: str = _TOKEN) -> protocol.CallToolResult:
+    result = _ask(address, lambda client: client.call_tool(tool, dict(arguments)), token)
     assert isinstance(result, protocol.CallToolResult)
     return result
 

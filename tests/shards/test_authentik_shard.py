@@ -16,10 +16,10 @@ from shards.audit import Audit
 from shards.authentik import Authentik
 from shards.authentik_live import AuthentikAt, Live
 from shards.config import GatewaySettings
-from shards.kit import Call, Refused, Shard
+from shards.kit import Call, Refused
 from shards.proposing import Desk
-from shards.wire.contract import ShardContract
 from tests.authentik.fake_authentik import Loader, Tag, running
+from tests.shards.contracts import DOCS, OfTheGateway
 from tests.shards.serving import DesiredRepo
 
 CALL = Call(request_id="r1", client="model@localhost", tool="authentik_test")
@@ -355,8 +355,8 @@ def test_the_gateway_of_a_home_with_an_authentik_offers_it(make_waypost, server,
     assert waypost.answer("authentik_list_applications")["unknown"] == ""
 
 
-class TestAuthentik(ShardContract):
-    elsewhere = False
+class TestAuthentik(OfTheGateway):
+    name = "authentik"
     calls = {
         "list_applications": {},
         "get_blueprint": {"name": "news"},
@@ -371,12 +371,11 @@ class TestAuthentik(ShardContract):
         "sync_brand": {"title": "Home", "reason": "our name"},
         "set_blueprint": {"name": "news", "content": NEWS, "reason": "other news"},
         "remove_blueprint": {"name": "news", "reason": "nobody reads it"},
+        "get_authentik_docs": DOCS,
     }
 
     @pytest.fixture(autouse=True)
-    def _looking(self, looking):
-        self.looking = looking
-        looking.desk.desired.commit({"authentik/news.yaml": NEWS.replace("news", "old news").encode()})
-
-    def make(self) -> Shard:
-        return Authentik(self.looking.desk, self.looking.alive)
+    def _looking(self, looking, server):
+        self.desk, self.desired = looking.desk, looking.desk.desired
+        self.known = {"authentik": (AuthentikAt(url=server.url, token=Secret("env:LOOKING")),)}
+        self.desired.commit({"authentik/news.yaml": NEWS.replace("news", "old news").encode()})

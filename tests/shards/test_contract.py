@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,14 @@ from pydantic import BaseModel
 
 from reconciler import web
 from reconciler.loop import Outcome
-from reconciler.ports import SystemClock
-from reconciler.query_client import QueryClient
-from shards import belongings
-from shards.audit import Audit
-from shards.config import GatewaySettings
-from shards.kit import Call, Shard, Traits, tool
+from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.own import Own
 from shards.proposing import Desk, Intent
 from shards.registry import Standing
-from shards.traefik import Traefik
-from shards.wire.contract import ShardContract
+from shards.wire.contract import Contract, ShardContract
+from tests.shards.contracts import DOCS, OfTheGateway, desk_over
 from tests.shards.elsewhere import Weather
-from tests.shards.serving import Answers, DesiredRepo, served
+from tests.shards.serving import Answers, DesiredRepo, gateway_over, served
 
 WIKI = b"""\
 http:
@@ -79,27 +75,22 @@ def reconciler() -> Iterator[str]:
 @pytest.fixture
 def desk(tmp_path: Path, desired: DesiredRepo, reconciler: str) -> Iterator[Desk]:
     desired.commit({"traefik/wiki.yaml": WIKI})
-    settings = GatewaySettings(directory=tmp_path / "gateway", source=desired.path, reconciler_url=reconciler)
-    settings.directory.mkdir()
-    clock = SystemClock()
-    audit, query = Audit(belongings.outbox(settings, clock, alone=True)), QueryClient(reconciler)
-    yield Desk(settings, belongings.clone(settings, alone=True), audit, query, clock, os.urandom)
-    query.close()
-    audit.close()
+    with desk_over(desired, tmp_path / "gateway", reconciler) as desk:
+        yield desk
 
 
-class OfOurs(ShardContract):
-    """A shard of the gateway's own process: what it needs is there for each test."""
-
-    elsewhere = False
+class OfTheWiki(OfTheGateway):
+    known = {}
 
     @pytest.fixture(autouse=True)
     def _desk(self, desk: Desk, desired: DesiredRepo) -> None:
-        self.desk = desk
+        self.desk, self.desired = desk, desired
         self.first = desired.store.commit(desired.main).parents[0]
 
 
-class TestTraefik(OfOurs):
+class TestTraefik(OfTheWiki):
+    name = "traefik"
+
     @property
     def calls(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         why = {"reason": "the wiki moved"}
@@ -123,13 +114,11 @@ class TestTraefik(OfOurs):
             "route_history": {"name": "wiki"},
             "drift_report": {},
             "rollback": {**why, "revision": self.first},
+            "get_traefik_docs": DOCS,
         }
 
-    def make(self) -> Shard:
-        return Traefik(self.desk)
 
-
-class TestOwn(OfOurs):
+class TestOwn(OfTheWiki):
     @property
     def calls(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         return {
@@ -149,6 +138,14 @@ class TestOwn(OfOurs):
 
     def make(self) -> Shard:
         return Own(self.desk, "1", lambda: {"traefik": Standing(state="up", tools=1)})
+
+    @contextlib.contextmanager
+    def through(self) -> Iterator[str]:
+        chosen = {"reconciler_url": self.desk.settings.reconciler_url}
+        with gateway_over(self.desired, self.directory / "through", **chosen) as waypost:
+            proposed = waypost.answer("traefik_rollback", revision=self.first, reason="to withdraw it")
+            self.proposal = proposed["proposal"]
+            yield waypost.url
 
 
 class TestWeatherThatBehaves(ShardContract):
@@ -189,6 +186,42 @@ class Careless(Shard):
         return Wordless()
 
 
+class Homebound(Shard):
+    """It answers in the thread that it was made in, and nowhere else."""
+
+    name = "homebound"
+    title = "Homebound"
+    prefix = "homebound_"
+
+    def __init__(self) -> None:
+        self._home = threading.get_ident()
+
+    @tool(Traits(title="Do"))
+    def do(self, call: Call) -> Wordless:
+        """Do what can only be done here and nowhere else."""
+        if threading.get_ident() != self._home:
+            raise Refused("not-here", "Only at home.")
+        return Wordless()
+
+
+class HomeboundContract(Contract):
+    calls = {"do": {}}
+
+    def make(self) -> Shard:
+        return Homebound()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_over_http_it_is_the_same_shard", "test_what_it_reads_is_the_same_through_a_gateway_that_finds_it_elsewhere"],
+)
+def test_one_that_answers_in_this_process_only_is_found_out_wherever_it_may_run(name: str) -> None:
+    contract = HomeboundContract()
+    contract.test_every_tool_answers_its_example()
+    with pytest.raises(AssertionError, match="Only at home"):
+        getattr(contract, name)()
+
+
 class CarelessContract(ShardContract):
     def make(self) -> Shard:
         return Careless()
@@ -198,8 +231,9 @@ class CarelessContract(ShardContract):
     "name",
     [
         "test_its_names_are_ones_that_every_client_takes",
+        "test_its_name_is_none_of_those_in_the_gateway",
         "test_every_tool_tells_a_model_what_it_is_for",
-        "test_one_that_runs_elsewhere_only_reads",
+        "test_all_its_tools_only_read",
         "test_every_tool_answers_its_example",
     ],
 )

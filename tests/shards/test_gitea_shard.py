@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from reconciler import web
 from reconciler.query_client import Away, QueryClient
 from reconciler.setting import Secret
 from shards.gitea import Gitea
 from shards.gitea_reading import GiteaAt, Reader
-from shards.kit import Call, Refused, Shard
-from shards.wire.contract import ShardContract
+from shards.kit import Call, Refused
 from tests.gitea.fake_gitea import FakeGitea, Pull, Serving
+from tests.shards.contracts import DOCS, OfTheGateway, desk_over
+from tests.shards.serving import Answers, DesiredRepo, served
 
 CALL = Call(request_id="r1", client="a model", tool="gitea")
 
@@ -145,18 +147,27 @@ def test_an_outage_a_refusal_and_a_stranger_are_each_told(shard: Gitea, gitea: F
     assert not forbidden.value.retry
 
 
-class TestGitea(ShardContract):
+class TestGitea(OfTheGateway):
+    name = "gitea"
     calls = {
         "list_repositories": {"name": "desired"},
         "list_pull_requests": {"state": "all"},
         "list_webhooks": {},
         "list_deployments": {"newest": 1},
+        "get_gitea_docs": DOCS,
     }
 
     @pytest.fixture(autouse=True)
-    def _shard(self, shard: Gitea, gitea: FakeGitea) -> None:
+    def _known(
+        self, serving: Serving, gitea: FakeGitea, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> Iterator[None]:
+        monkeypatch.setenv("READ_TOKEN", "right")
         gitea.repositories = [{"full_name": "house/desired"}]
-        self.shard = shard
-
-    def make(self) -> Shard:
-        return self.shard
+        at = GiteaAt(url=serving.url, repository="house/desired", token=Secret("env:READ_TOKEN"))
+        self.known, self.desired = {"gitea": at}, DesiredRepo(tmp_path / "wanted.git")
+        told = Answers({"deployed": Query.answer, "webhooks": Query.heard})
+        with (
+            served(web.build(told, ["127.0.0.1"])) as reconciler,
+            desk_over(self.desired, tmp_path / "gateway", reconciler) as self.desk,
+        ):
+            yield

@@ -22,8 +22,8 @@ from shards.komodo_access import Komodos
 from shards.komodo_at import KomodoAt
 from shards.komodo_deploys import Deploys
 from shards.proposing import Desk
-from shards.wire.contract import ShardContract
 from tests.komodo.fake_komodo import KEY, SECRET, FakeKomodo, Fate, Serving
+from tests.shards.contracts import DOCS, OfTheGateway
 from tests.shards.serving import NOBODY, DesiredRepo, gateway_over
 
 CALL = Call(request_id="r1", client="test", tool="x")
@@ -225,8 +225,8 @@ def test_a_diagnosis_hears_when_no_stack_is_behind_a_route(ask):
     assert Deploys(ask.komodos.of("komodo"), os.urandom).about(Question(host="nas.lab")).outcome == "unknown"
 
 
-class TestContract(ShardContract):
-    elsewhere = False
+class TestContract(OfTheGateway):
+    name = "komodo"
     calls = {
         "list_stacks": {},
         "get_stack": {"stack": "media"},
@@ -234,14 +234,14 @@ class TestContract(ShardContract):
         "recent_updates": {"stack": "media"},
         "deploy_stack": {"stack": "media", "reason": "a newer image"},
         "restart_stack": {"stack": "media", "reason": "it is stuck", "services": ["web"]},
+        "get_komodo_docs": DOCS,
     }
 
     @pytest.fixture(autouse=True)
-    def _ask(self, ask, desk):
-        self.desk, self.komodos = desk, ask.komodos
-
-    def make(self):
-        return Komodo(self.desk, self.komodos)
+    def _ask(self, ask, desk, served):
+        self.desk, self.desired = desk, desk.desired_repo
+        key, secret = Secret("env:KEY_OF_THIS_TEST"), Secret("env:SECRET_OF_THIS_TEST")
+        self.known = {"komodo": (KomodoAt(url=served.url, key=key, secret=secret),)}
 
 
 def test_the_gateway_offers_it_where_the_settings_name_a_komodo(desk, served, tmp_path):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.ports import SystemClock
 from reconciler.setting import Secret
 from shards import config
-from shards.dozzle import Dozzle
-from shards.kit import Shard
-from shards.log_reading import sources
 from shards.log_sources import LogsAt
-from shards.wire.contract import ShardContract
 from tests.dozzle.containers_told import Box, House, house
-from tests.shards.serving import Waypost
+from tests.shards.contracts import DOCS, OfTheGateway, desk_over
+from tests.shards.serving import NOBODY, DesiredRepo, Waypost
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +25,21 @@ def served() -> Iterator[House]:
         assert one.containers.faults == []
 
 
-class TestDozzle(ShardContract):
-    elsewhere = False
+class TestDozzle(OfTheGateway):
+    name = "dozzle"
     calls = {
         "list_containers": {},
         "tail_logs": {"container": "gitea"},
         "search_logs": {"container": "gitea", "text": "works"},
         "get_container_stats": {"container": "gitea"},
+        "get_dozzle_docs": DOCS,
     }
 
     @pytest.fixture(autouse=True)
-    def _served(self, served: House) -> Iterator[None]:
-        self.sources = sources(LogsAt(docker_url=served.docker), SystemClock())
-        yield
-        self.sources.close()
-
-    def make(self) -> Shard:
-        return Dozzle(self.sources, SystemClock(), os.urandom)
+    def _served(self, served: House, desired: DesiredRepo, tmp_path: Path) -> Iterator[None]:
+        self.desired, self.known = desired, {"logs": LogsAt(docker_url=served.docker)}
+        with desk_over(desired, tmp_path / "gateway", NOBODY) as self.desk:
+            yield
 
 
 def test_a_client_reads_the_newest_lines_through_the_gateway(
