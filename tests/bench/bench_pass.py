@@ -110,13 +110,18 @@ def measure(count: int, rounds: int) -> Iterator[Figure]:
         for house in (small, large):
             loop.run_pass(house.world)  # records what is served already
             house.one_pass()
-        for name, work, bar in (
-            (f"no-op pass over {2 * count:,} resources, over one of {2 * SMALL}", passes, 2.0),
-            (f"warm one-route plan among {count:,}, over one among {SMALL}", plans, 5.0),
+        for name, work, bar, more in (
+            (
+                f"no-op pass over {2 * count:,} resources, over one of {2 * SMALL}",
+                passes,
+                2.0,
+                f"; {count:,} and {SMALL} routes, each a router and a service",
+            ),
+            (f"warm one-route plan among {count:,}, over one among {SMALL}", plans, 5.0, ""),
         ):
             pairs = list(work(small, large, rounds + 2))[2:]  # the first ones warm up
             theirs, ours = (1e3 * statistics.median(side) for side in zip(*pairs, strict=True))
-            note = f"{theirs:.1f} over {ours:.1f} ms of processor"
+            note = f"{theirs:.1f} over {ours:.1f} ms of processor{more}"
             yield Figure(name=name, value=ratio(pairs), bar=bar, note=note)
 
 
