@@ -260,6 +260,47 @@ names_in_commits = _tests(
 long_pull_requests = _tests(
     "long_pull_requests", "tests/stories/test_gitea.py::test_what_was_cut_off_in_the_pull_request_nobody_saw"
 )
+_ACCESS, _PROPOSING = "tests/shards/test_access.py::test_", "tests/shards/test_proposing.py::test_"
+_GIT, _BACKUP = "tests/reconciler/git/test_git_", "tests/reconciler/test_backup.py::test_"
+_LOGS, _SWITCH = "tests/shards/test_container_states.py::test_", "tests/stories/test_kill_switch.py::test_"
+guessed_tokens = _tests(
+    "guessed_tokens", "tests/reconciler/test_tokens.py::test_a_token_is_its_secret_and_not_its_name"
+)
+narrow_tokens = _tests("narrow_tokens", f"{_ACCESS}a_grant_narrows_to_a_shard_or_a_tool")
+strange_hosts = _tests(
+    "strange_hosts", "tests/shards/test_gateway.py::test_a_strange_host_name_is_turned_away_whatever_it_shows"
+)
+strange_questions = _tests("strange_questions", "tests/reconciler/gitea/test_gitea_webhook.py")
+fast_callers = _tests("fast_callers", "tests/shards/test_limits.py")
+audited_arguments = _tests("audited_arguments", "tests/shards/test_audit.py::test_arguments_are_kept_without_secrets")
+proposed_secrets = _tests("proposed_secrets", f"{_PROPOSING}a_secret_is_refused_before_the_commit_and_never_repeated")
+proposed_templates = _tests("proposed_templates", f"{_PROPOSING}a_template_is_refused")
+templates_in_files = _tests(
+    "templates_in_files",
+    "tests/reconciler/test_document.py::test_go_templates_are_refused_even_in_comments_where_traefik_reads",
+)
+rendered_templates = _tests("rendered_templates", "tests/reconciler/traefik/test_render.py")
+policies_reached_for = _tests("policies_reached_for", f"{_GIT}proposals.py::test_a_tool_may_not_write_there")
+policies_rolled_back = _tests("policies_rolled_back", f"{_PROPOSING}a_rollback_leaves_the_policy_as_it_is")
+forged_consent = _tests(
+    "forged_consent", "tests/state/test_outbox.py::test_what_only_a_person_may_say_no_gateway_gets_into_the_log"
+)
+words_of_strangers = _tests(
+    "words_of_strangers", f"{_LOGS}complaints_of_the_last_hour_are_told_the_newest_and_no_older_ones"
+)
+forced_pushes = _tests(
+    "forced_pushes", f"{_GIT}store.py::test_a_revision_survives_a_forced_push_and_a_garbage_collection"
+)
+restored_logs = _tests("restored_logs", f"{_BACKUP}a_log_that_was_tampered_with_is_not_good")
+restored_tails = _tests("restored_tails", f"{_BACKUP}a_log_that_lost_its_tail_is_not_good")
+restored_revisions = _tests("restored_revisions", f"{_BACKUP}a_revision_that_git_forgot_is_not_good")
+switched_models = _tests("switched_models", f"{_PROPOSING}read_only_refuses_every_proposal_and_reads_on")
+switched_people = _tests(
+    "switched_people", f"{_SWITCH}the_switch_of_the_settings_holds_for_every_answer_and_looking_goes_on"
+)
+switched_passes = _tests(
+    "switched_passes", "tests/stories/test_together.py::test_the_kill_switch_stops_a_deploy_that_was_begun"
+)
 
 
 def _repository(trial: Trial) -> Store:
@@ -314,6 +355,29 @@ TABLE = (
     Mutant("a webhook is signed", ("any_webhook_counts",), forged_webhooks),
     Mutant("approvers are vouched for", ("everybody_is_vouched_for",), names_in_commits),
     Mutant("what was cut off in Gitea was not read", ("what_was_cut_off_was_read",), long_pull_requests),
+    Mutant("a token is its secret", ("secrets_of_tokens_are_not_compared",), guessed_tokens),
+    Mutant("grants narrow what a token opens", ("grants_narrow_nothing",), narrow_tokens),
+    Mutant("the gateway answers to its own names", ("any_host_at_the_gateway",), strange_hosts),
+    Mutant("so does the reconciler", ("any_host_at_the_reconciler",), strange_questions),
+    Mutant("a client calls only so often", ("calls_are_not_counted",), fast_callers),
+    Mutant("no secret of an argument is kept", ("arguments_are_kept_as_they_come",), audited_arguments),
+    Mutant("secrets are looked for before the commit", ("no_scan_before_the_commit",), proposed_secrets),
+    Mutant("no template is taken in", ("templates_are_text",), templates_in_files),
+    Mutant(
+        "no template is proposed", ("templates_are_text", "templates_are_written_into_files"), proposed_templates
+    ),
+    Mutant("no template is written", ("braces_are_rendered_as_they_come",), rendered_templates),
+    Mutant("no tool writes the policy", ("the_policy_is_a_file_like_others",), policies_reached_for),
+    Mutant("no rollback of a tool does either", ("a_rollback_takes_the_policy_along",), policies_rolled_back),
+    Mutant("an outbox says only what its writer may", ("an_outbox_may_say_anything",), forged_consent),
+    Mutant("what others wrote is marked as such", ("what_others_wrote_is_not_marked",), words_of_strangers),
+    Mutant("Git keeps every revision", ("revisions_are_not_kept",), forced_pushes),
+    Mutant("a restored log is verified", ("a_restored_log_is_not_read",), restored_logs),
+    Mutant("and held against its anchors", ("a_restored_log_is_not_read",), restored_tails),
+    Mutant("a restored repository has the revisions", ("restored_revisions_are_not_looked_for",), restored_revisions),
+    Mutant("read-only holds for models", ("the_switch_is_off_for_models",), switched_models),
+    Mutant("read-only holds for people", ("the_switch_is_off_for_the_reconciler",), switched_people),
+    Mutant("read-only holds for passes", ("the_switch_is_off_for_the_reconciler",), switched_passes),
 )  # fmt: skip
 
 

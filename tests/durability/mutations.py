@@ -348,3 +348,185 @@ def what_was_cut_off_was_read() -> Iterator[None]:
     bounded = pages._bounded
     with mock.patch.object(pages, "_bounded", lambda text: bounded(text)._replace(whole=True)):
         yield
+
+
+# ── who may do what, and what may be said ────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def secrets_of_tokens_are_not_compared() -> Iterator[None]:
+    """Whoever knows which tokens there are has them: `waypost token list` shows that much."""
+    from reconciler import tokens
+
+    def match(known: Any, raw: str, now: Any) -> Any:
+        found = next((one for one in known if one.id in raw), None)
+        return "this is no token of this gateway" if found is None else found.ended(now) or found
+
+    with mock.patch.object(tokens, "match", match):
+        yield
+
+
+@contextlib.contextmanager
+def grants_narrow_nothing() -> Iterator[None]:
+    """The role alone counts."""
+    from shards.access import Caller
+
+    def may(caller: Caller, shard: str, tool: str, *, writes: bool, since: int = 0) -> bool:
+        return caller.has_role_for(writes=writes)
+
+    with mock.patch.object(Caller, "may", may):
+        yield
+
+
+@contextlib.contextmanager
+def any_host_at_the_gateway() -> Iterator[None]:
+    """A web page from anywhere reaches it by a name of its own."""
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    from shards import gateway
+
+    careless = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    with mock.patch.object(gateway, "_security", lambda settings: careless):
+        yield
+
+
+@contextlib.contextmanager
+def any_host_at_the_reconciler() -> Iterator[None]:
+    from reconciler import web
+
+    with mock.patch.object(web, "TrustedHostMiddleware", lambda app, allowed_hosts: app):
+        yield
+
+
+@contextlib.contextmanager
+def calls_are_not_counted() -> Iterator[None]:
+    from shards.limits import Limits
+
+    with mock.patch.object(Limits, "_draw", lambda limits, client, tool, *, writes: None):
+        yield
+
+
+@contextlib.contextmanager
+def arguments_are_kept_as_they_come() -> Iterator[None]:
+    from shards import audit
+
+    with mock.patch.object(audit, "redacted", lambda arguments: arguments):
+        yield
+
+
+@contextlib.contextmanager
+def no_scan_before_the_commit() -> Iterator[None]:
+    from shards.drafting import Draft
+
+    with mock.patch.object(Draft, "_secrets", lambda draft, intent: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def templates_are_text() -> Iterator[None]:
+    from reconciler import document
+
+    with mock.patch.object(document, "_templates", lambda file, text: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def templates_are_written_into_files() -> Iterator[None]:
+    from reconciler import edit
+
+    with mock.patch.object(edit, "_carried", lambda kind, name, spec: ""):
+        yield
+
+
+@contextlib.contextmanager
+def braces_are_rendered_as_they_come() -> Iterator[None]:
+    from reconciler.traefik import render
+
+    with mock.patch.object(render, "escape", lambda content: content):
+        yield
+
+
+@contextlib.contextmanager
+def the_policy_is_a_file_like_others() -> Iterator[None]:
+    from reconciler.git import bounds
+
+    with mock.patch.object(bounds, "POLICY", ""):  # no name is empty that is not refused anyway
+        yield
+
+
+@contextlib.contextmanager
+def a_rollback_takes_the_policy_along() -> Iterator[None]:
+    from reconciler.git import proposals
+
+    revert_to = proposals.revert_to
+
+    def revert(*arguments: Any, **named: Any) -> str:
+        return revert_to(*arguments, **{**named, "keep_paths": (), "roots": None})
+
+    with mock.patch.object(proposals, "revert_to", revert):
+        yield
+
+
+@contextlib.contextmanager
+def an_outbox_may_say_anything() -> Iterator[None]:
+    """Whatever a gateway writes down is taken for what it may say: a person's consent, say."""
+    from state import events, intake
+
+    entry, everything = intake._entry, frozenset(events.EVENTS.values())
+    with mock.patch.object(intake, "_entry", lambda raw, source, allowed: entry(raw, source, everything)):
+        yield
+
+
+@contextlib.contextmanager
+def what_others_wrote_is_not_marked() -> Iterator[None]:
+    """Cleaned and cut, and handed on like words of ours."""
+    from shards import untrusted
+
+    def bare(text: str, source: str, chance: Any, most: int = untrusted.MOST) -> str:
+        return untrusted.clean(text)[-most:]
+
+    with mock.patch.object(untrusted, "wrapped", bare):
+        yield
+
+
+@contextlib.contextmanager
+def revisions_are_not_kept() -> Iterator[None]:
+    """Their commits live as long as a branch leads to them."""
+    from reconciler.git.store import Store
+
+    with mock.patch.object(Store, "keep", lambda store, revision, commit: None):
+        yield
+
+
+@contextlib.contextmanager
+def a_restored_log_is_not_read() -> Iterator[None]:
+    """Neither its hashes nor its anchors: it opens, and that is taken for good."""
+    from reconciler.backups import checking
+
+    with mock.patch.object(checking, "_log", lambda log, manifest, store, tell: log.head().seq):
+        yield
+
+
+@contextlib.contextmanager
+def restored_revisions_are_not_looked_for() -> Iterator[None]:
+    from reconciler.backups import checking
+
+    with mock.patch.object(checking, "_revisions", lambda log, store: 0):
+        yield
+
+
+@contextlib.contextmanager
+def the_switch_is_off_for_models() -> Iterator[None]:
+    from shards.proposing import Desk
+
+    with mock.patch.object(Desk, "_refuse_read_only", lambda desk: None):
+        yield
+
+
+@contextlib.contextmanager
+def the_switch_is_off_for_the_reconciler() -> Iterator[None]:
+    """Whatever the settings say."""
+    from reconciler.world import World
+
+    with mock.patch.object(World, "read_only", property(lambda world: False, lambda world, switched: None)):
+        yield

@@ -161,6 +161,16 @@ def test_no_other_text_is_a_token(text: str) -> None:
     assert (tokens.match([token], text, NOW) == token) == (text == raw)
 
 
+def test_a_token_is_its_secret_and_not_its_name() -> None:
+    """Lists show names and ids to whoever may read them."""
+    token, raw = tokens.mint("a", "read", now=NOW, lasts=None, chance=lambda size: b"x" * size)
+    other = tokens.mint("b", "read", now=NOW, lasts=None, chance=lambda size: b"y" * size)[1]
+    name = raw.rpartition("_")[0]
+    assert token.id in name and tokens.match([token], raw, NOW) == token
+    for guessed in (f"{name}_{other.rpartition('_')[2]}", raw[:-1] + other[-1]):
+        assert tokens.match([token], guessed, NOW) == "this is no token of this gateway"
+
+
 @pytest.mark.parametrize("client", client_config.CLIENTS)
 def test_every_client_is_told_where_the_gateway_is_and_never_a_token(place: Path, client: str) -> None:
     CliRunner().invoke(waypost, ["--home", str(place), "token", "create", client])

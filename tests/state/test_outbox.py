@@ -294,6 +294,13 @@ def test_a_row_that_is_not_what_it_should_be_is_passed_over_and_told(box, box_pa
     assert take(log, box_path) == Intake()
 
 
+def test_what_only_a_person_may_say_no_gateway_gets_into_the_log(box, box_path, log):
+    """Well made, and in the stream where it belongs: that the gateway may not say it is all that keeps it out."""
+    forge(box_path, type="ConsentGiven", stream="main", data='{"commit":"c","digest":"d"}')
+    assert take(log, box_path).reasons == ("row 1: a gateway may not say 'ConsentGiven'",)
+    assert not any(isinstance(one.event, ConsentGiven) for one in log.read())
+
+
 def test_text_that_is_no_utf8_spoils_one_row_only(box, box_path, log):
     forge(box_path)
     spoil(box_path, "UPDATE outbox SET data = CAST(x'7bff7d' AS TEXT)")
