@@ -8,16 +8,32 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.simulation.deeds import DEEDS
 from tests.simulation.ending import end
 from tests.simulation.fate import Violation
 from tests.simulation.home import Setting
 from tests.simulation.schedule import Step, Theatre, perform, theatre
+from tests.simulation.stacks import STACK_DEEDS
 
 numbers = some.integers(0, 2**16)
 happenings = [name for name in DEEDS if not name.startswith("a pass")]
+homes = [
+    *(
+        Setting(instances, remote=remote)
+        for instances in (("traefik",), ("edge", "traefik"))
+        for remote in (False, True)
+    ),
+    *(Setting(komodo=True, remote=remote) for remote in (False, True)),
+]
 
 
 class Broken(AssertionError):
@@ -29,14 +45,18 @@ class Life(RuleBasedStateMachine):
 
     theatre: Theatre
 
-    @initialize(instances=some.sampled_from([("traefik",), ("edge", "traefik")]), remote=some.booleans())
-    def begin(self, instances: tuple[str, ...], remote: bool) -> None:
+    @initialize(setting=some.sampled_from(homes))
+    def begin(self, setting: Setting) -> None:
         self.stack = ExitStack()
-        setting = Setting(instances=instances, remote=remote)
         self.stage = self.stack.enter_context(self.theatre.stage(setting, 0))
 
     @rule(name=some.sampled_from(happenings), number=numbers)
     def something_happens(self, name: str, number: int) -> None:
+        self._perform(Step(name, number))
+
+    @precondition(lambda self: self.stage.home.komodo)
+    @rule(name=some.sampled_from(sorted(STACK_DEEDS)), number=numbers)
+    def something_happens_to_stacks(self, name: str, number: int) -> None:
         self._perform(Step(name, number))
 
     @rule()
