@@ -17,6 +17,7 @@ from tests.simulation.home import Home
 from tests.simulation.people import People
 from tests.simulation.traefik import OUR_FILE, Load
 
+_PREFIX: Final = "waypost-gen-"
 _MARKER: Final = re.compile(rb"waypost-gen-[A-Za-z0-9_-]+")
 _HOST: Final = re.compile(r"Host\(`([^`]+)`\)")
 
@@ -107,7 +108,7 @@ class Audit:
         before = self.attempts.get(self.latest.get(event.instance, ""))
         over = before is None or before.ended
         require(over, "no apply is begun on one that is in doubt", event.attempt, before)
-        require(event.attempt not in self.attempts, "an attempt's id is its own", event.attempt)
+        require(event.attempt not in self.attempts, "I11 an attempt's id is its own", event.attempt)
         require(event.changes, "nothing is written for nothing", event.attempt)
         self.latest[event.instance] = event.attempt
         if event.instance == "komodo":
@@ -206,6 +207,7 @@ class Audit:
             return  # what Komodo's target keeps for itself
         inside = path.startswith(f"/{instance}/mcp-managed/")
         require(inside, "nothing foreign is touched", path)
+        require(instance in self._home.writing, "I11 who writes holds the lock", path)
         if path == self._home.live_file(instance):
             self._placed(instance, content)
             self.live[instance].content = content
@@ -217,8 +219,11 @@ class Audit:
             require(probing, "our file is removed after a probe only", instance)
             return
         known = _shape(content) in live.shapes
+        if not probing:
+            self._of_the_latest(instance, content)
         if attempt and not attempt.ended and digest_bytes(content) == attempt.started.after:
             self._over_what_was_planned(instance, attempt)
+            self._rendered(instance, attempt.started, content)
         elif attempt and not attempt.ended and not known:
             before = resources(live.whole.get(attempt.started.before, b"{}"))
             stood = resources(content) in (before, self._applied(instance))
@@ -227,6 +232,22 @@ class Audit:
             require(known or probing, "every write was announced", instance, digest_bytes(content)[:12])
         live.whole[digest_bytes(content)] = content
         live.shapes.add(_shape(content))
+
+    def _of_the_latest(self, instance: str, content: bytes) -> None:
+        """The attempt whose marker it carries is in the log, and none that began later is."""
+        named = {marker.decode().removeprefix(_PREFIX).removesuffix("-undo") for marker in _MARKER.findall(content)}
+        require(named <= self.attempts.keys(), "I2 our file is of an attempt that the log knows", instance, named)
+        require(named == {self.latest.get(instance)}, "I11 no attempt writes after a later one", instance, named)
+
+    def _rendered(self, instance: str, started: events.ApplyStarted, content: bytes) -> None:
+        """It holds what stood there before with the changes that the log tells of, and nothing else."""
+        expected = resources(self.live[instance].whole.get(started.before, b"{}"))
+        if expected is None:
+            return  # nobody can say what a broken file held
+        for address, spec in started.changes.items():
+            expected[address.partition("/")[2]] = spec
+        wanted = {key: spec for key, spec in expected.items() if spec is not None}
+        require(resources(content) == wanted, "I2 our file is what its attempt says", instance, started.attempt)
 
     def _over_what_was_planned(self, instance: str, attempt: Attempt) -> None:
         live = self.live[instance]

@@ -9,8 +9,6 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from reconciler.git import proposals
-from reconciler.git.errors import GitError
 from state import events, views
 from tests.simulation.audit import Audit
 from tests.simulation.fate import CHANGE, LOOK, Happening, require
@@ -164,21 +162,9 @@ def propose(stage: Stage, random: Random) -> None:
 
 @deed(1)
 def propose_a_rollback(stage: Stage, random: Random) -> None:
-    people, store = stage.people, stage.home.store
-    kept, head = store.revisions(), people.main
-    if not kept or head is None:
-        return
-    people.counted += 1
-    id = f"p{people.counted}"
-    try:
-        commit = proposals.revert_to(
-            store, kept[random.choice(sorted(kept))], parent=head, id=id, title="Roll back", body="",
-            trailers={"Waypost-Request": id, "Waypost-Tool": "rollback", "Waypost-Client": "ada"},
-            author="Ada <ada@home>", at=stage.home.time.wall,
-        )  # fmt: skip
-    except GitError:
-        return  # main says so already
-    people.tell_of(id, commit, head, "Roll back")
+    kept = stage.home.store.revisions()
+    if kept and stage.people.main:
+        stage.people.roll_back(kept[random.choice(sorted(kept))])
 
 
 @deed(4)

@@ -23,6 +23,9 @@ from tests.simulation.traefik import OUR_FILE
 PASSES: Final = 6
 """So many passes may it take until nothing is news any more."""
 
+TAKEN_BACK: Final = 0.2
+"""How many of the homes that people put right have their newest commit taken back."""
+
 
 def end(stage: Stage, *, righted: bool) -> None:
     """Heal, converge, check; let people answer, converge, check again; then audit what is left."""
@@ -33,6 +36,8 @@ def end(stage: Stage, *, righted: bool) -> None:
         put_right(stage)
         outcome = converge(stage, "after people put things right")
         as_main_says(stage, outcome)
+        if stage.home.random.random() < TAKEN_BACK:
+            newest_taken_back(stage)
     told(stage, everything=righted)
     kept(stage)
 
@@ -189,6 +194,40 @@ def as_main_says(stage: Stage, outcome: Outcome) -> None:
         live = stage.home.disk.content(stage.home.live_file(name))
         require(traefik.running_file == live, "I3 Traefik serves our file", name)
         require(not traefik.served.load.broken, "I3 Traefik serves our routes", traefik.served.load.broken)
+
+
+def newest_taken_back(stage: Stage) -> None:
+    """All is as main says; a commit comes and is live, and after a rollback everything is as it was before it."""
+    people, before, was = stage.people, _live(stage), stage.people.main
+    assert was is not None
+    people.push(_newer(stage), "something newer")
+    as_main_says(stage, converge(stage, "after something newer came"))
+    require(_live(stage) != before, "what is newer is live")
+    commit = people.roll_back(was)
+    require(commit and people.land(commit, people.main), "I8 the newest commit can be taken back", commit)
+    outcome = converge(stage, "after it was taken back")
+    if people.consent():  # of a stack that goes somebody is asked
+        outcome = converge(stage, "after that was agreed to")
+    as_main_says(stage, outcome)
+    require(_live(stage) == before, "I8 what was live before a commit is live after its revert", _live(stage), before)
+
+
+def _newer(stage: Stage) -> dict[str, bytes | None]:
+    """A route that is changed, one that is new, and the same of stacks."""
+    edits: dict[str, bytes | None] = {}
+    for instance in stage.home.setting.instances:
+        edits[f"{instance}/app0.yaml"] = text(document("app0", 9))
+        edits[f"{instance}/app3.yaml"] = text(document("app3", 9, guarded=True))
+    return edits | (stack_files("media", 9) | stack_files("news", 9) if stage.home.komodo else {})
+
+
+def _live(stage: Stage) -> dict[str, object]:
+    """All that is live, by the bytes of our files and by what Komodo runs."""
+    home = stage.home
+    live: dict[str, object] = {
+        name: resources_in(home.disk.content(home.live_file(name))) for name in home.setting.instances
+    }
+    return live | ({name: home.komodo.runs(name) for name in ("db", "media", "news")} if home.komodo else {})
 
 
 def _differing(stage: Stage, commit: str) -> set[str]:

@@ -48,17 +48,23 @@ class Setting:
 
 
 class FreeLock:
-    """The lock of a directory that nobody else writes to; `taken` is when another process does."""
+    """The lock of a directory that nobody else writes to; `taken` is when another process does.
 
-    def __init__(self, taken: Any) -> None:
+    Its name stands in `held` for as long as it is ours.
+    """
+
+    def __init__(self, taken: Any, held: set[str] | None = None, name: str = "") -> None:
         self._taken = taken
+        self._held = set() if held is None else held
+        self._name = name
 
     def take(self) -> None:
         if self._taken():
             raise TargetError("another Waypost is writing there", remedy="Let only one reconciler manage it.")
+        self._held.add(self._name)
 
     def release(self) -> None:
-        """It is not held by anybody else."""
+        self._held.discard(self._name)
 
 
 @dataclass
@@ -87,6 +93,7 @@ class Home:
     remote_down: bool = False
     refusing: frozenset[str] = frozenset()
     second_writer: bool = False
+    writing: set[str] = field(default_factory=set)  # instances whose directory is locked by us
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -180,7 +187,7 @@ class Home:
             clock=clock,
             chance=seeded(self.random),
             deadline=DEADLINE,
-            lock=FreeLock(lambda: self.second_writer),
+            lock=FreeLock(lambda: self.second_writer, self.writing, name),
         )
 
     def _acknowledged(self, recorded: list[Any]) -> None:
@@ -195,7 +202,7 @@ class Home:
         if self.process:
             self.trace.add("the reconciler stops")
             self.process.log.close()
-            self.process = None
+            self._gone()
 
     def bury(self) -> None:
         """It died: what it had open goes with it, and nothing is closed."""
@@ -203,7 +210,12 @@ class Home:
             self.trace.add("the reconciler died")
             self.process.fate.dead = True
             self.process.log.drop()
-            self.process = None
+            self._gone()
+
+    def _gone(self) -> None:
+        """What it had locked is anybody's."""
+        self.process = None
+        self.writing.clear()
 
     # ── passes ───────────────────────────────────────────────────────────────────────────────────
 

@@ -183,6 +183,24 @@ class People:
         self.tell_of(id, commit, head, title)
         return id
 
+    def roll_back(self, to: str) -> str | None:
+        """Propose what main was at a commit; None where it says so already."""
+        head = self.main
+        if head is None:
+            return None
+        self.counted += 1
+        id = f"p{self.counted}"
+        try:
+            commit = proposals.revert_to(
+                self.home.store, to, parent=head, id=id, title="Roll back", body="",
+                trailers={"Waypost-Request": id, "Waypost-Tool": "rollback", "Waypost-Client": "ada"},
+                author="Ada <ada@home>", at=self.home.time.wall,
+            )  # fmt: skip
+        except GitError:
+            return None
+        self.tell_of(id, commit, head, "Roll back")
+        return commit
+
     def tell_of(self, id: str, commit: str, parent: str, title: str) -> None:
         made = events.ProposalMade(
             proposal=id, branch=f"proposals/{id}", commit=commit, parent=parent, tool="test", client="test",

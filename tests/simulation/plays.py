@@ -16,7 +16,7 @@ from state import events, views
 from state.record import Cursor
 from tests.komodo.fake_komodo import Fate
 from tests.simulation.deeds import Stage, lose_power
-from tests.simulation.ending import end
+from tests.simulation.ending import end, newest_taken_back
 from tests.simulation.fate import CHANGE, require
 from tests.simulation.home import Setting
 from tests.simulation.people import document, stack_files, text
@@ -134,6 +134,10 @@ def our_file_is_broken_by_hand_while_a_commit_removes_a_route(stage: Stage) -> N
     stage.home.run()
     adopted = recorded(stage, events.ResourcesAdopted)
     require(not adopted, "what cannot be read was removed by nobody", adopted)
+
+
+def the_newest_commit_is_taken_back(stage: Stage) -> None:
+    newest_taken_back(stage)
 
 
 def one_of_two_refuses_its_part_of_a_commit(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from reconciler import alerts, applying, commits, evidence, loop, planning, reviewing, taking_back, underway, watching
 from reconciler.core.target import Verdict
+from reconciler.git import proposals
 from reconciler.targets.komodo import KomodoTarget
 from reconciler.targets.komodo_deeds import Doer
 from reconciler.targets.owned import OwnedFile
@@ -23,6 +24,7 @@ from reconciler.targets.survey import Survey
 from reconciler.targets.traefik import TraefikTarget
 from state import events, intake, views
 from state.grants import Grants
+from state.model import Address
 from tests.simulation import plays
 from tests.simulation.fate import Died, Violation
 from tests.simulation.home import Setting
@@ -303,6 +305,39 @@ def what_komodo_was_asked_for_counts_as_done() -> AbstractContextManager[None]:
     return _in_place_of(Doer, "_followed", lambda doer, step, *_: step.now("done", said="surely"))
 
 
+def our_file_holds_what_no_attempt_says() -> AbstractContextManager[None]:
+    """One service more, which nobody wants and nobody asks Traefik about."""
+    real = TraefikTarget._rendered
+
+    def rendered(self: Any, attempt: Any, live: Any, marker: str) -> bytes:
+        stowaway = Address(attempt.instance, "http.services", "stowaway")
+        return real(
+            self, attempt, {**live, stowaway: {"loadBalancer": {"servers": [{"url": "http://10.0.0.66"}]}}}, marker
+        )
+
+    return _in_place_of(TraefikTarget, "_rendered", rendered)
+
+
+def nobody_asks_for_the_lock() -> AbstractContextManager[None]:
+    """Our folder is made, and whoever else writes there is not waited for."""
+
+    def lock(self: Any) -> None:
+        self._files.make_directory(self._folder, 0o755)
+
+    return _in_place_of(OwnedFile, "lock", lock)
+
+
+def a_rollback_leaves_what_came_since() -> AbstractContextManager[None]:
+    """What a commit changed goes back, and what is new in it stays."""
+    real = proposals.revert_to
+
+    def revert_to(store: Any, revision: str, *, parent: str, **named: Any) -> str:
+        since = [path for path in store.changed(revision, parent) if store.entry(revision, path) is None]
+        return real(store, revision, parent=parent, keep_paths=(proposals.POLICY, *since), **named)
+
+    return _in_place_of(proposals, "revert_to", revert_to)
+
+
 def a_deploy_is_told_without_a_key() -> AbstractContextManager[None]:
     def tell(world: Any, instance: str, deeds: Any) -> None:
         if deeds:
@@ -347,6 +382,9 @@ WEAKNESSES: Final = tuple(
         (what_a_restart_would_lose_is_not_asked, plays.a_neighbours_poison_would_outlive_a_restart),
         (a_reminder_comes_with_every_pass, plays.an_alert_stands_for_days),
         (nobody_is_reminded, plays.an_alert_stands_for_days),
+        (our_file_holds_what_no_attempt_says, 50),
+        (nobody_asks_for_the_lock, 50),
+        (a_rollback_leaves_what_came_since, plays.the_newest_commit_is_taken_back),
         (nothing_is_probed, Play(plays.traefik_watches_another_folder, settled=False)),
         (the_policy_of_what_comes_is_in_force, plays.a_commit_loosens_the_guards_that_it_would_meet),
         (a_yes_is_a_yes_to_everything, plays.a_person_agrees_and_then_more_is_lost),
