@@ -76,6 +76,8 @@ def _run(world: World) -> Outcome:
     watching.record_targets(world, planned)
     watching.record_drift(world, planned)
     _record_adopted(world, planned)
+    if not world.read_only:
+        _wake(world, planned)
     if planned.plan.held:
         return _hold(world, planned.plan)
     _record_deferred(world, planned)
@@ -87,6 +89,15 @@ def _run(world: World) -> Outcome:
     if any(cause.commit == head for cause in world.log.view(views.Quarantine).why.values()):
         reviewing.propose_revert(world, head)
     return _troubled(_conclude(world, planned, results), troubles)
+
+
+def _wake(world: World, planned: Planned) -> None:
+    """Only what was proven is served by our doing: a hand edit that a target missed stays missed, and is told."""
+    applied = world.log.view(views.Applied)
+    for instance, seen in planned.observed.items():
+        if seen.file == applied.file(instance):
+            with contextlib.suppress(TargetError):  # what hinders it hinders the next write, and is told then
+                world.targets[instance].wake(seen)
 
 
 def _troubled(outcome: Outcome, troubles: tuple[str, ...]) -> Outcome:

@@ -142,6 +142,10 @@ class Target(Protocol):
         """Everything wrong with serving `wanted`, all at once; writes nothing live."""
         ...
 
+    def wake(self, seen: Observation) -> None:
+        """Have the target look again, once, where it does not serve our file as it stands and nothing says why."""
+        ...
+
     def probe(self, attempt: str) -> Verdict:
         """Does the target notice what we write at all? A marker-only write, content unchanged."""
         ...

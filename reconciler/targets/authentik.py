@@ -104,6 +104,9 @@ class AuthentikTarget:
     def render(self, attempt: Attempt) -> bytes:
         return manifest(attempt.live)
 
+    def wake(self, seen: Observation) -> None:
+        """Nothing is watched there that a notice could be lost of."""
+
     def blocked(self, attempt: Attempt) -> str:
         try:
             return "; ".join(map(str, self._checking.hindrances(attempt.live, self._held())))

@@ -136,6 +136,9 @@ class KomodoTarget:
             return Verdict(outcome="unknown", evidence=str(error), remedy=error.remedy)
         return Verdict(outcome="proven", evidence="Komodo answers, and knows our key")
 
+    def wake(self, seen: Observation) -> None:
+        """Nothing is watched there that a notice could be lost of."""
+
     def blocked(self, attempt: Attempt) -> str:
         try:
             self._api.stacks()

@@ -68,6 +68,7 @@ class TraefikTarget:
         self._trial = Trial(instance, surroundings, self._survey, shadow)
         self._waiting = Waiting(api, clock, deadline, self._owned, surroundings, self._survey)
         self._last: tuple[str, str, Snapshot, bytes] | None = None  # what was rendered last, and of what
+        self._woken = ""  # the file that Traefik was woken for last, by its digest
         self._tried: set[str] = set()  # attempts for which the last good state was already put back as a test
 
     @property
@@ -114,6 +115,14 @@ class TraefikTarget:
             content = self._rendered(attempt, attempt.live, marker_of(attempt.id))
             known = self._last = attempt.id, attempt.commit, attempt.live, content
         return known[3]
+
+    def wake(self, seen: Observation) -> None:
+        """A notice can get lost, also that of a neighbour's poison being gone; a second one costs a reload."""
+        if not seen.unserved:
+            self._woken = ""
+        elif not seen.poison and seen.file != self._woken:
+            self._woken = seen.file
+            self._owned.wake()
 
     def probe(self, attempt: str) -> Verdict:
         """Write a marker beside unchanged content, wait for it in the API, and put back what stood there.

@@ -297,3 +297,30 @@ def test_where_nothing_was_ever_proven_a_broken_file_of_ours_is_told_once_and_le
         assert len(said) == 1 and "Mend that file" in said.pop()
         assert len(told(stage, events.ProbeFailed)) == 1
         assert not [line for line in stage.home.trace.lines if line.startswith(f"rename to {LIVE}")]
+
+
+def test_what_was_proven_is_served_again_when_only_the_notice_of_a_neighbours_end_was_lost(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    stage.people.put_neighbour("/traefik/bad.yml", b"[broken")
+    traefik.restart()
+    stage.home.run()
+    traefik.losing = 1
+    stage.people.put_neighbour("/traefik/bad.yml", None)
+    stage.home.run()
+    stage.home.time.pass_by(1)
+
+    assert traefik.running_file == stage.home.disk.content(LIVE)
+
+
+def test_a_hand_edit_that_traefik_missed_is_not_served_by_our_doing(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    content = stage.home.disk.content(LIVE)
+    assert content is not None
+    running = traefik.running_file
+    traefik.losing = 99
+    stage.people.write_live("traefik", content.replace(marker := rendering.MARKER_PREFIX.encode(), marker + b"0"))
+    traefik.losing = 0
+    stage.home.run()
+    stage.home.time.pass_by(1)
+
+    assert traefik.running_file == running != stage.home.disk.content(LIVE)

@@ -286,3 +286,26 @@ def test_a_neighbours_pipe_or_link_to_a_folder_is_poison_for_traefik_as_it_says_
     (traefik.directory / "folder.yml").unlink()
     os.mkfifo(traefik.directory / "pipe.toml")
     assert list(watched.observe().poison) == ["pipe.toml"]
+
+
+def test_a_target_that_missed_the_end_of_a_neighbours_poison_is_woken_for_it_once(
+    traefik: Any, patient: TraefikTarget, until: Callable[..., None]
+) -> None:
+    serve(patient, route("one"))
+    traefik.stop()
+    (traefik.directory / "lab").mkdir()
+    (traefik.directory / "lab" / "bad.yml").write_text("http: [broken")
+    traefik.start()
+    until(traefik.up, "Traefik")
+    patient.wake(poisoned := patient.observe())
+    assert poisoned.poison and poisoned.unserved
+    (traefik.directory / "lab" / "bad.yml").unlink()  # Traefik watches only the folder above
+    touched = (traefik.directory / "mcp-managed").stat().st_mtime_ns
+
+    patient.wake(unnoticed := patient.observe())
+
+    assert unnoticed.unserved and not unnoticed.poison
+    until(lambda: "waypost-gen-a1@file" in traefik.names(), "our file")
+    woken = (traefik.directory / "mcp-managed").stat().st_mtime_ns
+    patient.wake(unnoticed)
+    assert touched < woken == (traefik.directory / "mcp-managed").stat().st_mtime_ns
