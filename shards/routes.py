@@ -187,7 +187,7 @@ def tls(wanted: bool, resolver: str) -> Spec | None:
 
 def changed_tls(standing: Spec | None, wanted: bool | None, resolver: str | None) -> Spec | None:
     """The `tls` field with these changes; what else it says (domains, options) stays."""
-    if wanted is False:
+    if wanted is False or (standing is None and not wanted and not resolver):
         return None
     kept = dict(standing or {})
     if resolver is not KEEP:

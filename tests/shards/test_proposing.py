@@ -128,6 +128,12 @@ def test_update_changes_only_what_is_given(waypost: Waypost) -> None:
     assert router == {"service": "grafana", "rule": "Host(`grafana.example.org`) && PathPrefix(`/dash`)"}
 
 
+def test_taking_a_certificate_resolver_away_gives_no_tls_to_a_route_that_has_none(waypost: Waypost) -> None:
+    proposed = waypost.answer("traefik_update_route", name="grafana", cert_resolver="", priority=3, reason="plain")
+    router = config(waypost.file(proposed["commit"], "traefik/grafana.yaml"))["http"]["routers"]["grafana"]
+    assert (router["priority"], "tls" in router) == (3, False)
+
+
 def test_update_refuses_to_guess_the_rest_of_a_hand_written_rule(waypost: Waypost) -> None:
     waypost.desired.commit(
         {"traefik/x.yaml": b"http: {routers: {x: {rule: 'Path(`/x`) || Host(`a`)', service: a@docker}}}\n"}
