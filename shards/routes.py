@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from reconciler.routing import rules
+from reconciler.traefik.references import references
 from shards.kit import Refused
 from state.model import Address, Snapshot, Spec
 
@@ -218,23 +219,16 @@ def router(
 
 
 def users_of_service(service: Address, snapshot: Snapshot) -> list[Address]:
-    """Everything desired that names this service, routers and composed services alike."""
-    protocol = service.kind.partition(".")[0]
-    kinds = (f"{protocol}.routers", service.kind)
-    spellings = {service.name, f"{service.name}@file"}
+    """Everything desired that names this service: routers, composed services and error pages alike."""
     return [
         address
         for address, spec in snapshot.items()
-        if address.instance == service.instance
-        and address.kind in kinds
-        and address != service
-        and _mentions(spec, spellings)
+        if address.instance == service.instance and _uses(address.kind, spec, service)
     ]
 
 
-def _mentions(value: Any, words: set[str]) -> bool:
-    if isinstance(value, dict):
-        return any(_mentions(item, words) for item in value.values())
-    if isinstance(value, list):
-        return any(_mentions(item, words) for item in value)
-    return value in words
+def _uses(kind: str, spec: Spec, service: Address) -> bool:
+    return any(
+        reference.kind == service.kind and reference.name.removesuffix("@file") == service.name
+        for reference in references(kind, spec)
+    )

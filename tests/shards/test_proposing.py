@@ -152,6 +152,20 @@ def test_delete_takes_a_route_with_its_own_service_and_leaves_what_is_shared(way
     assert "services" in config(waypost.file(proposed["commit"], "traefik/grafana.yaml"))["http"]
 
 
+def test_only_what_names_it_as_a_service_shares_a_service(waypost: Waypost) -> None:
+    """An entry point or a middleware may be called like it; an error page is served by it as much as a route."""
+    alike = b"http: {routers: {o: {rule: 'Host(`o.lab`)', service: a@docker, entryPoints: [grafana]}}}\n"
+    waypost.desired.commit({"traefik/o.yaml": alike})
+    made = waypost.answer("traefik_update_route", name="grafana", service_url="http://10.0.0.6:3000", reason="moved")
+    assert made["resources"] == ["traefik/http.services/grafana"]
+    proposed = waypost.answer("traefik_delete_route", name="grafana", reason="gone")
+    assert "traefik/http.services/grafana" in proposed["resources"]
+    pages = b"http: {middlewares: {pages: {errors: {status: ['500'], service: grafana, query: /}}}}\n"
+    waypost.desired.commit({"traefik/pages.yaml": pages})
+    proposed = waypost.answer("traefik_delete_route", name="grafana", reason="gone")
+    assert proposed["resources"] == ["traefik/http.routers/grafana"]
+
+
 def test_a_file_that_holds_nothing_more_goes_away(waypost: Waypost) -> None:
     waypost.desired.commit(
         {"traefik/y.yaml": b"http: {routers: {y: {rule: 'Host(`y.example.org`)', service: a@docker}}}\n"}
