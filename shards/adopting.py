@@ -97,8 +97,7 @@ def _moved(lent: Lent, wish: Wish) -> Lent:
             "with add_dynamic_config and name it with `instead` in place of service_url.",
         )
     standing = _without_secrets(service)
-    build = routes.balancer if lent.protocol == "http" else routes.streams
-    moved = replace(service, spec=build(wish.backends, standing), secrets=())
+    moved = replace(service, spec=routes.backed(lent.protocol, wish.backends, standing), secrets=())
     return replace(lent, parts={**lent.parts, lent.service: moved})
 
 

@@ -45,6 +45,10 @@ Backends = Annotated[
     str | _Several,
     Field(description="Backend address, or several to balance over: http://127.0.0.1:3000."),
 ]
+ChangedBackends = Annotated[
+    str | _Several,
+    Field(description="Backend address, or several: http://127.0.0.1:3000; of TCP and UDP as host:port, db:5432."),
+]
 PathPrefix = Annotated[
     str, Field(max_length=500, description="Only requests whose path begins so, e.g. /api. Empty: all.")
 ]
@@ -61,6 +65,9 @@ EntryPoints = Annotated[
     Field(max_length=20, description="Traefik entry points, e.g. websecure. Empty: Traefik's default ones."),
 ]
 Tls = Annotated[bool, Field(description="Serve over TLS. Combine it with an entry point for TLS (websecure).")]
+Passthrough = Annotated[
+    bool, Field(description="Of a TCP route: hand TLS on to the backend as it is, instead of ending it at Traefik.")
+]
 Resolver = Annotated[str, Field(max_length=100, description="Certificate resolver; implies tls.")]
 Reason = Annotated[
     str,
@@ -94,9 +101,12 @@ ForeignRoute = Annotated[
         description="The foreign router as list_routes names it: gitea@docker.",
     ),
 ]
-ForeignProtocol = Annotated[
+RouteProtocol = Annotated[
     Literal["", "http", "tcp", "udp"],
-    Field(description="Where routers of several protocols are called that: which is meant. Empty: HTTP before TCP."),
+    Field(
+        description="Where routers of several protocols are called that: which is meant. Empty: HTTP before TCP, and "
+        "TCP before UDP."
+    ),
 ]
 NewName = Annotated[
     str,

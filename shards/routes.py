@@ -29,19 +29,27 @@ def rule(hosts: Sequence[str], path_prefix: str) -> str:
         raise Refused("bad-rule", f"{fault}. Nothing was proposed.") from fault
 
 
-def chosen_rule(hosts: Sequence[str], path_prefix: str, raw: str) -> str:
-    """The rule of a new route, from its parts or as somebody wrote it. Raises Refused for both, none, a wrong one."""
+def server_rule(hosts: Sequence[str]) -> str:
+    """The rule of a TCP route for these server names. Raises Refused for what is none."""
+    try:
+        return rules.build_server_rule(hosts)
+    except ValueError as fault:
+        raise Refused("bad-rule", f"{fault}. Nothing was proposed.") from fault
+
+
+def chosen_rule(hosts: Sequence[str], path_prefix: str, raw: str, protocol: str = "http") -> str:
+    """The rule of a route, from its parts or as somebody wrote it. Raises Refused for both, none, a wrong one."""
     if not raw:
         return rule(hosts, path_prefix)
     if hosts or path_prefix:
         raise Refused("bad-rule", "Give either rule, or host and path_prefix; not both. Nothing was proposed.")
-    return checked(raw)
+    return checked(raw, protocol)
 
 
-def checked(raw: str) -> str:
+def checked(raw: str, protocol: str = "http") -> str:
     """A rule as somebody wrote it. Raises Refused where Traefik would not take it, with the place."""
     try:
-        rules.parse(raw)
+        rules.parse(raw, protocol)
     except rules.ParseError as fault:
         raise Refused("bad-rule", f"The rule is none that Traefik takes: {fault}. Nothing was proposed.") from fault
     return raw
@@ -61,17 +69,20 @@ def parts_of(text: str) -> tuple[tuple[str, ...], str] | None:
     return (hosts, "") if hosts else None
 
 
-def _hosts(node: rules.Node) -> tuple[str, ...]:
+def _hosts(node: rules.Node, matcher: type[rules.Host | rules.HostSNI] = rules.Host) -> tuple[str, ...]:
     members = node.parts if isinstance(node, rules.Or) else (node,)
-    names = tuple(member.value for member in members if isinstance(member, rules.Host))
+    names = tuple(member.value for member in members if isinstance(member, matcher))
     return names if len(names) == len(members) else ()
 
 
-def changed_rule(spec: Spec, hosts: Sequence[str] | None, path_prefix: str | None, raw: str | None) -> str:
+def changed_rule(
+    spec: Spec, hosts: Sequence[str] | None, path_prefix: str | None, raw: str | None, protocol: str
+) -> str:
     """The rule of a route with these changes; None keeps a part. Raises Refused."""
     if raw:
-        return chosen_rule(hosts or (), path_prefix or "", raw)
-    return new_rule(str(spec.get("rule", "")), hosts, path_prefix)
+        return chosen_rule(hosts or (), path_prefix or "", raw, protocol)
+    standing = str(spec.get("rule", ""))
+    return new_server_rule(standing, hosts) if protocol == "tcp" else new_rule(standing, hosts, path_prefix)
 
 
 def new_rule(standing: str, hosts: Sequence[str] | None, path_prefix: str | None) -> str:
@@ -88,6 +99,31 @@ def new_rule(standing: str, hosts: Sequence[str] | None, path_prefix: str | None
             "replaced. Give host and path_prefix both, or change it with add_dynamic_config.",
         )
     return rule(known[0] if hosts is KEEP else hosts, known[1] if path_prefix is KEEP else path_prefix)
+
+
+def new_server_rule(standing: str, hosts: Sequence[str] | None) -> str:
+    """A standing TCP rule with other server names. Raises Refused where the rest of it cannot be known."""
+    if hosts is KEEP:
+        return standing
+    if not _names_servers_only(standing):
+        raise Refused(
+            "bad-rule",
+            f"The rule of this route is more than server names ({standing}), so they cannot be replaced alone. Give "
+            "rule instead of host.",
+        )
+    return server_rule(hosts)
+
+
+def _names_servers_only(text: str) -> bool:
+    try:
+        return bool(_hosts(rules.parse(text, "tcp"), rules.HostSNI))
+    except rules.ParseError:
+        return False
+
+
+def backed(protocol: str, backends: Sequence[str], standing: Spec) -> Spec:
+    """A service of a protocol over these backends, else as it stands. Raises Refused."""
+    return (balancer if protocol == "http" else streams)(backends, standing)
 
 
 def balancer(urls: Sequence[str], standing: Spec = KEEP) -> Spec:
@@ -186,14 +222,28 @@ def tls(wanted: bool, resolver: str) -> Spec | None:
     return {} if wanted else None
 
 
-def changed_tls(standing: Spec | None, wanted: bool | None, resolver: str | None) -> Spec | None:
-    """The `tls` field with these changes; what else it says (domains, options) stays."""
-    if wanted is False or (standing is None and not wanted and not resolver):
+def changed_tls(
+    standing: Spec | None, wanted: bool | None, resolver: str | None, passthrough: bool | None = None
+) -> Spec | None:
+    """The `tls` field with these changes; what else it says (domains, options) stays. Raises Refused."""
+    if passthrough and (wanted is False or resolver):
+        raise Refused(
+            "bad-arguments",
+            "With passthrough the backend ends TLS and shows its own certificate: it goes neither with tls false nor "
+            "with a cert_resolver. Nothing was proposed.",
+        )
+    if wanted is False or (standing is None and not (wanted or resolver or passthrough)):
         return None
     kept = dict(standing or {})
     if resolver is not KEEP:
         kept.pop("certResolver", None)
-    return {**kept, **({"certResolver": resolver} if resolver else {})}
+    if passthrough is not KEEP:
+        kept.pop("passthrough", None)
+    return {
+        **kept,
+        **({"certResolver": resolver} if resolver else {}),
+        **({"passthrough": True} if passthrough else {}),
+    }
 
 
 def router(

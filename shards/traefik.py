@@ -57,15 +57,22 @@ class Traefik(Shard):
         return answers.route_list(ground.commit, found, self._live(instance))
 
     @tool(Traits(title="Get a route"))
-    def get_route(self, call: Call, name: fields.AnyName, instance: fields.InstanceName = "traefik") -> RouteDetail:
-        """Show one HTTP route: rule, service, backends, middlewares, the file it stands in, and whether Traefik
-        serves it; a foreign one (gitea@docker) as Traefik has it, secrets covered."""
+    def get_route(
+        self,
+        call: Call,
+        name: fields.AnyName,
+        protocol: fields.RouteProtocol = "",
+        instance: fields.InstanceName = "traefik",
+    ) -> RouteDetail:
+        """Show one route, HTTP, TCP or UDP: rule, service, backends, middlewares, the file it stands in, and whether
+        Traefik serves it; a foreign one (gitea@docker) as Traefik has it, secrets covered."""
         ground = self._desk.ground()
         if wanted.is_foreign(name):
             ground.instance(instance, "traefik")
-            return answers.foreign_route(ground.commit, lent.read(told(self._desk.query.lent(instance, name))))
-        found = wanted.route(ground, instance, name)
-        service = wanted.service_of(ground, instance, found.spec)
+            foreign = lent.read(told(self._desk.query.lent(instance, name, protocol)))
+            return answers.foreign_route(ground.commit, foreign)
+        found = wanted.route(ground, instance, name, protocol)
+        service = wanted.service_of(ground, found)
         return RouteDetail(
             main=ground.commit,
             route=answers.route(found, self._live(instance)),
@@ -122,32 +129,36 @@ class Traefik(Shard):
         name: fields.AnyName,
         reason: fields.Reason,
         host: fields.Hosts | None = None,
-        service_url: fields.Backends | None = None,
+        service_url: fields.ChangedBackends | None = None,
         path_prefix: fields.PathPrefix | None = None,
         rule: fields.RawRule | None = None,
         middlewares: fields.Middlewares | None = None,
         entry_points: fields.EntryPoints | None = None,
         tls: fields.Tls | None = None,
         cert_resolver: fields.Resolver | None = None,
+        passthrough: fields.Passthrough | None = None,
         priority: fields.Priority | None = None,
+        protocol: fields.RouteProtocol = "",
         instance: fields.InstanceName = "traefik",
     ) -> Proposed:
-        """Propose a change to a desired HTTP route, also to a hand-written one; comments in its file stay. Give
-        only what changes: what is left out stays as it is, an empty list or text takes the field away. Only
-        proposes: nothing is live before a person approves."""
+        """Propose a change to a desired route, HTTP, TCP or UDP, also to a hand-written one; comments in its file stay.
+        Give only what changes: what is left out stays as it is, an empty list or text takes the field away. Of a TCP
+        route host is the server name (HostSNI) and there is no path_prefix; a UDP route has entry_points and
+        service_url only. Only proposes: nothing is live before a person approves."""
+        change = wanted.Change(
+            host=host, path_prefix=path_prefix, rule=rule, middlewares=middlewares, entry_points=entry_points,
+            tls=tls, cert_resolver=cert_resolver, passthrough=passthrough, priority=priority,
+        )  # fmt: skip
 
         def edit(draft: Draft) -> None:
-            found = wanted.route(draft.ground, instance, name)
-            changed = routes.changed_rule(found.spec, None if host is None else wanted.several(host), path_prefix, rule)
-            spec = wanted.updated(
-                {**found.spec, "rule": changed}, middlewares, entry_points, tls, cert_resolver, priority
-            )
-            draft.put(found.file, found.address, spec)
+            found = wanted.route(draft.ground, instance, name, protocol)
+            draft.put(found.file, found.address, wanted.changed(found, change))
             if service_url is not None:
-                service = wanted.own_service(draft.ground, instance, found)
-                draft.put(service.file, service.address, routes.balancer(wanted.several(service_url), service.spec))
+                service = wanted.own_service(draft.ground, found)
+                backed = routes.backed(wanted.protocol_of(found), wanted.several(service_url), service.spec)
+                draft.put(service.file, service.address, backed)
 
-        return self._desk.propose(call, Intent(slug=name, title=f"Update route {name}", reason=reason), edit)
+        return self._desk.propose(call, _intent("Update", protocol, name, reason), edit)
 
     @tool(Traits(title="Adopt a foreign route", writes=True))
     def adopt_route(
@@ -155,7 +166,7 @@ class Traefik(Shard):
         call: Call,
         router: fields.ForeignRoute,
         reason: fields.Reason,
-        protocol: fields.ForeignProtocol = "",
+        protocol: fields.RouteProtocol = "",
         name: fields.NewName = "",
         service_url: fields.OwnBackends = "",
         instead: fields.Instead = None,
@@ -171,19 +182,24 @@ class Traefik(Shard):
 
     @tool(Traits(title="Delete a route", writes=True, destructive=True))
     def delete_route(
-        self, call: Call, name: fields.AnyName, reason: fields.Reason, instance: fields.InstanceName = "traefik"
+        self,
+        call: Call,
+        name: fields.AnyName,
+        reason: fields.Reason,
+        protocol: fields.RouteProtocol = "",
+        instance: fields.InstanceName = "traefik",
     ) -> Proposed:
-        """Propose to take a desired HTTP route away, and its service where nothing else uses that. Only
+        """Propose to take a desired route away, HTTP, TCP or UDP, and its service where nothing else uses that. Only
         proposes: nothing is live before a person approves. A foreign route cannot be deleted here."""
 
         def edit(draft: Draft) -> None:
-            found = wanted.route(draft.ground, instance, name)
-            service = wanted.service_of(draft.ground, instance, found.spec)
+            found = wanted.route(draft.ground, instance, name, protocol)
+            service = wanted.service_of(draft.ground, found)
             draft.remove(found.file, found.address)
             if service and routes.users_of_service(service.address, draft.ground.desired.snapshot) == [found.address]:
                 draft.remove(service.file, service.address)
 
-        return self._desk.propose(call, Intent(slug=name, title=f"Delete route {name}", reason=reason), edit)
+        return self._desk.propose(call, _intent("Delete", protocol, name, reason), edit)
 
     @tool(Traits(title="Add or replace dynamic configuration", writes=True, destructive=True))
     def add_dynamic_config(
@@ -374,3 +390,8 @@ class Traefik(Shard):
 
     def _live(self, instance: str) -> Live | Away:
         return answers.read_live(self._desk.query.live(instance))
+
+
+def _intent(does: str, protocol: str, name: str, reason: str) -> Intent:
+    """What a proposal about one route is called; the protocol stands there where it was said."""
+    return Intent(slug=name, title=" ".join(filter(None, (does, protocol.upper(), "route", name))), reason=reason)

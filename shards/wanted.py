@@ -1,17 +1,48 @@
-"""Routes that the desired repo holds: found, changed field by field, and kept apart from what others use."""
+"""Routes that the desired repo holds: found, changed field by field, and kept apart from what others use.
+
+HTTP, TCP and UDP have routers and services of their own: one name may stand for a route of each.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from reconciler.desired import Resource
+from reconciler.traefik.lent import PROTOCOLS
 from shards import routes
 from shards.drafting import Ground
 from shards.kit import Refused
 from shards.routes import ROUTERS, SERVICES
 from state.model import Address, Spec
+from state.sparing import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is to become of a router: None keeps a field, an empty value takes it away."""
+
+    host: str | Sequence[str] | None
+    path_prefix: str | None
+    rule: str | None
+    middlewares: Sequence[str] | None
+    entry_points: Sequence[str] | None
+    tls: bool | None
+    cert_resolver: str | None
+    passthrough: bool | None
+    priority: int | None
+
+
+_SENSELESS: Final = {
+    "http": (("passthrough",), "only TCP routes hand TLS on; here Traefik reads the requests"),
+    "tcp": (("path_prefix",), "connections have no path; host is the server name that they ask for"),
+    "udp": (
+        ("host", "path_prefix", "rule", "middlewares", "tls", "cert_resolver", "passthrough", "priority"),
+        "Traefik sends all that reaches its entry points to its backends (service_url), and nothing else can be said",
+    ),
+}
+"""What a route of a protocol does not have, and why."""
 
 
 def of_kind(ground: Ground, instance: str, *kinds: str) -> list[Resource]:
@@ -23,12 +54,16 @@ def of_kind(ground: Ground, instance: str, *kinds: str) -> list[Resource]:
     ]
 
 
-def route(ground: Ground, instance: str, name: str) -> Resource:
-    """A desired HTTP route by its name. Raises Refused where the desired repo does not hold it."""
+def route(ground: Ground, instance: str, name: str, protocol: str = "") -> Resource:
+    """A desired route by its name. Raises Refused where the desired repo does not hold it.
+
+    Of several protocols, where none is named, HTTP comes before TCP and TCP before UDP.
+    """
     ground.instance(instance, "traefik")
-    found = ground.desired.resources.get(Address(instance, ROUTERS, name.removesuffix("@file")))
-    if found is not None:
-        return found
+    for each in [protocol] if protocol else PROTOCOLS:
+        address = Address(instance, f"{each}.routers", name.removesuffix("@file"))
+        if found := ground.desired.resources.get(address):
+            return found
     if is_foreign(name):
         raise Refused(
             "foreign-route",
@@ -37,9 +72,14 @@ def route(ground: Ground, instance: str, name: str) -> Resource:
         )
     raise Refused(
         "unknown-route",
-        f"The desired repo holds no HTTP route '{name}'; list_routes shows those it holds. A foreign route "
-        "belongs to whoever made it and is not changed from here.",
+        f"The desired repo holds no {f'{protocol.upper()} route' if protocol else 'route'} '{name}'; list_routes shows "
+        "those it holds. A foreign route belongs to whoever made it and is not changed from here.",
     )
+
+
+def protocol_of(found: Resource) -> str:
+    """The protocol of a router."""
+    return found.address.kind.partition(".")[0]
 
 
 def is_foreign(name: str) -> bool:
@@ -48,15 +88,15 @@ def is_foreign(name: str) -> bool:
     return bool(at) and provider != "file"
 
 
-def service_of(ground: Ground, instance: str, router: Spec) -> Resource | None:
+def service_of(ground: Ground, found: Resource) -> Resource | None:
     """The service of a router, where the desired repo holds it."""
-    name = str(router.get("service", "")).removesuffix("@file")
-    return ground.desired.resources.get(Address(instance, SERVICES, name))
+    name = str(found.spec.get("service", "")).removesuffix("@file")
+    return ground.desired.resources.get(Address(found.address.instance, f"{protocol_of(found)}.services", name))
 
 
-def own_service(ground: Ground, instance: str, found: Resource) -> Resource:
+def own_service(ground: Ground, found: Resource) -> Resource:
     """The service whose backends may be changed with this route. Raises Refused where others would feel it."""
-    service = service_of(ground, instance, found.spec)
+    service = service_of(ground, found)
     if service is None or routes.backends(service.spec) is None:
         raise Refused(
             "bad-backend",
@@ -85,25 +125,32 @@ def refuse_taken(ground: Ground, instance: str, name: str) -> None:
             )
 
 
-def updated(
-    spec: Spec,
-    middlewares: Sequence[str] | None,
-    entry_points: Sequence[str] | None,
-    tls: bool | None,
-    cert_resolver: str | None,
-    priority: int | None,
-) -> dict[str, Any]:
-    """A router with the given fields changed; None keeps a field, an empty value takes it away."""
-    changed = dict(spec)
-    if middlewares is not None:
-        changed["middlewares"] = list(middlewares)
-    if entry_points is not None:
-        changed["entryPoints"] = list(entry_points)
-    if tls is not None or cert_resolver is not None:
-        changed["tls"] = routes.changed_tls(spec.get("tls"), tls, cert_resolver)
-    if priority is not None:
-        changed["priority"] = priority or None
-    return {key: value for key, value in changed.items() if value not in (None, [])}
+def changed(found: Resource, change: Change) -> Spec:
+    """A router with the given fields changed. Raises Refused for what a route of its protocol does not have."""
+    _refuse_senseless(found, change)
+    hosts = None if change.host is None else several(change.host)
+    rule = routes.changed_rule(found.spec, hosts, change.path_prefix, change.rule, protocol_of(found))
+    spec = {**found.spec, "rule": rule or None}
+    if change.middlewares is not None:
+        spec["middlewares"] = list(change.middlewares)
+    if change.entry_points is not None:
+        spec["entryPoints"] = list(change.entry_points)
+    encryption = (change.tls, change.cert_resolver, change.passthrough)
+    if any(given is not None for given in encryption):
+        spec["tls"] = routes.changed_tls(found.spec.get("tls"), *encryption)
+    if change.priority is not None:
+        spec["priority"] = change.priority or None
+    return {key: value for key, value in spec.items() if value not in (None, [])}
+
+
+def _refuse_senseless(found: Resource, change: Change) -> None:
+    protocol = protocol_of(found)
+    fields, why = _SENSELESS[protocol]
+    if given := [field for field in fields if getattr(change, field) is not None]:
+        raise Refused(
+            "bad-arguments",
+            f"{protocol.upper()} route '{found.address.name}' has no {', '.join(given)}: {why}. Nothing was proposed.",
+        )
 
 
 def several(value: str | Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from reconciler.routing.urls import Release
 
 __all__ = [
     "And", "Host", "HostSNI", "Matcher", "Node", "Not", "Or", "ParseError",
-    "TooLarge", "PathPrefix", "build", "build_route_rule",
+    "TooLarge", "PathPrefix", "build", "build_route_rule", "build_server_rule",
     "conditions", "faults", "hosts", "is_range", "looks_at", "matcher_faults", "may_find", "parse", "pattern_fault",
 ]  # fmt: skip
 
@@ -62,11 +62,30 @@ def build_route_rule(hosts: Sequence[str], path_prefix: str = "") -> str:
     names = [_host_name(host) for host in hosts]
     if not names:
         raise ValueError("a route needs at least one host name")
-    anywhere: Node = Host(names[0]) if len(names) == 1 else Or(tuple(Host(name) for name in names))
+    anywhere = _any_of([Host(name) for name in names])
     prefix = _path_prefix(path_prefix)
     node = And((anywhere, PathPrefix(prefix))) if prefix else anywhere
+    return _safely_built(node, "http", names)
+
+
+def build_server_rule(hosts: Sequence[str]) -> str:
+    """The rule of a TCP route: connections that ask for any of these server names, all connections where it is `*`.
+
+    Raises ValueError as `build_route_rule` does, and is as careful.
+    """
+    names = [host if host == "*" else _host_name(host) for host in hosts]
+    if not names:
+        raise ValueError("a TCP route needs at least one server name, or * for all connections")
+    return _safely_built(_any_of([HostSNI(name) for name in names]), "tcp", names)
+
+
+def _any_of(matchers: Sequence[Matcher]) -> Node:
+    return matchers[0] if len(matchers) == 1 else Or(tuple(matchers))
+
+
+def _safely_built(node: Node, protocol: str, names: Sequence[str]) -> str:
     text = build(node)
-    if parse(text) != node:
+    if parse(text, protocol) != node:
         raise ValueError(f"no safe rule can be built for {', '.join(names)}")
     return text
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import wait_until
@@ -14,8 +15,10 @@ from tests.stories.town import Town
 
 
 @contextlib.contextmanager
-def saying(word: bytes, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[str]:
-    """A server that says a word to whoever comes; gives its address."""
+def saying(
+    word: bytes, kind: socket.SocketKind = socket.SOCK_STREAM, secured: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """A server that says a word to whoever comes, over TLS where it is secured; gives its address."""
     with socket.socket(socket.AF_INET, kind) as listening:
         listening.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
@@ -25,8 +28,12 @@ def saying(word: bytes, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterato
             with contextlib.suppress(OSError):
                 while True:
                     if kind == socket.SOCK_STREAM:
-                        with listening.accept()[0] as one:
-                            one.sendall(word)
+                        with (
+                            listening.accept()[0] as one,
+                            contextlib.suppress(ssl.SSLError),
+                            secured.wrap_socket(one, server_side=True) if secured else one as safe,
+                        ):
+                            safe.sendall(word)
                     else:
                         listening.sendto(word, listening.recvfrom(100)[1])
 
@@ -36,10 +43,11 @@ def saying(word: bytes, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterato
         listening.shutdown(socket.SHUT_RDWR) if kind == socket.SOCK_STREAM else None
 
 
-def over_tls(town: Town, host: str) -> bytes:
-    """What somebody hears who opens a TLS connection to that name."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def over_tls(town: Town, host: str, trusting: Path | None = None) -> bytes:
+    """What somebody hears who opens a TLS connection to that name, and believes everybody, or one authority only."""
+    context = ssl.create_default_context(cafile=trusting)
+    if trusting is None:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
         contextlib.suppress(OSError),
         socket.create_connection(("127.0.0.1", town.house.traefik.ports["websecure"]), timeout=5) as plain,
