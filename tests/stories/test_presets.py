@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,13 +122,54 @@ def test_they_do_what_they_say(served, backend):
     assert ask(served, "compress", **{"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
     moved = ask(served, "redirect-to-https", "/x?y=1")
     assert (moved.status, moved.headers["Location"]) == (301, "https://redirect-to-https.lab/x?y=1")
-    assert ask(served, "lan-only").status == 200
-    assert ask(served, "retry").status == 200
     assert ask(served, "authentik").status >= 500, "nobody gets in while authentik is away"
     headers = ask(served, "security-headers").headers
     assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff"
     assert ask(served, "rate-limit").status == 200
     assert [ask(served, HOURLY).status for _ in range(101)] == [200] * 100 + [429]
+
+
+def test_a_backend_that_cannot_be_reached_is_asked_again(traefik, until, presets, backend):
+    """Of two backends that take turns nobody listens at the first; who has the preset does not notice."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and closed to all
+        servers = [{"url": f"http://127.0.0.1:{port}"} for port in (nobody.getsockname()[1], backend[0])]
+        routers = {
+            name: {"rule": f"Host(`{name}.lab`)", "service": "turns", "middlewares": middlewares}
+            for name, middlewares in {"retry": ["preset-retry"], "once": []}.items()
+        }
+        turns = {"turns": {"loadBalancer": {"servers": servers}}}
+        traefik.drop("retry.yaml", presets["retry"])
+        traefik.drop("routes.yml", json.dumps({"http": {"routers": routers, "services": turns}}))
+        until(lambda: {"retry@file", "once@file"} <= traefik.names("routers"), "both routers")
+        assert {ask(traefik, "once").status for _ in range(4)} == {200, 502}
+        assert [ask(traefik, "retry").status for _ in range(4)] == [200] * 4
+
+
+OUTSIDE = ("203.0.113.7", "8.8.8.8", "172.32.0.1", "192.169.0.1", "2001:db8::7")
+INSIDE = ("127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.7.7", "::1", "fd00::7", "fe80::7")
+
+
+def ask_from(traefik, client, preset):
+    """The status that a client of this address is answered, by an entry point that is told who comes."""
+    family = "TCP6" if ":" in client else "TCP4"
+    here = "::1" if ":" in client else "127.0.0.1"
+    with socket.create_connection(("127.0.0.1", traefik.ports["web"]), timeout=60) as connection:
+        announced = f"PROXY {family} {client} {here} 40000 80\r\n"
+        connection.sendall(f"{announced}GET / HTTP/1.1\r\nHost: {preset}.lab\r\nConnection: close\r\n\r\n".encode())
+        with contextlib.closing(http.client.HTTPResponse(connection)) as response:
+            response.begin()
+            return response.status
+
+
+def test_lan_only_shuts_out_whoever_comes_from_elsewhere(start_traefik, until, presets):
+    traefik = start_traefik(static={"entryPoints": {"web": {"proxyProtocol": {"insecure": True}}}})
+    traefik.drop("lan-only.yaml", presets["lan-only"])
+    router = {"rule": "Host(`lan-only.lab`)", "service": "noop@internal", "middlewares": ["preset-lan-only"]}
+    traefik.drop("routes.yml", json.dumps({"http": {"routers": {"lan-only": router}}}))
+    until(lambda: "lan-only@file" in traefik.names("routers"), "the router")
+    assert {client: ask_from(traefik, client, "lan-only") for client in OUTSIDE} == dict.fromkeys(OUTSIDE, 403)
+    assert {client: ask_from(traefik, client, "lan-only") for client in INSIDE} == dict.fromkeys(INSIDE, 418)
 
 
 def test_lan_only_believes_no_header(served):
