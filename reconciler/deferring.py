@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from reconciler.core.order import position
-from reconciler.core.plan import ABSENT, Side
+from reconciler.core.plan import ABSENT, Change, Plan, Side
 from reconciler.core.target import Observation, TargetError
 from reconciler.desired import Desired
 from reconciler.git.errors import GitError
@@ -37,6 +39,37 @@ def deferred(
         for first, want in stuck
         for later in _behind(world, (first, want), rest, spread({first}, groups))
     }
+
+
+Errors = Callable[[str, Sequence[Change]], frozenset[str]]
+"""The addresses that a target has something against, were these changes made there; "" stands for all of them."""
+
+
+def whole(plan: Plan, waits: Mapping[Address, str], errors: Errors) -> tuple[Plan, dict[Address, str]]:
+    """The plan in which what is valid only with what waits for another target waits too, and all that waits.
+
+    Else it would hold main whole, and with it what that other target has to be given before anything goes on.
+    """
+    found = dict(waits)
+    for instance in sorted({change.address.instance for change in plan.deferred}):
+        later = tuple(change for change in plan.deferred if change.address.instance == instance)
+        now = plan.of(instance).changes
+        if not now or errors(instance, (*now, *later)):
+            continue  # what would be wrong anyway is told, and holds
+        alone = {change.address for change in _valid(now, partial(errors, instance))}
+        joining = tuple(change for change in now if change.address not in alone)
+        found |= dict.fromkeys((change.address for change in joining), found[later[0].address])
+        kept = tuple(change for change in plan.changes if change not in joining)
+        plan = replace(plan, changes=kept, deferred=(*plan.deferred, *joining))
+    return plan, found
+
+
+def _valid(changes: Sequence[Change], errors: Callable[[Sequence[Change]], frozenset[str]]) -> Sequence[Change]:
+    """As many of them as their target has nothing against."""
+    while changes and (faulty := errors(changes)):
+        fine = [change for change in changes if str(change.address) not in faulty]
+        changes = fine if len(fine) < len(changes) else []
+    return changes
 
 
 def _is_troubled(world: World, instance: str, seen: Observation) -> bool:

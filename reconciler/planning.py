@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from reconciler import costs, idle
@@ -14,7 +15,7 @@ from reconciler.core.plan import ABSENT, Answers, Change, Drift, Loss, Plan, Ref
 from reconciler.core.policy import Policy
 from reconciler.core.redact import covered
 from reconciler.core.target import Observation, TargetError
-from reconciler.deferring import deferred
+from reconciler.deferring import deferred, whole
 from reconciler.desired import Desired
 from reconciler.planned import Planned
 from reconciler.recall import Quiet
@@ -223,14 +224,27 @@ def _judged(world: World, case: _Case) -> Planned:
         notes=(
             *(f"{name}: not looked at: {error}" for name, error in case.lost.items()),
             *(f"{name}: {ALONE}" for name in _left_alone(world, case)),
-            *(f"{address} waits for {instance}, which has its turn first" for address, instance in case.waits.items()),
         ),
     )
+    plan, waits = whole(plan, case.waits, partial(_errors, world, case, before))
+    told = (f"{address} waits for {instance}, which has its turn first" for address, instance in waits.items())
+    plan = replace(plan, notes=(*plan.notes, *told))
     after = {name: outcome(before[name], plan.of(name).changes) for name in observed}
     plan, silent = _validated(world, case, plan, after)
     plan = _guarded(world, case, plan, before, after)
     lost = {**case.lost, **silent}
-    return Planned(plan=plan, desired=case.desired, observed=observed, lost=lost, after=after, waits=case.waits)
+    return Planned(plan=plan, desired=case.desired, observed=observed, lost=lost, after=after, waits=waits)
+
+
+def _errors(
+    world: World, case: _Case, before: Mapping[str, Snapshot], instance: str, changes: Sequence[Change]
+) -> frozenset[str]:
+    """The addresses ("" where it is all) that a target would not take; none while it cannot be asked."""
+    try:
+        found = world.targets[instance].validate(outcome(before[instance], changes), case.observed[instance])
+    except TargetError:
+        return frozenset()
+    return frozenset(problem.address for problem in found.problems if problem.severity == "error")
 
 
 def _standing(problem: Problem) -> Problem:

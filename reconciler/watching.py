@@ -51,8 +51,9 @@ def record_drift(world: World, planned: Planned) -> None:
     """Drift that is new or different, and drift that is gone."""
     known, plan = world.log.view(views.Drift).open, planned.plan
     taken = {a: file for seen in planned.observed.values() for a, file in seen.taken_over.items()}
-    # What is about to be put back has drifted too, until it is proven to be back.
-    drifted = (*plan.drift, *plan.conflicts, *(change for change in plan.changes if _edited(change)))
+    # What is about to be put back, now or when its turn comes, has drifted too until it is proven to be back.
+    wanted = (*plan.changes, *plan.deferred, *plan.quarantined)
+    drifted = (*plan.drift, *plan.conflicts, *(change for change in wanted if _edited(change)))
     now = {difference.address: difference for difference in drifted}
     by = planned.by
     found = [_found(one, by.get(address, "")) for address, one in now.items() if address not in taken]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler import home, loop
+from reconciler import drifting, home, loop
 from reconciler.core.target import TargetError
 from state import events
 from tests import plain_http
@@ -259,6 +259,59 @@ def test_while_a_container_waits_its_route_does_too_and_others_do_not(whole):
     whole.komodo.down = False
     assert whole.run().state == "applied"
     assert is_there(whole, "news") == [True, True, True]
+
+
+def test_what_needs_a_part_that_waits_waits_with_it_and_holds_up_no_other(whole):
+    whole.push(everything())
+    assert whole.run().state == "applied"
+    whole.komodo.down = True
+    compress = {"http": {"middlewares": {"compress": {"compress": {}}}}}
+    whole.push({**everything("news"), "traefik/compress.yaml": compress})
+    needing = routes("needing")
+    needing["http"]["routers"]["needing"]["middlewares"] = ["compress"]
+    whole.push({"traefik/needing.yaml": needing})
+    whole.push({"traefik/other.yaml": routes("other")})
+    outcome = whole.run()
+    assert outcome.state == "waiting", outcome.said
+    assert whole.status("other.lab") != 404
+    assert whole.status("needing.lab") == 404
+    assert whole.events(events.ChangesDeferred)[-1].resources["traefik/http.routers/needing"] == "komodo"
+    whole.komodo.down = False
+    assert whole.run().state == "applied"
+    assert whole.status("needing.lab") != 404
+
+
+def test_an_edit_by_hand_that_is_put_back_only_when_its_turn_comes_stays_drift_until_then(whole):
+    whole.push(everything())
+    assert whole.run().state == "applied"
+    whole.komodo.down = True
+    whole.edit_live("wiki.lab", "edited.lab")
+    changed = routes("wiki")
+    changed["http"]["routers"]["wiki"]["rule"] = "Host(`wiki.lab`) && PathPrefix(`/`)"
+    whole.push({**everything(image="wiki:2"), "traefik/wiki.yaml": changed})
+    assert whole.run().state == "held"
+    with whole.session() as person:
+        drifting.heal(person, None, "put it back")
+    for _ in range(2):
+        assert whole.run().state == "waiting"
+    assert not whole.events(events.DriftCleared)
+    whole.komodo.down = False
+    assert whole.run().state == "applied"
+    assert whole.status("wiki.lab") != 404
+    assert len(whole.events(events.DriftCleared)) == 1
+
+
+def test_what_is_wrong_whatever_comes_holds_main_though_a_part_of_it_waits(whole):
+    whole.push(everything())
+    assert whole.run().state == "applied"
+    whole.komodo.down = True
+    whole.push(everything("news"))
+    wrong = routes("wrong")
+    wrong["http"]["routers"]["wrong"]["middlewares"] = ["nowhere"]
+    whole.push({"traefik/wrong.yaml": wrong})
+    outcome = whole.run()
+    assert outcome.state == "held"
+    assert "nowhere" in str(outcome.plan.errors)
 
 
 def test_a_target_that_cannot_be_asked_whether_it_takes_its_part_holds_up_no_other(whole):
