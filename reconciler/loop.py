@@ -95,7 +95,7 @@ def _wake(world: World, planned: Planned) -> None:
     """Only what was proven is served by our doing: a hand edit that a target missed stays missed, and is told."""
     applied = world.log.view(views.Applied)
     for instance, seen in planned.observed.items():
-        if seen.file == applied.file(instance):
+        if not seen.unserved or applying.holding(seen.live) == applying.holding(applied.base(instance)):
             with contextlib.suppress(TargetError):  # what hinders it hinders the next write, and is told then
                 world.targets[instance].wake(seen)
 

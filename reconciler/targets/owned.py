@@ -112,7 +112,7 @@ class OwnedFile:
         """Make this the content, whole, and wake Traefik. Returns its digest; `settle` before anybody relies on it."""
         self._placed, digest = "", digest_bytes(content)
         try:
-            self._files.write(self._stage, content, 0o644)
+            self._write_stage(content)
             self._files.replace(self._stage, self.path)
             self._placed = digest
         except OSError as error:
@@ -121,6 +121,11 @@ class OwnedFile:
                 raise _plainly("write", self.path, error) from None
         self.wake()
         return digest
+
+    def _write_stage(self, content: bytes) -> None:
+        """Where power went between the two halves of a rename, the staged name may still lead to the file in place."""
+        self._files.remove(self._stage)
+        self._files.write(self._stage, content, 0o644)
 
     def _stands(self, content: bytes) -> bool:
         with contextlib.suppress(TargetError):
@@ -148,7 +153,7 @@ class OwnedFile:
             before, strange = self.look()
             if strange:
                 raise TargetError(f"cannot write {self.path}: {strange}")
-            self._files.write(self._stage, self._bulk(content, before or b""), 0o644)
+            self._write_stage(self._bulk(content, before or b""))
         except OSError as error:
             raise _plainly("write", self.path, error) from None
         finally:
@@ -181,7 +186,7 @@ class OwnedFile:
             if content is None:
                 self._files.remove(self._previous)
                 return
-            self._files.write(self._stage, content, 0o644)
+            self._write_stage(content)
             self._files.replace(self._stage, self._previous)
         except OSError as error:
             raise _plainly("write", self._previous, error) from None

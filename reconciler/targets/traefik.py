@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,6 +31,9 @@ _UNSEEN: Final = (
     "as `directory` with `watch` on (a mount of the directory, not of single files), that no network file system "
     "lies between, and that the directory was not replaced while Traefik ran; a restart revives a dead watch."
 )
+_AGAIN: Final = 300.0
+"""Seconds until Traefik, which noticed neither of two files, is asked again which of them it takes."""
+
 _MEND: Final = "Mend that file or move it out of the directory; the next pass goes on by itself."
 
 
@@ -69,7 +73,7 @@ class TraefikTarget:
         self._waiting = Waiting(api, clock, deadline, self._owned, surroundings, self._survey)
         self._last: tuple[str, str, Snapshot, bytes] | None = None  # what was rendered last, and of what
         self._woken = ""  # the file that Traefik was woken for last, by its digest
-        self._tried: set[str] = set()  # attempts for which the last good state was already put back as a test
+        self._tried: dict[str, float] = {}  # attempt -> when the last good state was put back as a test, in vain
 
     @property
     def instance(self) -> str:
@@ -216,7 +220,7 @@ class TraefikTarget:
             return self._verdict("refuted", evidence, started, file=after)
         if poison:
             return self._verdict("unknown", _poisoned(poison), started, file=after, remedy=_MEND)
-        if attempt.id not in self._tried:
+        if self._clock.monotonic() - self._tried.get(attempt.id, -math.inf) >= _AGAIN:
             return self._to_and_fro(attempt, started)
         return self._unnoticed(started)
 
@@ -239,7 +243,7 @@ class TraefikTarget:
         if back.outage:
             return self._concluded(attempt, back, started)
         if not back.seen:
-            self._tried.add(attempt.id)
+            self._tried[attempt.id] = self._clock.monotonic()
             return self._unnoticed(started)
         again = self._waiting.for_marker(marker_of(attempt.id), attempt)
         if again.seen or again.outage:

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from state import events, views
 from state.model import Address
 from tests.simulation import plays
 from tests.simulation.deeds import Stage
-from tests.simulation.fate import CHANGE, Died
+from tests.simulation.fate import CHANGE, LOOK, Died
 from tests.simulation.home import Setting
 from tests.simulation.people import document, text
 from tests.simulation.schedule import theatre
 
 LIVE = "/traefik/mcp-managed/waypost.yml"
+STAGED = "/traefik/mcp-managed/.waypost.next"
 
 
 @pytest.fixture
@@ -318,9 +320,63 @@ def test_a_hand_edit_that_traefik_missed_is_not_served_by_our_doing(stage: Stage
     assert content is not None
     running = traefik.running_file
     traefik.losing = 99
-    stage.people.write_live("traefik", content.replace(marker := rendering.MARKER_PREFIX.encode(), marker + b"0"))
+    edited = content.replace(marker := rendering.MARKER_PREFIX.encode(), marker + b"0").replace(b"app0", b"mine")
+    stage.people.write_live("traefik", edited)
     traefik.losing = 0
     stage.home.run()
     stage.home.time.pass_by(1)
 
     assert traefik.running_file == running != stage.home.disk.content(LIVE)
+
+
+def test_a_write_in_doubt_is_tried_again_beside_the_last_good_state_once_traefik_may_notice_it(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    traefik.losing = 99
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="poison"))})
+    stage.home.run()
+    assert [one.attempt for one in told(stage, events.ApplyUnknown)]
+    traefik.losing = 0
+    stage.home.run()
+    writes = len(stage.home.trace.lines)
+    assert not told(stage, events.ApplyRefuted)  # asked a moment ago
+
+    stage.home.time.pass_by(300)
+    stage.home.run()
+
+    assert len(told(stage, events.ApplyRefuted)) == 1
+    assert [line for line in stage.home.trace.lines[writes:] if line == f"rename to {LIVE}"]
+    assert {"app0", "app1", "gitea"} == live(stage)["routers"].keys()
+
+
+class Halfway(Random):
+    """Of what could be lost only the last is."""
+
+    def randint(self, a: int, b: int) -> int:
+        return max(a, b - 1)
+
+
+def test_power_that_goes_between_the_halves_of_a_rename_leaves_no_way_to_write_into_the_live_file(stage: Stage) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
+    plays.dies_after(stage, f"rename to {LIVE}")
+    stage.home.disk.lose_power(Halfway())
+    assert stage.home.disk.content(LIVE) == stage.home.disk.content(STAGED)
+
+    stage.people.push({"traefik/app3.yaml": text(document("app3", 1))})
+    stage.home.dies_at(f"fill {STAGED}")
+
+    assert {"app0", "app1", "app2", "gitea"} == live(stage)["routers"].keys()
+
+
+def test_what_was_put_back_while_the_machine_fell_asleep_is_served_in_the_end(stage: Stage) -> None:
+    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="refused"))})
+    plays.dies_after(stage, f"rename to {LIVE}", f"rename to {LIVE}", "flush /traefik/mcp-managed")
+    process = stage.home.start()
+    asleep = {(LOOK, 3): functools.partial(stage.home.time.pass_by, 3600)}
+    stage.home.run({(CHANGE, "flush /traefik/mcp-managed"): lambda: process.fate.expect(asleep)})
+    (undone,) = told(stage, events.ApplyUndone)
+    assert not undone.proven
+
+    stage.home.run()
+    stage.home.time.pass_by(1)
+
+    assert stage.home.traefiks["traefik"].running_file == stage.home.disk.content(LIVE)
