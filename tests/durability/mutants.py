@@ -252,6 +252,10 @@ def _tests(name: str, *chosen: str) -> Harness:
 
 _POISON = "tests/reconciler/targets/test_poison.py::test_"
 candidates_tried = _tests("candidates_tried", f"{_POISON}a_candidate_that_is_poison_is_found_before_it_is_written")
+waiting_along = _tests(
+    "waiting_along",
+    "tests/stories/test_together.py::test_what_needs_a_part_that_waits_waits_with_it_and_holds_up_no_other",
+)
 restarts_foreseen = _tests("restarts_foreseen", f"{_POISON}what_a_restart_would_lose_is_named_also_without_poison")
 forged_webhooks = _tests("forged_webhooks", "tests/reconciler/gitea/test_gitea_webhook.py")
 names_in_commits = _tests(
@@ -352,6 +356,7 @@ TABLE = (
     Mutant("the log's head is anchored in Git", ("no_anchor",), a_log_that_lost_its_tail),
     Mutant("a candidate is tried in a throw-away Traefik", ("no_throw_away_traefik",), candidates_tried),
     Mutant("what runs is compared with a fresh start", ("restarts_are_not_compared",), restarts_foreseen),
+    Mutant("what needs a part that waits waits too", ("nothing_waits_along",), waiting_along),
     Mutant("a webhook is signed", ("any_webhook_counts",), forged_webhooks),
     Mutant("approvers are vouched for", ("everybody_is_vouched_for",), names_in_commits),
     Mutant("what was cut off in Gitea was not read", ("what_was_cut_off_was_read",), long_pull_requests),

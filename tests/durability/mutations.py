@@ -530,3 +530,12 @@ def the_switch_is_off_for_the_reconciler() -> Iterator[None]:
 
     with mock.patch.object(World, "read_only", property(lambda world: False, lambda world, switched: None)):
         yield
+
+
+@contextlib.contextmanager
+def nothing_waits_along() -> Iterator[None]:
+    """What needs a part that waits is planned without it."""
+    from reconciler import planning
+
+    with mock.patch.object(planning, "whole", lambda plan, waits, errors: (plan, dict(waits))):
+        yield

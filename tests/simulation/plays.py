@@ -110,6 +110,52 @@ def death_between_the_branch_of_a_revert_and_its_record(stage: Stage) -> None:
     require(recorded(stage, events.ProposedRevert), "a revert is proposed of what was refuted")
 
 
+class Halfway(Random):
+    """Of what could be lost only the last is."""
+
+    def randint(self, a: int, b: int) -> int:
+        return max(a, b - 1)
+
+
+def the_power_goes_between_the_halves_of_a_rename(stage: Stage) -> None:
+    """And the next write dies within the file that it stages."""
+    live, staged = f"{OUR_FOLDER}/waypost.yml", f"{OUR_FOLDER}/.waypost.next"
+    route(stage)
+    dies_after(stage, f"rename to {live}")
+    stage.home.disk.lose_power(Halfway())
+    stands = stage.home.disk.content(live)
+    require(stands == stage.home.disk.content(staged), "both names are on the disk")
+    route(stage, "app3")
+    dies_before(stage, f"fill {staged}")
+    require(stage.home.disk.content(live) == stands, "our file is never half")
+
+
+def only_the_notice_of_a_neighbours_end_is_lost(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    stage.people.put_neighbour("/traefik/bad.yml", b"[broken")
+    traefik.restart()
+    stage.home.run()
+    traefik.losing = 1
+    stage.people.put_neighbour("/traefik/bad.yml", None)
+    stage.home.run()
+    stage.home.time.pass_by(1)
+    served = traefik.running_file == stage.home.disk.content(f"{OUR_FOLDER}/waypost.yml")
+    require(served, "what was proven is served again")
+
+
+def a_poison_is_written_while_notices_get_lost(stage: Stage) -> None:
+    traefik = stage.home.traefiks["traefik"]
+    traefik.losing = 99
+    route(stage, flaw="poison")
+    stage.home.run()
+    traefik.losing = 0
+    stage.home.run()
+    require(not recorded(stage, events.ApplyRefuted), "what was tried a moment ago is not tried again")
+    stage.home.time.pass_by(300)
+    stage.home.run()
+    require(len(recorded(stage, events.ApplyRefuted)) == 1, "nothing stays in doubt")
+
+
 def a_commit_comes_while_a_write_is_in_doubt(stage: Stage) -> None:
     stage.home.traefiks["traefik"].watching = False
     route(stage)

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator
-from random import Random
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from tests.simulation.people import document, text
 from tests.simulation.schedule import theatre
 
 LIVE = "/traefik/mcp-managed/waypost.yml"
-STAGED = "/traefik/mcp-managed/.waypost.next"
 
 
 @pytest.fixture
@@ -302,16 +300,7 @@ def test_where_nothing_was_ever_proven_a_broken_file_of_ours_is_told_once_and_le
 
 
 def test_what_was_proven_is_served_again_when_only_the_notice_of_a_neighbours_end_was_lost(stage: Stage) -> None:
-    traefik = stage.home.traefiks["traefik"]
-    stage.people.put_neighbour("/traefik/bad.yml", b"[broken")
-    traefik.restart()
-    stage.home.run()
-    traefik.losing = 1
-    stage.people.put_neighbour("/traefik/bad.yml", None)
-    stage.home.run()
-    stage.home.time.pass_by(1)
-
-    assert traefik.running_file == stage.home.disk.content(LIVE)
+    plays.only_the_notice_of_a_neighbours_end_is_lost(stage)
 
 
 def test_a_hand_edit_that_traefik_missed_is_not_served_by_our_doing(stage: Stage) -> None:
@@ -330,40 +319,12 @@ def test_a_hand_edit_that_traefik_missed_is_not_served_by_our_doing(stage: Stage
 
 
 def test_a_write_in_doubt_is_tried_again_beside_the_last_good_state_once_traefik_may_notice_it(stage: Stage) -> None:
-    traefik = stage.home.traefiks["traefik"]
-    traefik.losing = 99
-    stage.people.push({"traefik/app2.yaml": text(document("app2", 1, flaw="poison"))})
-    stage.home.run()
-    assert [one.attempt for one in told(stage, events.ApplyUnknown)]
-    traefik.losing = 0
-    stage.home.run()
-    writes = len(stage.home.trace.lines)
-    assert not told(stage, events.ApplyRefuted)  # asked a moment ago
-
-    stage.home.time.pass_by(300)
-    stage.home.run()
-
-    assert len(told(stage, events.ApplyRefuted)) == 1
-    assert [line for line in stage.home.trace.lines[writes:] if line == f"rename to {LIVE}"]
+    plays.a_poison_is_written_while_notices_get_lost(stage)
     assert {"app0", "app1", "gitea"} == live(stage)["routers"].keys()
 
 
-class Halfway(Random):
-    """Of what could be lost only the last is."""
-
-    def randint(self, a: int, b: int) -> int:
-        return max(a, b - 1)
-
-
 def test_power_that_goes_between_the_halves_of_a_rename_leaves_no_way_to_write_into_the_live_file(stage: Stage) -> None:
-    stage.people.push({"traefik/app2.yaml": text(document("app2", 1))})
-    plays.dies_after(stage, f"rename to {LIVE}")
-    stage.home.disk.lose_power(Halfway())
-    assert stage.home.disk.content(LIVE) == stage.home.disk.content(STAGED)
-
-    stage.people.push({"traefik/app3.yaml": text(document("app3", 1))})
-    stage.home.dies_at(f"fill {STAGED}")
-
+    plays.the_power_goes_between_the_halves_of_a_rename(stage)
     assert {"app0", "app1", "app2", "gitea"} == live(stage)["routers"].keys()
 
 

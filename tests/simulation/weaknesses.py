@@ -7,6 +7,7 @@ a play where there is one, else seeds. The product as it is must hold in that ve
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any, Final
 from reconciler import alerts, applying, commits, evidence, loop, planning, reviewing, taking_back, underway, watching
 from reconciler.core.target import Verdict
 from reconciler.git import proposals
+from reconciler.targets import traefik
 from reconciler.targets.komodo import KomodoTarget
 from reconciler.targets.komodo_deeds import Doer
 from reconciler.targets.owned import OwnedFile
@@ -63,6 +65,23 @@ def _in_place_of(owner: Any, name: str, other: Any) -> Iterator[None]:
 
 def _nothing(*_: Any, **__: Any) -> None:
     """In place of a safeguard."""
+
+
+def what_is_unserved_is_left_so() -> AbstractContextManager[None]:
+    return _in_place_of(loop, "_wake", _nothing)
+
+
+def a_doubt_is_tried_once() -> AbstractContextManager[None]:
+    return _in_place_of(traefik, "_AGAIN", math.inf)
+
+
+def the_stage_is_written_as_it_stands() -> AbstractContextManager[None]:
+    """Whatever file its name leads to."""
+
+    def write(self: Any, content: bytes) -> None:
+        self._files.write(self._stage, content, 0o644)
+
+    return _in_place_of(OwnedFile, "_write_stage", write)
 
 
 def no_undo_after_refuted() -> AbstractContextManager[None]:
@@ -369,6 +388,9 @@ WEAKNESSES: Final = tuple(
         (written_in_place, 300),
         (what_a_dead_process_left_is_not_flushed, plays.death_before_a_flush_and_then_the_power_goes),
         (no_sweep_of_locks, plays.death_within_a_move_of_a_branch),
+        (the_stage_is_written_as_it_stands, plays.the_power_goes_between_the_halves_of_a_rename),
+        (what_is_unserved_is_left_so, plays.only_the_notice_of_a_neighbours_end_is_lost),
+        (a_doubt_is_tried_once, plays.a_poison_is_written_while_notices_get_lost),
         (a_write_builds_on_one_in_doubt, plays.a_commit_comes_while_a_write_is_in_doubt),
         (every_pass_says_what_drifts, 100),
         (alerts_are_told_whatever_was_told, 100),
