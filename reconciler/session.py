@@ -188,7 +188,8 @@ class Session:
                 gitea.merge_pull(review.number, style="rebase", head=record.commit)
             except GiteaError as error:
                 if error.retry:
-                    self.tell(f"{error}\nthe proposal is brought to main without it")
+                    self.tell(str(error))
+                    self.tell("the proposal is brought to main without it")
                     return False
                 raise CommandError(f"{error}; it can be merged at {review.address}", exit_code=3) from error
         remote.fetch(self.world.store, self.world.branch)
@@ -206,7 +207,8 @@ class Session:
             if not error.retry:
                 raise
             ahead.go(store, branch, commit)
-            self.tell(f"{error}\nmain goes on here meanwhile, and is pushed there when it is back")
+            self.tell(str(error))
+            self.tell("main goes on here meanwhile, and is pushed there when it is back")
 
     def merge(self, record: ProposalRecord) -> str:
         """Put a proposal on main by fast-forward or rebase; returns the commit that is there now."""

@@ -153,6 +153,17 @@ def test_only_the_top_of_a_process_catches_everything(nodes):
     assert catching == set(CATCHES_EVERYTHING)
 
 
+def test_commands_print_in_one_place_where_no_text_of_others_drives_the_terminal(nodes):
+    printing = {
+        name
+        for name, written in nodes.items()
+        for node in written
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in ("click.echo", "click.secho", "click.echo_via_pager")
+    }
+    assert printing == {"reconciler/cli/printing.py"}
+
+
 def test_half_of_all_functions_are_shorter_than_ten_lines_and_few_are_long(nodes):
     lengths = [
         (node.end_lineno or 0) - node.lineno + 1

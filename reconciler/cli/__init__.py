@@ -9,6 +9,7 @@ import traceback
 import click
 
 from reconciler.cli.group import waypost
+from reconciler.cli.printing import say
 
 # Each module registers its commands when it is loaded: this order is the order of the help page.
 # isort: off
@@ -35,8 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         raise SystemExit(130) from None
     except Exception as error:  # the top of this process: whatever it is, a person reads one line
-        click.echo(f"waypost: a fault of ours, please report it: {type(error).__name__}: {error}", err=True)
-        click.echo(f"waypost: details are in {_kept(error)}", err=True)
+        say(f"waypost: a fault of ours, please report it: {type(error).__name__}: {error}", err=True)
+        say(f"waypost: details are in {_kept(error)}", err=True)
         raise SystemExit(1) from None
     finally:
         gc.freeze()  # or Python looks for garbage among all that it loaded before it ends: a sixth of a short command

@@ -22,7 +22,7 @@ from reconciler.cli.parts import (
     telling,
     views,
 )
-from reconciler.cli.printing import on_the_way, print_json, print_plan, print_said, print_told, report_drift
+from reconciler.cli.printing import on_the_way, print_json, print_plan, print_said, print_told, report_drift, say
 from state.model import Address
 from state.review import ProposalRecord
 
@@ -38,9 +38,9 @@ def proposals(context: click.Context, everything: bool, as_json: bool) -> None:
     if as_json:
         return print_json({"proposals": found})
     for item in found:
-        click.echo(f"{item['id']}  {item['status']:<10}  {item['title']}  (by {item['client']}, {item['made_at']})")
+        say(f"{item['id']}  {item['status']:<10}  {item['title']}  (by {item['client']}, {item['made_at']})")
     if not found:
-        click.echo("nothing waits for review")
+        say("nothing waits for review")
     return None
 
 
@@ -57,8 +57,7 @@ def show(context: click.Context, id: str, diff: bool, as_json: bool) -> None:
         lines = telling.commit_lines(one.world, record, diff=diff)
         if as_json:
             return print_json({**telling.proposal(record), "plan": account.as_json(made), "told": lines})
-        click.echo(f"proposal {record.id} ({record.status}): {record.title}\nby {record.client} with {record.tool}")
-        click.echo("\n".join(lines))
+        say(f"proposal {record.id} ({record.status}): {record.title}", f"by {record.client} with {record.tool}", *lines)
         _show_plan(one, record, made)
     return None
 
@@ -85,7 +84,7 @@ def approve(context: click.Context, id: str, digest: str) -> None:
         landing = one.prepare(record) if record else ""  # a conflict must leave no consent behind
         one.consent(made, record.id if record else "", "approved on the command line")
         if landing:
-            click.echo(f"on main as {one.land(landing, record)[:12]}")
+            say(f"on main as {one.land(landing, record)[:12]}")
         print_said(one.run_pass(), False)
 
 
@@ -102,7 +101,7 @@ def reject(context: click.Context, id: str, reason: str) -> None:
         one.say(events.ProposalRejected(proposal=record.id, reason=reason), f"proposal/{record.id}")
         one.run_pass()
         _refuse_settled(one.proposal(record.id), but="rejected")  # somebody may have settled it first
-        click.echo(f"rejected {record.id}: {record.title}")
+        say(f"rejected {record.id}: {record.title}")
 
 
 @waypost.command()
@@ -114,10 +113,10 @@ def rollback(context: click.Context, revision: int | None, now: bool) -> None:
     with session(context) as one:
         if revision is None:
             for number, made in one.world.log.view(views.Revisions).by_number.items():
-                click.echo(f"{number:>5}  {made.commit[:12]}  {made.at:%Y-%m-%d %H:%M}")
+                say(f"{number:>5}  {made.commit[:12]}  {made.at:%Y-%m-%d %H:%M}")
             return
         record = rolling_back.propose(one, revision)
-        click.echo(f"proposal {record.id}: {record.title}")
+        say(f"proposal {record.id}: {record.title}")
     if now:
         context.invoke(approve, id=record.id, digest="")
     else:
@@ -147,14 +146,14 @@ def drift(
             raise sessions.CommandError("--accept needs --until DATE, and --until needs --accept RESOURCE")
         if adopt:
             record = drifting.adopt(one, Address.parse(adopt))
-            click.echo(f"proposal {record.id}: {record.title}\nreview it with: waypost show {record.id}")
+            say(f"proposal {record.id}: {record.title}", f"review it with: waypost show {record.id}")
         elif heal:
             drifting.heal(one, None if heal == "all" else Address.parse(heal), reason)
             print_said(one.run_pass(), as_json)
         elif accept and until:
             drifting.accept(one, Address.parse(accept), until.replace(tzinfo=UTC), reason)
             one.run_pass()
-            click.echo(f"{accept} stays as it is until {until:%Y-%m-%d}")
+            say(f"{accept} stays as it is until {until:%Y-%m-%d}")
         else:
             report_drift(one, as_json)
 
@@ -200,7 +199,7 @@ def _show_plan(one: sessions.Session, record: ProposalRecord | None, made: plans
         if record:
             one.saw(record, made)
     except (sessions.CommandError, log_errors.LogError) as fault:  # looking works all the same
-        click.echo(f"waypost: that you saw this plan is not recorded: {fault}", err=True)
+        say(f"waypost: that you saw this plan is not recorded: {fault}", err=True)
 
 
 def _refuse_settled(record: ProposalRecord, but: str = "") -> None:

@@ -11,7 +11,7 @@ import click
 from reconciler.cli.group import as_json, named, the_home, the_place, waypost
 from reconciler.cli.parts import check_up, examining, foreground, founding, running
 from reconciler.cli.parts import demo as story
-from reconciler.cli.printing import print_json
+from reconciler.cli.printing import print_json, say
 
 
 @waypost.command()
@@ -38,14 +38,14 @@ def init(
     chosen = {name: value for name, value in wanted.items() if value}
     place = directory or the_place(context)
     home = founding.create(place, chosen=chosen, now=_now, new_log=new_log)
-    click.echo(f"This is a Waypost home now: {home.path}")
-    click.echo(f"  settings, each explained:  {home.settings_path}")
-    click.echo(f"  desired state:             git clone {shlex.quote(str(home.desired_source))}")
+    say(f"This is a Waypost home now: {home.path}")
+    say(f"  settings, each explained:  {home.settings_path}")
+    say(f"  desired state:             git clone {shlex.quote(str(home.desired_source))}")
     command = f"waypost{named(home.path)}"
     if not home.settings.places:
-        click.echo(f"  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: {command} doctor, {command} up")
+        say(f"  next: set WAYPOST_TRAEFIK_DYNAMIC_DIR in the settings, then: {command} doctor, {command} up")
     else:
-        click.echo(f"  next: {command} doctor, then: {command} up")
+        say(f"  next: {command} doctor, then: {command} up")
 
 
 @waypost.command()
@@ -53,7 +53,7 @@ def init(
 @click.pass_context
 def demo(context: click.Context, keep: bool) -> None:
     """The whole story in under a minute, with real parts: propose, plan, approve, live, drift, revert, history."""
-    raise SystemExit(story.tell(keep=keep, say=click.echo))
+    raise SystemExit(story.tell(keep=keep, say=lambda text: say(*text.split("\n"))))
 
 
 @waypost.command()
@@ -67,7 +67,7 @@ def up(context: click.Context) -> None:
 @click.pass_context
 def serve_reconciler(context: click.Context) -> None:
     """The reconciler alone, for compose."""
-    running.serve_reconciler(the_home(context), say=lambda line: click.echo(line, err=True))
+    running.serve_reconciler(the_home(context), say=lambda line: say(line, err=True))
 
 
 @waypost.command("serve-gateway")
@@ -91,9 +91,9 @@ def doctor(context: click.Context, probe: bool, alert: bool, docs: bool, as_json
         for finding in check_up.examine(deployment):
             found.append(finding)
             if not as_json:
-                click.echo(f"{finding.level:<4}  {finding.check}: {finding.found}")
+                say(f"{finding.level:<4}  {finding.check}: {finding.found}")
                 if finding.remedy:
-                    click.echo(f"      → {finding.remedy}")
+                    say(f"      → {finding.remedy}")
     worst = check_up.worst(found)
     if as_json:
         print_json({"worst": worst, "findings": [vars(finding) for finding in found]})

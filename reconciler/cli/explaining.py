@@ -14,7 +14,7 @@ import orjson
 
 from reconciler.cli.group import as_json, session, the_home, waypost
 from reconciler.cli.parts import explaining, sessions
-from reconciler.cli.printing import print_json
+from reconciler.cli.printing import print_json, say
 
 
 @waypost.command()
@@ -70,7 +70,7 @@ def explain(
     _check(method, url, requests, config, at, doors, release)
     with _ground(context, config, doors, release, at, target) as ground:
         for note in ground.notes:
-            click.echo(f"waypost: {note}", err=True)
+            say(f"waypost: {note}", err=True)
         if requests is not None:
             raise SystemExit(_many(requests, ground))
         _one(ground, explaining.question(method or "", url or "", headers, client_ip, entrypoint), as_json)
@@ -118,8 +118,7 @@ def _one(ground: explaining.Ground, question: explaining.Asked, as_json: bool) -
     answer = ground.answer(question)
     if as_json:
         return print_json(ground.as_json(answer))
-    for line in explaining.lines(ground, answer, question):
-        click.echo(line)
+    say(*explaining.lines(ground, answer, question))
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from reconciler.cli.parts import config, git_errors, homes, log_errors, manifest, sessions, targets
+from reconciler.cli.printing import say
 
 _STOPPED_READING: Final = 141
 """What a shell reports of any command whose reader went away: 128 and SIGPIPE's number."""
@@ -50,7 +51,7 @@ class Commands(click.Group):
             raise SystemExit(_STOPPED_READING) from None
         except expected() as error:
             for line in str(error).splitlines() or [type(error).__name__]:
-                click.echo(f"waypost: {line}", err=True)
+                say(f"waypost: {line}", err=True)
             raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
@@ -94,7 +95,7 @@ def named(place: Path) -> str:
 
 @contextmanager
 def session(context: click.Context) -> Iterator[sessions.Session]:
-    with sessions.opened(the_home(context), lambda line: click.echo(f"waypost: {line}", err=True)) as one:
+    with sessions.opened(the_home(context), lambda line: say(f"waypost: {line}", err=True)) as one:
         if one.stale:
-            click.echo(f"waypost: this is as of the last fetch: {one.stale}", err=True)
+            say(f"waypost: this is as of the last fetch: {one.stale}", err=True)
         yield one

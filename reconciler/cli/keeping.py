@@ -13,7 +13,7 @@ import click
 from reconciler.cli.group import as_json, session, the_home, the_place, waypost
 from reconciler.cli.looking import log
 from reconciler.cli.parts import events, homes, log_errors, making, outboxes, restoring, sessions
-from reconciler.cli.printing import on_the_way, print_told
+from reconciler.cli.printing import on_the_way, print_told, say
 
 if TYPE_CHECKING:
     from reconciler.backups.checking import Found
@@ -90,11 +90,11 @@ def archive(context: click.Context, keep: int, as_json: bool) -> None:
 
 def _progress(as_json: bool) -> Callable[[str], None]:
     """Steps on their way, each said once."""
-    say, last = on_the_way(as_json), [""]
+    step, last = on_the_way(as_json), [""]
 
     def tell(line: str) -> None:
         if line != last[0]:
-            say(f"  {line} …")
+            step(f"  {line} …")
             last[0] = line
 
     return tell
@@ -115,7 +115,7 @@ def _record(home: homes.Home, made: Made[Found]) -> None:
         with contextlib.closing(outboxes.Outbox.open(home.people_path, _now, create=True)) as people:
             people.put(said, stream="backups", actor=sessions.person())
     except log_errors.LogError as fault:
-        click.echo(f"waypost: the backup is good, and the log does not know of it: {fault}", err=True)
+        say(f"waypost: the backup is good, and the log does not know of it: {fault}", err=True)
 
 
 def _now() -> datetime:

@@ -9,7 +9,7 @@ import click
 
 from reconciler.cli.group import as_json, session, the_home, waypost
 from reconciler.cli.parts import checking, documented, homes, sessions, telling, upgrading
-from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said, print_told
+from reconciler.cli.printing import on_the_way, plan_code, print_json, print_plan, print_said, print_told, say
 from state.model import Address
 
 
@@ -41,8 +41,7 @@ def _upgrade(home: homes.Home, binary: str, target: str, as_json: bool) -> None:
     if as_json:
         print_json(made.as_json())
     else:
-        for line in made.lines():
-            click.echo(line)
+        say(*made.lines())
     raise SystemExit(2 if made.differs else 0)
 
 
@@ -68,7 +67,7 @@ def check(url: str, dynamic: Path | None, auth: str, ca: Path | None, as_json: b
     if as_json:
         print_json(checking.as_json(report))
     else:
-        click.echo("\n".join(checking.lines(report)))
+        say(*checking.lines(report))
     raise SystemExit(report.exit_code)
 
 
@@ -84,7 +83,7 @@ def history(context: click.Context, resource: str | None, limit: int, as_json: b
     if as_json:
         return print_json({"events": found})
     for event in found:
-        click.echo(f"{event['seq']:>6}  {event['at']}  {event['actor']:<16}  {event['said']}")
+        say(f"{event['seq']:>6}  {event['at']}  {event['actor']:<16}  {event['said']}")
     return None
 
 
@@ -98,8 +97,7 @@ def why(context: click.Context, resource: str, as_json: bool) -> None:
         found = telling.why(one.world, Address.parse(resource))
     if as_json:
         return print_json(found)
-    for line in telling.why_lines(found):
-        click.echo(line)
+    say(*telling.why_lines(found))
     return None
 
 
@@ -134,7 +132,7 @@ def verify(context: click.Context, as_json: bool) -> None:
     if as_json:
         print_json({k: getattr(result, k) for k in ("ok", "events", "broken", "reason", "lost_tail")})
     else:
-        click.echo(f"{result.events} events, chain and anchors hold" if result.ok else f"broken: {result.reason}")
+        say(f"{result.events} events, chain and anchors hold" if result.ok else f"broken: {result.reason}")
     raise SystemExit(0 if result.ok else 1)
 
 
@@ -155,4 +153,4 @@ def rebuild(context: click.Context) -> None:
         if one.running:
             raise sessions.CommandError(f"a reconciler (process {one.running}) holds this home: stop it first")
         one.world.log.rebuild()
-        click.echo("every view was dropped and folded again")
+        say("every view was dropped and folded again")

@@ -1,15 +1,17 @@
-"""How commands print: plans, outcomes, data. Text for people, JSON for machines."""
+"""How commands print: plans, outcomes, data. Text for people, JSON for machines; none of it drives a terminal."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from reconciler.cli.parts import account, plans, sessions
+from reconciler.visible import visible
 
 if TYPE_CHECKING:
     from rich import console as terminal
@@ -19,6 +21,12 @@ else:
     terminal = lazily.module("rich.console")
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines for people. Whoever wrote what stands in one: it stays in that line, and every sign of it is seen."""
+    for line in lines:
+        click.echo(visible(line), err=err)
+
+
 def print_plan(made: plans.Plan, as_json: bool) -> None:
     if as_json:
         return print_json(account.as_json(made))
@@ -26,11 +34,11 @@ def print_plan(made: plans.Plan, as_json: bool) -> None:
     if sys.stdout.isatty():
         console = terminal.Console(highlight=False, soft_wrap=True)
         for line in lines:
-            console.print(line, style=_style(line), markup=False, emoji=False)
+            console.print(visible(line), style=_style(line), markup=False, emoji=False)
     else:
-        click.echo("\n".join(lines))
+        say(*lines)
     if made.changes:
-        click.echo(f"plan {made.digest[:12]}, short code {made.code}")
+        say(f"plan {made.digest[:12]}, short code {made.code}")
     return None
 
 
@@ -42,27 +50,32 @@ def _style(line: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(
+        _MAY_BE_UNSEEN.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+    )
+
+
+_MAY_BE_UNSEEN: Final = re.compile(r"[^\n\x20-\x7e]")
 
 
 def print_told(data: dict[str, Any], lines: list[str], as_json: bool) -> None:
     if as_json:
         return print_json(data)
-    for line in lines:
-        click.echo(line)
+    say(*lines)
     return None
 
 
 def on_the_way(as_json: bool) -> Callable[[str], None]:
     """Where each step of a longer command is told: not among data for machines."""
-    return lambda line: click.echo(line, err=as_json)
+    return lambda line: say(line, err=as_json)
 
 
 def print_said(said: sessions.Said, as_json: bool) -> None:
     if as_json:
         print_json({"state": said.state, "said": said.said})
     else:
-        click.echo(said.said)
+        say(said.said)
     if said.exit_code:
         raise SystemExit(said.exit_code)
 
@@ -85,9 +98,8 @@ def report_drift(one: sessions.Session, as_json: bool) -> None:
         }
         print_json({**of_each, "taken_over": told["taken_over"]})
     else:
-        for line in account.lines(only) or ["no drift: live is as it was last applied"]:
-            click.echo(line)
+        say(*account.lines(only) or ["no drift: live is as it was last applied"])
         for address, name in by.items():
             if name:
-                click.echo(f"{address} was changed by {name}")
+                say(f"{address} was changed by {name}")
     raise SystemExit(2 if only.pending else 0)

@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli.group import session, the_home, waypost
 from reconciler.cli.parts import moving_out
+from reconciler.cli.printing import say
 
 
 @waypost.group()
@@ -22,7 +23,7 @@ def remote() -> None:
 @click.pass_context
 def show(context: click.Context) -> None:
     """Say where main comes from."""
-    click.echo(the_home(context).desired_source)
+    say(the_home(context).desired_source)
 
 
 @remote.command("set")
@@ -38,8 +39,8 @@ def set_(context: click.Context, address: str) -> None:
         one.require_switched_on("moved")
     home = the_home(context)
     moved = moving_out.move(home, address)
-    click.echo(
+    say(
         f"main is at {moved.address} now ({moved.commit[:12]}), with {moved.proposals} proposals and "
-        f"{moved.revisions} revisions; {home.settings_path} says so\n"
-        f"{home.desired_store_path} stays as it was, and is not read any more"
+        f"{moved.revisions} revisions; {home.settings_path} says so",
+        f"{home.desired_store_path} stays as it was, and is not read any more",
     )

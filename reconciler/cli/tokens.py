@@ -16,7 +16,7 @@ import click
 from reconciler import client_config
 from reconciler.cli.group import as_json, session, the_home, waypost
 from reconciler.cli.parts import events, homes, policy, sessions, tokens
-from reconciler.cli.printing import print_json
+from reconciler.cli.printing import print_json, say
 
 _lasting = click.option(
     "--expires", default="90d", show_default=True, metavar="TIME", help="How long it works: 12h, 90d, never."
@@ -71,9 +71,9 @@ def list_(context: click.Context, everything: bool, as_json: bool) -> None:
     if as_json:
         return print_json({"tokens": [{**_told(made), "ended": made.ended(now)} for made in found]})
     for made in found:
-        click.echo(f"{made.id}  {made.name:<20}  {made.role:<8}  {_opens(made)}  {_until(made, now)}")
+        say(f"{made.id}  {made.name:<20}  {made.role:<8}  {_opens(made)}  {_until(made, now)}")
     if not found:
-        click.echo("there is no token: whoever can reach the gateway on loopback may call it")
+        say("there is no token: whoever can reach the gateway on loopback may call it")
     return None
 
 
@@ -110,7 +110,7 @@ def grant(context: click.Context, name: str, tools: tuple[str, ...], reason: str
         for made in widened:
             word = events.ToolsGranted(token=made.id, name=made.name, tools=tools, reason=reason or "no reason given")
             one.say(word, "tokens")
-    click.echo(f"{name} may call {', '.join(tools)} too, from the next request on")
+    say(f"{name} may call {', '.join(tools)} too, from the next request on")
 
 
 @token.command()
@@ -126,7 +126,7 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
         for made in closing:
             word = events.TokenRevoked(token=made.id, name=made.name, reason=reason or "no reason given")
             one.say(word, "tokens", f"revoked:{made.id}")
-    click.echo(f"revoked: {', '.join(f'{made.name} ({made.id})' for made in closing)}")
+    say(f"revoked: {', '.join(f'{made.name} ({made.id})' for made in closing)}")
 
 
 def _working(one: sessions.Session, name: str, now: datetime) -> list[tokens.Token]:
@@ -189,10 +189,10 @@ def _until(made: tokens.Token, now: datetime) -> str:
 def _hand_over(made: tokens.Token, raw: str, as_json: bool) -> None:
     if as_json:
         return print_json({**_told(made), "token": raw})
-    click.echo(raw)
+    say(raw)
     ends = f"It ends on {made.expires:%Y-%m-%d}" if made.expires else "It never ends"
-    click.echo(f"It is shown this once. {ends}. Clients send it as: Authorization: Bearer TOKEN", err=True)
-    click.echo("`waypost client-config CLIENT` shows where it goes.", err=True)
+    say(f"It is shown this once. {ends}. Clients send it as: Authorization: Bearer TOKEN", err=True)
+    say("`waypost client-config CLIENT` shows where it goes.", err=True)
     return None
 
 
@@ -206,10 +206,10 @@ def configure_client(context: click.Context, client: str, as_json: bool) -> None
     if as_json:
         return print_json(vars(told))
     if told.file:
-        click.echo(f"{told.file}:", err=True)
-        click.echo(told.content)
+        say(f"{told.file}:", err=True)
+        say(*told.content.split("\n"))
     for number, step in enumerate(told.steps, 1):
-        click.echo(f"  {number}. {step}", err=bool(told.file))
+        say(f"  {number}. {step}", err=bool(told.file))
     return None
 
 

@@ -1,10 +1,13 @@
 """The commands as a person types them: what they print, how they end, what they refuse."""
 
+import contextlib
+import io
 import json
 import os
 
 import pytest
 
+from reconciler.cli import main
 from reconciler.git.errors import RefMoved
 from state import events
 
@@ -159,6 +162,57 @@ def test_a_home_that_cannot_be_written_can_still_be_looked_at(house, waypost):
         assert "cannot be written" in said
     finally:
         house.home.path.chmod(0o750)
+
+
+TRICKS = "\x1b[2J\x1b]0;all is well\x07\x9b8m\u202enwod\u200b\r\nby alice with git\x7f"
+
+
+def unseen(said):
+    return sorted({letter for letter in said if not letter.isprintable()} - set("\t\n"))
+
+
+def proposed_by_nobody_to_trust(house, id="tricky"):
+    """A proposal of who writes Git objects and outboxes as they like."""
+    route = {**ROUTE, "http": {**ROUTE["http"], "middlewares": {"m": {"addPrefix": {"prefix": f"/{TRICKS}"}}}}}
+    (house.clone / "traefik/tricky.yaml").write_text(f"# \u2066\t\x85\n{json.dumps(route)}")
+    house.git("add", "--all")
+    house.git("commit", "--quiet", "--message", f"Set {TRICKS}")
+    house.git("push", "--quiet", "origin", f"HEAD:refs/heads/proposals/{id}")
+    made = events.ProposalMade(
+        proposal=id, branch="main", commit=house.git("rev-parse", "HEAD"), parent=house.git("rev-parse", "HEAD~1"),
+        title=TRICKS, tool=f"tool{TRICKS}", client=f"client{TRICKS}", resources=(),
+    )  # fmt: skip
+    with house.session() as one:
+        one.say(made, f"proposal/{id}")
+    return id
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def on_a_terminal(house, *arguments):
+    seen = Terminal()
+    with contextlib.redirect_stdout(seen), contextlib.redirect_stderr(seen), contextlib.suppress(SystemExit):
+        main(["--home", str(house.home.path), *arguments])
+    return seen.getvalue()
+
+
+def test_what_others_wrote_is_seen_and_drives_no_terminal(house, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")  # without colours of our own
+    id = proposed_by_nobody_to_trust(house)
+    for arguments in (
+        ["proposals"], ["show", id], ["show", id, "--diff"], ["plan", "--ref", id], ["approve", id], ["history"],
+        ["proposals", "--json"], ["show", id, "--json"], ["history", "--json"], ["show", id + TRICKS],
+        ["reject", id, "--reason", TRICKS], ["reject", id], ["history"], ["proposals", "--all"],
+    ):  # fmt: skip
+        said = on_a_terminal(house, *arguments)
+        assert not unseen(said), (arguments, said)
+        assert not [line for line in said.splitlines() if line.startswith("by alice")], (arguments, said)
+    told = r"\x1b[2J\x1b]0;all is well\x07\x9b8m\u202enwod\u200b\r\nby alice with git\x7f"
+    assert f": {told}\nby client{told} with tool{told}\n" in on_a_terminal(house, "show", id)
+    assert json.loads(on_a_terminal(house, "show", id, "--json"))["title"] == TRICKS
 
 
 def test_json_is_json_everywhere(house, waypost):
