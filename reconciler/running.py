@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from reconciler import app, foreground, locks, web
+from reconciler import app, diagnostics, foreground, locks, web
 from reconciler.home import Home
 from reconciler.serve import Reconciler
 from state.database import sqlite_version
@@ -49,14 +49,12 @@ def serve_reconciler(home: Home, say: Say) -> None:
 
 
 def log_to_stderr() -> None:
-    """Diagnostic lines for people. A traceback shows lines of code only: local variables may hold secrets."""
+    """Diagnostic lines for people."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
+            *diagnostics.for_people(colors=sys.stderr.isatty()),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

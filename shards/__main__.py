@@ -19,11 +19,13 @@ import structlog
 import uvicorn
 from structlog.typing import Processor
 
+from reconciler import diagnostics
 from reconciler.asking import AskError
 from reconciler.config import ConfigError, Listen, locate
 from reconciler.git.errors import GitError
 from reconciler.ports import Disk
 from reconciler.tokens import Keyring, TokenError
+from reconciler.visible import visible_lines
 from shards import access, config, gateway
 from shards.config import GatewaySettings
 from state.errors import LogError
@@ -52,7 +54,7 @@ def serve(home: Path, environ: Mapping[str, str], way: Callable[[GatewaySettings
         settings = config.read(home, environ)
         way(settings)
     except (ConfigError, AskError, GitError, LogError, OSError) as fault:
-        print(f"the gateway cannot start: {fault}", file=sys.stderr)  # noqa: T201 - a person reads it
+        print(f"the gateway cannot start: {visible_lines(str(fault))}", file=sys.stderr)  # noqa: T201 - a person reads it
         return 1
     return 0
 
@@ -134,11 +136,11 @@ def _log_to_stderr() -> None:
         foreign_pre_chain=stamps,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([] if terminal else [structlog.processors.format_exc_info]),
-            # Not the default's tracebacks: they show local variables, which may hold secrets.
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if terminal
-            else structlog.processors.JSONRenderer(),
+            *(
+                diagnostics.for_people(colors=True)
+                if terminal
+                else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+            ),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
