@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 import orjson
 
 Spec = Any
 """One resource as its own system writes it: JSON-plain (dict, list, str, int, float, bool, None)."""
+
+PROPOSAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a proposal may be called: its branch bears the name, and commands are given it."""
 
 
 class Address(NamedTuple):

@@ -32,6 +32,7 @@ from state.events import (
     ToolCalled,
     ToolsGranted,
 )
+from state.model import PROPOSAL_ID
 
 GATEWAY_EVENTS: frozenset[type[Event]] = frozenset(
     {ToolCalled, ProposalMade, ProposalWithdrawn, ShardsDeclared, ShardLost, ShardFound}
@@ -151,7 +152,7 @@ def believed(raw: RawRow) -> OutboxRow:
     if not isinstance(raw.data, str) or len(raw.data.encode()) > LARGEST:
         raise MalformedEvent(f"it has no payload of at most {LARGEST} bytes of text")
     event = WAYPOST.decode(raw.type, raw.schema, raw.data)
-    if fault := WAYPOST.misfit(event) or _misplaced(raw.stream, event):
+    if fault := WAYPOST.misfit(event) or _misplaced(raw.stream, event) or _misnamed(event):
         raise MalformedEvent(fault)
     return OutboxRow(
         row=raw.row,
@@ -170,6 +171,13 @@ def _misplaced(stream: str, event: Event) -> str:
     if heads is None or stream.partition("/")[0] in heads:
         return ""
     return f"a {type(event).__name__} does not belong into stream '{stream}', only into {', '.join(sorted(heads))}"
+
+
+def _misnamed(event: Event) -> str:
+    """A proposal's name is looked for in Git at each pass, which must not end there."""
+    if isinstance(event, ProposalMade) and not PROPOSAL_ID.fullmatch(event.proposal):
+        return f"{event.proposal!r:.60} cannot be the id of a proposal"
+    return ""
 
 
 def _moment(text: str) -> datetime:

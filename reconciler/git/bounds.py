@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
+
+from state.model import PROPOSAL_ID
 
 BRANCHES = "proposals/"
 POLICY = "waypost.yaml"
@@ -14,12 +15,10 @@ ROOTS = ("traefik", "komodo", "authentik", "docs")
 SIZE_LIMIT = 1 << 20
 """Bytes that one file of a proposal may have."""
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
 
 def id_fault(id: str) -> str | None:
     """Why this cannot be the id of a proposal, in a sentence; None where it can."""
-    if _ID.fullmatch(id):
+    if PROPOSAL_ID.fullmatch(id):
         return None
     return f"'{shown(id)}' cannot be the id of a proposal: letters, digits, - and _ can, at most 64 of them"
 

@@ -20,6 +20,8 @@ from tests.state.conftest import START, ticking
 
 CALLED = ToolCalled(shard="traefik", tool="get_route", client="m", outcome="ok", arguments_digest="d")
 
+PROPOSED = '{"proposal":"%s","branch":"b","commit":"c","parent":"p","tool":"t","client":"c","title":"t","resources":[]}'
+
 
 @pytest.fixture
 def box_path(tmp_path):
@@ -282,6 +284,8 @@ def test_a_forged_row_that_is_well_made_is_only_what_the_gateway_may_say_anyway(
         ({"data": "{}"}, "do not fit"),
         ({"data": b"{}"}, "payload"),
         ({"data": " " * (2**20 + 1)}, "payload"),
+        ({"type": "ProposalMade", "stream": "proposal/p", "data": PROPOSED % ("p" * 2000)}, "id of a proposal"),
+        ({"type": "ProposalMade", "stream": "proposal/p", "data": PROPOSED % "../../main"}, "id of a proposal"),
         ({"data": '{"shard":1,"tool":"t","client":"c","outcome":"ok","arguments_digest":"d"}'}, "shard"),
     ],
 )
