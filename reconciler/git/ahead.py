@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.git import trees
-from reconciler.git.errors import GitError, plain_words
+from reconciler.git.errors import GitError, RefMoved, plain_words
 from reconciler.git.main import beneath
 from reconciler.git.remote import Remote
 from reconciler.git.store import Identity, Store
@@ -40,10 +40,14 @@ def pending(store: Store) -> str | None:
 def go(store: Store, branch: str, commit: str) -> None:
     """Move main on, here only. Where it is to be brought is known first, so that no fetch can forget it.
 
-    Raises RefMoved where somebody else came first.
+    Raises RefMoved where somebody else came first, or was about to when their process died.
     """
-    head = beneath(store, branch, commit)
-    store.move(AHEAD, commit, was=pending(store))
+    ahead, head = pending(store), beneath(store, branch, commit)
+    if ahead is not None and not store.is_ancestor(ahead, commit):
+        if head is None or store.is_ancestor(head, ahead):
+            store.move(f"refs/heads/{branch}", ahead, was=head)
+        raise RefMoved(f"what was approved last is {ahead[:12]}, and {commit[:12]} does not contain it; look again")
+    store.move(AHEAD, commit, was=ahead)
     store.move(f"refs/heads/{branch}", commit, was=head)
 
 

@@ -14,6 +14,7 @@ import pytest
 from reconciler import alerts, founding, home, loop, rolling_back
 from reconciler.alerting.receivers import Receivers
 from reconciler.deployed import deployed
+from reconciler.git import ahead
 from reconciler.git.errors import RefMoved
 from reconciler.gitea import pages, vouching
 from reconciler.session import CommandError
@@ -574,6 +575,22 @@ def test_of_two_who_approve_here_while_it_is_away_the_second_looks_again(away, w
         assert one.head() == first
     away.run()
     assert there(away) == first
+
+
+def test_what_somebody_died_over_approving_while_it_is_away_is_not_lost_to_the_next_approval(away, without):
+    mine, theirs = (away.propose({f"traefik/{name}.yaml": route(name)}) for name in ("mine", "theirs"))
+    with without():
+        with away.session() as one:
+            landing = one.prepare(one.proposal(mine))
+            one.world.store.move(ahead.AHEAD, landing, was=None)  # and main is not moved any more
+            with pytest.raises(RefMoved):
+                one.merge(one.proposal(theirs))
+            one.merge(one.proposal(theirs))  # having looked again
+        assert away.run().state == "applied"
+    away.run()
+    away.git("fetch", "--quiet", "origin", "main")
+    away.git("merge-base", "--is-ancestor", landing, "FETCH_HEAD")
+    assert (away.status("mine.lab"), away.status("theirs.lab")) == (502, 502)
 
 
 def test_a_branch_that_somebody_wrote_anew_keeps_no_other_proposal_from_its_review(away):
