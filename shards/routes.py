@@ -226,12 +226,8 @@ def changed_tls(
     standing: Spec | None, wanted: bool | None, resolver: str | None, passthrough: bool | None = None
 ) -> Spec | None:
     """The `tls` field with these changes; what else it says (domains, options) stays. Raises Refused."""
-    if passthrough and (wanted is False or resolver):
-        raise Refused(
-            "bad-arguments",
-            "With passthrough the backend ends TLS and shows its own certificate: it goes neither with tls false nor "
-            "with a cert_resolver. Nothing was proposed.",
-        )
+    if passthrough and wanted is False:
+        raise _ends_elsewhere()
     if wanted is False or (standing is None and not (wanted or resolver or passthrough)):
         return None
     kept = dict(standing or {})
@@ -239,11 +235,22 @@ def changed_tls(
         kept.pop("certResolver", None)
     if passthrough is not KEEP:
         kept.pop("passthrough", None)
-    return {
+    changed = {
         **kept,
         **({"certResolver": resolver} if resolver else {}),
         **({"passthrough": True} if passthrough else {}),
     }
+    if (passthrough or resolver) and changed.keys() >= {"certResolver", "passthrough"} and changed["passthrough"]:
+        raise _ends_elsewhere()
+    return changed
+
+
+def _ends_elsewhere() -> Refused:
+    return Refused(
+        "bad-arguments",
+        "With passthrough the backend ends TLS and shows its own certificate: it goes neither with tls false nor with "
+        "a cert_resolver. An empty cert_resolver takes that away, passthrough false the other. Nothing was proposed.",
+    )
 
 
 def router(

@@ -23,6 +23,7 @@ tcp:
     odd: {rule: HostSNI(`odd.lab`) && ClientIP(`10.0.0.0/8`), service: db-odd, tls: {}}
     plain: {rule: HostSNI(`*`), service: plain, entryPoints: [mqtt]}
     through: {rule: HostSNI(`through.lab`), service: db@docker, tls: {passthrough: true, options: strict@docker}}
+    resolved: {rule: HostSNI(`resolved.lab`), service: db@docker, tls: {certResolver: le}}
     left: {rule: HostSNI(`left.lab`), service: both, tls: {}}
     right: {rule: HostSNI(`right.lab`), service: both, tls: {}}
   services:
@@ -134,6 +135,8 @@ def test_a_tcp_rule_may_be_given_in_traefiks_own_words(written: Callable[..., An
 def test_tls_is_handed_on_as_it_is_or_ends_at_traefik(written: Callable[..., Any]) -> None:
     after = written("update_route", name="db", passthrough=True)
     assert after["tcp"]["routers"]["db"]["tls"] == {"passthrough": True}
+    after = written("update_route", name="resolved", passthrough=True, cert_resolver="")
+    assert after["tcp"]["routers"]["resolved"]["tls"] == {"passthrough": True}
     after = written("update_route", name="through", passthrough=False)
     assert after["tcp"]["routers"]["through"]["tls"] == {"options": "strict@docker"}
 
@@ -188,6 +191,8 @@ WRONG = [
     ("db", {"middlewares": ["compress"]}, "invalid", "compress"),
     ("db", {"tls": False, "passthrough": True}, "bad-arguments", "passthrough"),
     ("db", {"cert_resolver": "le", "passthrough": True}, "bad-arguments", "passthrough"),
+    ("resolved", {"passthrough": True}, "bad-arguments", "empty cert_resolver"),
+    ("through", {"cert_resolver": "le"}, "bad-arguments", "passthrough"),
     ("left", {"service_url": "a:1"}, "shared-service", "traefik/tcp.routers/right"),
 ]
 
