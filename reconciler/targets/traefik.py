@@ -121,10 +121,13 @@ class TraefikTarget:
         return known[3]
 
     def wake(self, seen: Observation) -> None:
-        """A notice can get lost, also that of a neighbour's poison being gone; a second one costs a reload."""
+        """A notice can get lost, also that of a neighbour's poison being gone; a second one costs a reload.
+
+        Not for what somebody has put in our file's place since it was seen.
+        """
         if not seen.unserved:
             self._woken = ""
-        elif not seen.poison and seen.file != self._woken:
+        elif not seen.poison and seen.file != self._woken and seen.file == self._owned.digest():
             self._woken = seen.file
             self._owned.wake()
 

@@ -301,8 +301,14 @@ def test_a_target_that_missed_the_end_of_a_neighbours_poison_is_woken_for_it_onc
     assert poisoned.poison and poisoned.unserved
     (traefik.directory / "lab" / "bad.yml").unlink()  # Traefik watches only the folder above
     touched = (traefik.directory / "mcp-managed").stat().st_mtime_ns
+    unnoticed, file = patient.observe(), traefik.directory / "mcp-managed" / "waypost.yml"
+    ours = file.read_bytes()
+    file.write_bytes(ours.replace(b"one", b"two"))  # a hand edit just then is not what is to be loaded
+    patient.wake(unnoticed)
+    assert (traefik.directory / "mcp-managed").stat().st_mtime_ns == touched
+    file.write_bytes(ours)
 
-    patient.wake(unnoticed := patient.observe())
+    patient.wake(unnoticed)
 
     assert unnoticed.unserved and not unnoticed.poison
     until(lambda: "waypost-gen-a1@file" in traefik.names(), "our file")
