@@ -20,14 +20,12 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.streamable_http import check_accept_headers
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.ports import Chance
-from shards import errors
 from shards.gate import App, Message, Receive, Scope, Send
 from shards.kit import Refused
 from state.sparing import dataclass
@@ -149,10 +147,13 @@ async def listen(
     context: ServerRequestContext[Any, Any],
     asked: protocol.SubscriptionFilter,
 ) -> protocol.SubscriptionsListenResult:
-    """Answer `subscriptions/listen`: the request lasts as long as there may be news. Only tools change here."""
+    """Answer `subscriptions/listen`: the request lasts as long as there may be news. Only tools change here.
+
+    Raises Refused where it cannot be listened to.
+    """
     number, wanted = context.request_id, bool(asked.tools_list_changed)
     if number is None:
-        raise _error(protocol.INVALID_REQUEST, Refused("no-id", "Listening needs a request with an id."))
+        raise Refused("no-id", "Listening needs a request with an id.")
     meta: Any = {SUBSCRIPTION_ID_META_KEY: number}
     honored = protocol.SubscriptionFilter(tools_list_changed=wanted or None)
     told = protocol.SubscriptionsAcknowledgedNotificationParams(notifications=honored, _meta=meta)
@@ -165,13 +166,10 @@ async def listen(
                     changed = protocol.ToolListChangedNotification(params=protocol.NotificationParams(_meta=meta))
                     await context.session.send_notification(changed, related_request_id=number)
     except Crowded:
-        crowded = Refused("too-many-streams", "Too many streams are open; close one, or ask for the list.", retry=True)
-        raise _error(protocol.INTERNAL_ERROR, crowded) from None
+        raise Refused(
+            "too-many-streams", "Too many streams are open; close one, or ask for the list.", retry=True
+        ) from None
     return protocol.SubscriptionsListenResult(_meta=meta)
-
-
-def _error(code: int, refusal: Refused) -> MCPError:
-    return MCPError(code, str(refusal), errors.data(refusal))
 
 
 async def always() -> bool:

@@ -16,9 +16,11 @@ from starlette.requests import Request
 
 from shards.access import Caller
 from shards.gate import STILL
+from shards.kit import Refused
 from shards.wire import announcing
 from shards.wire.asker import Context, shard
 from shards.wire.calling import Bench, called
+from shards.wire.further import fail
 from state.sparing import dataclass
 
 INSTRUCTIONS = """\
@@ -71,7 +73,12 @@ class _Front:
         caller = self.who(context)
         view = functools.partial(self.bench.shown, caller, shard(context.request))
         still = context.request.scope[STILL] if isinstance(context.request, Request) else announcing.always
-        return await announcing.listen(self.bench.announcer, caller.name, view, still, context, params.notifications)
+        try:
+            return await announcing.listen(
+                self.bench.announcer, caller.name, view, still, context, params.notifications
+            )
+        except Refused as refusal:
+            fail(refusal, self.bench.new_request_id(), {})
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
         """What a tool takes. Without this the SDK asks for the whole list with every call."""

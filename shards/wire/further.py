@@ -154,7 +154,7 @@ class Further:
             with self._bench.limits.counted(caller.name, what, writes=False):
                 yield
         except Refused as refusal:
-            _fail(refusal, self._bench.new_request_id(), {})
+            fail(refusal, self._bench.new_request_id(), {})
 
     def _of_prompt(self, context: Context, name: str) -> tuple[Remote, str]:
         for remote in self._remotes(context, name):
@@ -201,7 +201,7 @@ class Further:
         finally:  # also of one that the client gave up: it may have been asked
             await self._note(call, remote, given, replace(outcome, seconds=clock.monotonic() - started))
         if outcome.refusal:
-            _fail(outcome.refusal, call.request_id, given)
+            fail(outcome.refusal, call.request_id, given)
         return said
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
@@ -230,7 +230,8 @@ def _cleaned(said: _Said) -> _Said:
     return type(said).model_validate(plain)
 
 
-def _fail(refusal: Refused, request_id: str, given: Mapping[str, Any]) -> NoReturn:
+def fail(refusal: Refused, request_id: str, given: Mapping[str, Any]) -> NoReturn:
+    """Raises what a client is told of a refusal, as the protocol wants it."""
     code = protocol.INVALID_PARAMS if refusal.code == "shard-refused" else errors.Code.FAILED
     raise _error(code, f"{refusal.code}: {refusal}", refusal, request_id, given)
 

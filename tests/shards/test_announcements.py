@@ -17,9 +17,11 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
+from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 
 from shards.declared import Declared, Listed
+from shards.errors import Code
 from shards.wire.announcing import MOST_OF_ONE
 from tests import plain_http
 from tests.ports import free_port
@@ -183,6 +185,12 @@ def test_a_client_gets_so_many_streams_and_no_more_and_leaves_nothing_behind(hou
                 stream = await open_ones.enter_async_context(http.stream("GET", url, headers=STREAM))
                 assert stream.status_code == 200 and stream.headers["content-type"] == "text/event-stream"
             assert (await http.get(url, headers=STREAM)).status_code == 405
+            client = await open_ones.enter_async_context(Client(streamable_http_client(url, http_client=http)))
+            with pytest.raises(MCPError, match="close one") as refused:
+                await open_ones.enter_async_context(client.listen(tools_list_changed=True))
+            told = refused.value.error.data
+            assert (refused.value.error.code, told["code"], told["retry"]) == (Code.FAILED, "too-many-streams", True)
+            assert told["request_id"]
         await house.until(lambda health: health["listeners"] == 0)
 
     anyio.run(story)
