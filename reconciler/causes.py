@@ -9,6 +9,7 @@ from reconciler.alerting import done, ending
 from reconciler.alerting.cause import Cause, as_text
 from reconciler.alerting.words import looked_at, taken_back
 from reconciler.core.policy import AlertPolicy, interval
+from reconciler.visible import visible
 from reconciler.watching import doubt
 from reconciler.world import World
 from state import events, views
@@ -257,7 +258,7 @@ def _answers(found: Iterable[Address]) -> list[str]:
 def _reviews(world: World) -> Iterator[Cause]:
     for record in world.log.view(views.Proposals).items.values():
         if record.status == "open" and record.reminded:
-            body = f"{record.title}\nwaypost show {record.id}"
+            body = f"{visible(record.title)}\nwaypost show {record.id}"
             title, resources = f"proposal {record.id} waits", tuple(map(str, record.resources))
             yield Cause(f"review/{record.id}", title, body, once=True, severity="info", resources=resources)
 

@@ -299,13 +299,15 @@ def test_of_what_nobody_has_heard_yet_nobody_is_reminded(world, time):
 
 def test_a_proposal_that_waits_is_reminded_of_once(world, time):
     made = events.ProposalMade(
-        proposal="p", branch="proposals/p", commit="c", parent="d", tool="t", client="m", title="T", resources=()
-    )
+        proposal="p", branch="proposals/p", commit="c", parent="d", tool="t", client="m", resources=(),
+        title="T\nwaypost approve q\u202e",
+    )  # fmt: skip
     say(world, made, events.ProposalReminded(proposal="p", reason="it waits"))
     for _ in range(11):
         assert titles(world) == ["proposal p waits"]
         time.tick(timedelta(days=1))
-    assert len(recorded(world, events.AlertRaised)) == 1
+    [raised] = recorded(world, events.AlertRaised)
+    assert raised.body == r"T\nwaypost approve q\u202e" + "\nwaypost show p", "what to type is said by us alone"
     say(world, events.ProposalClosed(proposal="p", reason="too old"))
     assert titles(world) == []
 
