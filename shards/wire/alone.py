@@ -23,7 +23,7 @@ from starlette.routing import Route
 from reconciler.ports import SystemClock
 from reconciler.setting import ENVIRON, ConfigError, Secret
 from shards import outcome
-from shards.access import Caller, TurnedAway
+from shards.access import Caller, TurnedAway, names_loopback
 from shards.gate import Admit, Gate
 from shards.kit import Call, Shard, Tool
 from shards.offers import described, in_thread
@@ -38,7 +38,10 @@ GATEWAY: Final = Caller(name="gateway", role="read")
 
 
 def application(shard: Shard, token: str) -> Starlette:
-    """What a shard answers: `/mcp` for whoever shows this token, `/health` for all. "" lets everybody in."""
+    """What a shard answers: `/mcp` for whoever shows this token, `/health` for all.
+
+    "" lets everybody in who calls it by a name of loopback: a web page may bring its own to lead to this machine.
+    """
     tools = {tool.name: tool for tool in shard.tools()}
     server = _server(shard, tools)
     app = server.streamable_http_app(
@@ -94,7 +97,9 @@ def _admit(token: str) -> Admit:
     expected = f"Bearer {token}".encode()
 
     async def admit(authorization: str, host: str) -> Caller | TurnedAway:
-        if not token or hmac.compare_digest(authorization.encode("latin-1", "replace"), expected):
+        if not token:
+            return GATEWAY if names_loopback(host) else TurnedAway("without a token it answers to loopback only")
+        if hmac.compare_digest(authorization.encode("latin-1", "replace"), expected):
             return GATEWAY
         return TurnedAway("the gateway's token for this shard is needed")
 
