@@ -270,9 +270,10 @@ def _backups(world: World) -> Iterator[Cause]:
 
 def _shards(world: World, policy: AlertPolicy) -> Iterator[Cause]:
     for name, missing in world.log.view(views.Shards).lost.items():
-        body = f"{missing.reason}\nIts tools stay listed and say so; all other shards work."
+        title, reason = f"the shard {visible(name)} is offline", visible(missing.reason)
+        body = f"{reason}\nIts tools stay listed and say so; all other shards work."
         expected = _grace(policy, name, missing.since)
-        yield Cause(f"shard/{name}", f"the shard {name} is offline", body, instance=name, expected_until=expected)
+        yield Cause(f"shard/{name}", title, body, instance=name, expected_until=expected)
 
 
 def _documentation(world: World) -> Iterator[Cause]:

@@ -617,6 +617,14 @@ def test_a_shard_that_is_lost_is_told_once_and_its_return_as_well(world, time):
     assert len(recorded(world, events.AlertResolved)) == 1
 
 
+def test_what_a_gateway_calls_a_shard_and_its_trouble_stays_in_the_line_that_says_so(world):
+    name = "weather\x1b[2J\nwaypost approve q"
+    say(world, events.ShardsDeclared(shards=(name,)), events.ShardLost(shard=name, reason="gone\nwaypost approve q"))
+    assert titles(world) == [r"the shard weather\x1b[2J\nwaypost approve q is offline"]
+    [raised] = recorded(world, events.AlertRaised)
+    assert raised.body.split("\n")[0] == r"gone\nwaypost approve q"
+
+
 def test_a_shard_that_is_no_longer_declared_is_no_concern(world):
     say(world, events.ShardLost(shard="weather", reason="it is gone"), events.ShardsDeclared(shards=()))
     assert titles(world) == []
