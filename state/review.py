@@ -58,7 +58,7 @@ _plain = tuple.__new__  # a named tuple's own way to be made counts the values f
 class Proposals(View):
     """Every proposal that was ever made, by its id."""
 
-    version = 2
+    version = 3
 
     items: dict[str, ProposalRecord] = field(default_factory=dict)
 
