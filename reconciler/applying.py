@@ -149,15 +149,17 @@ def resume(world: World, instance: str) -> None:
         reason = put_back if evidence.is_done_of(started, observed) else "the write was never carried out"
         _record(world, instance, _abandoned(started, reason, failed=False))
     elif observed.file != started.after:
-        world.log.append([Entry(stream=f"target/{instance}", event=event) for event in _overwritten(started, observed)])
+        told = _overwritten(started, observed, base)
+        world.log.append([Entry(stream=f"target/{instance}", event=event) for event in told])
     elif not observed.witness:
         _proved(world, target, write)
 
 
-def _overwritten(started: events.ApplyStarted, observed: Observation) -> Iterator[events.Event]:
+def _overwritten(started: events.ApplyStarted, observed: Observation, base: Snapshot) -> Iterator[events.Event]:
     """Somebody changed the file before it was proven. What of our write still stands there is known to be ours.
 
-    Without that, a route that was new in it and is unwanted by now would be taken for somebody else's, and stay.
+    Without that, a route that was new in it and is unwanted by now would be taken for somebody else's, and stay. So
+    would what was new in it and was edited since: that drifted from what we wrote.
     """
     yield _abandoned(started, "the write was overwritten by somebody before it was proven", failed=False)
     if started.undoes or observed.own_file in observed.poison:
@@ -167,11 +169,19 @@ def _overwritten(started: events.ApplyStarted, observed: Observation) -> Iterato
         for text, spec in started.changes.items()
         if same(ABSENT if spec is None else spec, observed.live.get(Address.parse(text), ABSENT))
     }
-    if standing:
-        reason = "it was written, and stands as it was written beside what somebody changed"
-        yield events.ResourcesAdopted(
-            instance=started.instance, commit=started.commit, resources=standing, reason=reason
-        )
+    if not standing:
+        return  # perhaps nothing of it was ever written
+    edited = {
+        text: spec
+        for text, spec in started.changes.items()
+        if text not in standing and (address := Address.parse(text)) not in base and address in observed.live
+    }
+    reason = "it was written, and stands as it was written beside what somebody changed"
+    if edited:
+        reason += f"; new as it was written, and changed since: {', '.join(edited)}"
+    yield events.ResourcesAdopted(
+        instance=started.instance, commit=started.commit, resources=standing | edited, reason=reason
+    )
 
 
 def _seen(world: World, target: Target) -> bool:

@@ -283,6 +283,23 @@ def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
         assert "traefik cannot be written" not in [cause.title for cause in causes(world)]
 
 
+def test_what_was_new_in_a_write_that_somebody_edited_before_its_proof_is_no_thing_of_somebody_elses(house):
+    house.push({"traefik/r.yaml": routes("r1")})
+    with house.world() as world:
+        cut_proof(world, house)
+    house.edit_live("r1.lab", "edited.lab")
+    house.traefik.start()
+    house.until(house.traefik.up, "Traefik")
+    house.run()
+    assert [one.address for one in house.events(events.DriftFound)] == ["traefik/http.routers/r1"]
+    house.push({"traefik/r.yaml": None})
+    assert house.run().state == "held"  # in conflict with the edit, and not left for good
+    with house.session() as person:
+        drifting.heal(person, None, "it goes")
+    assert house.run().state == "applied"
+    assert house.status("edited.lab") == 404
+
+
 def test_a_directory_that_cannot_be_written_at_all_is_told_with_its_reason_once(traefik, tmp_path):
     chosen = {"WAYPOST_TRAEFIK_DYNAMIC_DIR": str(traefik.directory), "WAYPOST_TRAEFIK_API_URL": traefik.url}
     made = founding.create(tmp_path / "home", chosen=chosen, environ={}, now=lambda: datetime.now(UTC))
