@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 import orjson
@@ -148,6 +148,8 @@ def _keys(issuer: str, fetch: Fetch) -> dict[str, jwt.PyJWK]:
     listed = _object(fetch(str(discovery.get("jwks_uri", "")))).get("keys")
     found = {}
     for key in (listed if isinstance(listed, list) else [])[:_MOST_KEYS]:
+        if not _is_public(key):
+            continue
         try:
             made = jwt.PyJWK.from_dict(key)
         except (jwt.PyJWTError, TypeError, AttributeError, ValueError):
@@ -157,6 +159,12 @@ def _keys(issuer: str, fetch: Fetch) -> dict[str, jwt.PyJWK]:
     if not found:
         raise IssuerError(f"{issuer} has no keys that can be used here")
     return found
+
+
+def _is_public(key: Any) -> bool:
+    """Whether that is the public half of a pair and no more. With the other half anybody could sign who reads it here;
+    and what belongs to that half is worked out by trying, for minutes where it fits nothing."""
+    return isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and "d" not in key
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -217,7 +225,7 @@ def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
     """Ask over TLS, or loopback; bounded, without redirects."""
 
     def fetch(url: str) -> bytes:
-        parts = urlsplit(url)
+        parts = _parts(url)
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise IssuerError(
                 f"{url[:200]} is no https address: whoever can change what it says could sign for anybody"
@@ -237,6 +245,17 @@ def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
             raise IssuerError(f"{url[:200]} cannot be asked: {_words_of(fault)}") from fault
 
     return fetch
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of an address, which an issuer may have said."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:  # of one that is no port at all it raises
+            raise ValueError
+    except ValueError as fault:
+        raise IssuerError(f"{url[:200]!r} is no address that could be asked") from fault
+    return parts
 
 
 _UNPACKED: Final = {"Accept-Encoding": "identity"}

@@ -39,6 +39,7 @@ class Auth:
     asked: int = 0
     down: bool = False
     claims: dict[str, Any] = field(default_factory=dict)
+    published: list[Any] = field(default_factory=list)  # beside the keys
 
     def token(self, key: str = "one", algorithm: str = "ES256", signer: Any = None, **changed: Any) -> str:
         claims = {
@@ -65,7 +66,7 @@ def auth() -> Iterator[Auth]:
             body = {"issuer": one.url, "jwks_uri": f"{one.url}jwks"}
             if self.path.endswith("/jwks"):
                 one.asked += 1
-                body = {"keys": [_public(name, key) for name, key in one.keys.items()]}
+                body = {"keys": [*one.published, *(_public(name, key) for name, key in one.keys.items())]}
             self.send_response(503 if one.down else 200)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
@@ -259,6 +260,28 @@ def test_an_issuer_that_says_it_is_another_is_not_believed(authority: Authority,
     auth.url += "other/"
     with pytest.raises(IssuerError, match="says of itself"):
         authority.judge(auth.token())
+
+
+@pytest.mark.parametrize("odd", [{"kty": "oct", "alg": "HS256", "kid": "x"}, {"kty": ["RSA"]}, {}, None, "EC"])
+def test_a_key_that_is_none_keeps_no_other_key_out(authority: Authority, auth: Auth, odd: Any) -> None:
+    auth.published = [odd]
+    assert isinstance(authority.judge(auth.token()), Caller)
+
+
+def test_a_key_signs_nothing_once_its_secret_half_is_published(authority: Authority, auth: Auth) -> None:
+    kept, told = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    auth.keys = {"kept": kept}
+    auth.published = [{**jwt.algorithms.ECAlgorithm.to_jwk(told, as_dict=True), "kid": "told"}]
+    assert isinstance(authority.judge(auth.token(key="kept")), Caller)
+    assert isinstance(authority.judge(auth.token(key="told", signer=told)), TurnedAway)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://127.0.0.1:99999/", f"http://127.0.0.1:{'9' * 99}/", "http://::0/"]
+)
+def test_an_address_that_is_none_is_not_asked(address: str) -> None:
+    with pytest.raises(IssuerError, match="no address"):
+        oauth.over_tls(None)(address)
 
 
 def test_nothing_is_asked_over_a_way_that_others_can_change() -> None:
