@@ -10,10 +10,12 @@ from tests.fuzz import (
     edges_of_gitea,
     edges_of_keeping,
     edges_of_komodo,
+    edges_of_letting_in,
     edges_of_log,
     edges_of_rules,
     edges_of_secrets,
     edges_of_traefik,
+    edges_of_webhooks,
 )
 
 EDGES = (
@@ -23,9 +25,11 @@ EDGES = (
     *edges_of_log.EDGES,
     *edges_of_keeping.EDGES,
     *edges_of_agents.EDGES,
+    *edges_of_letting_in.EDGES,
     *edges_of_documentation.EDGES,
     *edges_of_gitea.EDGES,
     *edges_of_authentik.EDGES,
     *edges_of_komodo.EDGES,
     *edges_of_secrets.EDGES,
+    *edges_of_webhooks.EDGES,
 )

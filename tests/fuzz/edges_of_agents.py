@@ -151,7 +151,7 @@ def _question(mutator: Mutator) -> tuple[str, str, bytes]:
 
 
 @contextlib.contextmanager
-def _reconciler(place: Path) -> Iterator[Take]:
+def reconciler(place: Path, **chosen: str) -> Iterator[asgi.Application]:
     """The real reconciler over a home of its own, whose Traefik is a stub that answers well."""
     directory = place / "dynamic"
     directory.mkdir()
@@ -163,12 +163,19 @@ def _reconciler(place: Path) -> Iterator[Take]:
             "/api/overview": answer(written(samples.OVERVIEW)),
             "*": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
         }
-        chosen = {"WAYPOST_TRAEFIK_DYNAMIC_DIR": str(directory), "WAYPOST_TRAEFIK_API_URL": traefik.url}
-        made = founding.create(place / "home", chosen=chosen, environ={}, now=lambda: datetime.now(UTC))
+        of_traefik = {"WAYPOST_TRAEFIK_DYNAMIC_DIR": str(directory), "WAYPOST_TRAEFIK_API_URL": traefik.url}
+        made = founding.create(
+            place / "home", chosen={**of_traefik, **chosen}, environ={}, now=lambda: datetime.now(UTC)
+        )
         opened = home.open(made.path, {})
         world = stack.enter_context(app.locked(opened))
         assert isinstance(world, World)
-        application = stack.enter_context(asgi.running(web.build(Reconciler(opened, world), ["127.0.0.1"])))
+        yield stack.enter_context(asgi.running(web.build(Reconciler(opened, world), ["127.0.0.1"])))
+
+
+@contextlib.contextmanager
+def _asked(place: Path) -> Iterator[Take]:
+    with reconciler(place) as application:
 
         def take(given: tuple[str, str, bytes]) -> bool:
             method, target, body = given
@@ -217,6 +224,6 @@ def _answered(_: Path) -> Iterator[Take]:
 EDGES = (
     Edge(name="arguments of tools", share=250, make=_arguments, opened=_gateway),
     Edge(name="MCP on the wire", share=400, make=_message, opened=_gateway),
-    Edge(name="question to the reconciler", share=80, make=_question, opened=_reconciler),
+    Edge(name="question to the reconciler", share=80, make=_question, opened=_asked),
     Edge(name="answer of the reconciler", share=400, make=_reply, opened=_answered),
 )

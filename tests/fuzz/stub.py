@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,24 @@ HEAD = (
     b"Connection: close\r\nContent-Length: %d\r\n\r\n"
 )
 
+LENGTH = re.compile(rb"(?i)\ncontent-length: *(\d+)")
+
 
 def answer(body: bytes) -> bytes:
     """A whole answer of HTTP with this body."""
     return HEAD % len(body) + body
+
+
+def heard(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of a request, the whole of it: who hangs up on the rest of one may take the answer away again."""
+    whole = connection.recv(65536)
+    while b"\r\n\r\n" not in whole and (more := connection.recv(65536)):
+        whole += more
+    head, _, body = whole.partition(b"\r\n\r\n")
+    found = LENGTH.search(head)
+    while found and len(body) < int(found[1]) and (more := connection.recv(65536)):
+        body += more
+    return head, body
 
 
 class Stub:
@@ -32,9 +47,14 @@ class Stub:
             while True:
                 connection, _ = self._listening.accept()
                 with connection, contextlib.suppress(OSError):
-                    asked = connection.recv(65536).split(b" ", 2)
+                    head, body = heard(connection)
+                    asked = head.split(b" ", 2)
                     path = asked[1].decode().partition("?")[0] if len(asked) > 1 else ""
-                    connection.sendall(self.answers.get(path, self.answers.get("*", b"")))
+                    connection.sendall(self.said(path, body))
+
+    def said(self, path: str, body: bytes) -> bytes:
+        """What is answered to this request."""
+        return self.answers.get(path, self.answers.get("*", b""))
 
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
