@@ -22,6 +22,10 @@ Trust = Callable[[], ssl.SSLContext]
 REQUEST_ID: Final = "waypost/request-id"
 """Where a shard finds, in a call's metadata, by which id the gateway knows it."""
 
+PAUSE: Final = 1.0
+"""Seconds before a stream of a shard's own is listened to, or taken up where it broke off. How soon it is again, the
+shard says itself, and the SDK's client takes its word: one that says "at once" would keep a processor busy for good."""
+
 CUT_OFF: Final = (httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError, ExceptionGroup)
 """What a connection that breaks raises, a task group's word for any of it included."""
 
@@ -70,9 +74,11 @@ def words(fault: BaseException) -> str:
 
 
 class _Bounded(httpx2.AsyncHTTPTransport):
-    """HTTP, save that no answer can fill the memory of who asks."""
+    """HTTP, save that no answer can fill the memory of who asks, or keep him asking without a pause."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            await anyio.sleep(PAUSE)
         response = await super().handle_async_request(request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         if response.headers.get("content-encoding", "identity") != "identity":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
@@ -15,10 +17,13 @@ import pytest
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 
 from shards.declared import Declared, Listed
 from shards.health import Patience
+from shards.wire import link
 from state.events import ToolCalled
 from tests import plain_http
 from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served
@@ -170,3 +175,33 @@ def test_a_lie_is_a_refusal_and_nobody_else_notices(waypost: Waypost, lie: str) 
         row.event for row in waypost.outbox() if isinstance(row.event, ToolCalled) and row.event.shard == "liar"
     ]
     assert last.tool == f"liar_{lie}" and last.milliseconds <= (SECONDS + 2) * 1000
+
+
+def forever_again(asked: list[float]) -> Starlette:
+    """A shard with sessions that ends its own stream at once, each time, and wants to be listened to again at once."""
+    greeting = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+
+    async def mcp(request: Request) -> Response:
+        if request.method == "GET":
+            asked.append(time.monotonic())
+            return Response(b"retry: 0\n\n", media_type="text/event-stream")
+        message = await request.json()
+        if message["method"] != "initialize":
+            return Response(status_code=400 if "id" in message else 202)
+        return Response(answer(message["id"], greeting), headers={"mcp-session-id": "7"}, media_type="application/json")
+
+    return Starlette(routes=[Route("/mcp", mcp, methods=["GET", "POST"])])
+
+
+def test_a_stream_that_ends_again_and_again_is_not_listened_to_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PAUSE", 0.2)
+    asked: list[float] = []
+
+    async def listen(url: str) -> None:
+        async with link.dialled(Declared(name="x", url=f"{url}/mcp", tools=frozenset()), ssl.create_default_context):
+            while len(asked) < 3:
+                await anyio.sleep(0.01)
+
+    with served(forever_again(asked)) as url:
+        anyio.run(listen, url)
+    assert all(later - sooner >= 0.2 for sooner, later in itertools.pairwise(asked))
