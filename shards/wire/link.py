@@ -63,14 +63,14 @@ def posted(shard: Declared, tls: Trust, client: Client) -> Post | None:
 
 
 def words(fault: BaseException) -> str:
-    """A fault in a few words, without a traceback and without an address's credentials."""
+    """A fault in a few words on one line, without a traceback and without an address's credentials."""
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
     if isinstance(fault, TimeoutError):
         return "it does not answer in time"
     if isinstance(fault, ConfigError):
         return str(fault)
-    return untrusted.short(str(fault) or type(fault).__name__, 200)
+    return untrusted.short(" ".join(str(fault).split()) or type(fault).__name__, 200)
 
 
 class _Bounded(httpx2.AsyncHTTPTransport):

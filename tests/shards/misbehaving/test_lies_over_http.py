@@ -205,3 +205,10 @@ def test_a_stream_that_ends_again_and_again_is_not_listened_to_without_a_pause(m
     with served(forever_again(asked)) as url:
         anyio.run(listen, url)
     assert all(later - sooner >= 0.2 for sooner, later in itertools.pairwise(asked))
+
+
+def test_what_went_wrong_is_told_on_one_line() -> None:
+    assert (
+        link.words(ValueError("no\n2026-01-01 INFO all is well\r\n  at all")) == "no 2026-01-01 INFO all is well at all"
+    )
+    assert link.words(ValueError("\n")) == "ValueError"
