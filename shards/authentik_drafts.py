@@ -89,10 +89,23 @@ def allowed(groups: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _address(url: str, argument: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    if not _is_address(url):
         raise Refused("bad-address", f"{argument}: right would be an address like https://grafana.example.org/login.")
     return url
+
+
+def _is_address(url: str) -> bool:
+    """Whether a browser could open it, and nobody's password stands in it."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0  # of one that is no port at all it raises
+            and not (parts.username or parts.password)
+        )
+    except ValueError:
+        return False
 
 
 def host_of(external_host: str) -> str:

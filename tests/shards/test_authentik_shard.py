@@ -172,6 +172,8 @@ def test_a_middleware_that_is_not_there_needs_the_address_of_the_outpost(model):
     [
         ({"external_host": "wiki.lab"}, "bad-address"),
         ({"external_host": "https://me:pw@wiki.lab"}, "bad-address"),
+        ({"external_host": "https://[wiki.lab"}, "bad-address"),
+        ({"external_host": "https://wiki.lab:99999"}, "bad-address"),
         ({"kind": "oauth2"}, "bad-redirect"),
         ({"kind": "oauth2", "redirect_uris": [".*"]}, "bad-address"),
         ({"slug": "../up"}, "bad-arguments"),
