@@ -138,17 +138,22 @@ def _asked(backend: Known) -> Backend:
     )
 
 
+_NO_ADDRESS: Final = "this is no address that can be asked over HTTP"
+
+
 def _head(url: str) -> tuple[int | None, str]:
     """Status of HEAD at a backend, or why there is none. Redirects are not followed."""
     try:
         parts = urlsplit(url)
         connection = _connection(parts.scheme, parts.hostname or "", parts.port)
-    except ValueError:
-        return None, "this is no address that can be asked over HTTP"
+    except (ValueError, http.client.InvalidURL):
+        return None, _NO_ADDRESS
     try:
         connection.request("HEAD", parts.path or "/", headers={"User-Agent": "waypost", "Connection": "close"})
         with contextlib.closing(connection.getresponse()) as response:  # it holds the socket now
             return response.status, ""
+    except UnicodeError:  # no name that could be looked up, or a path that no request line carries
+        return None, _NO_ADDRESS
     except (OSError, http.client.HTTPException) as fault:
         return None, untrusted.clean(_words(fault))[:200]
     finally:

@@ -115,6 +115,20 @@ def test_what_only_traefik_serves_is_asked_too_with_its_own_opinion(
     assert (one["known_from"], one["traefik_says"], one["answers"]) == ("live", "DOWN", True)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["http://a..localhost/", f"http://{'a' * 70}.localhost", "http://127.0.0.1:9/ü", "http://a b/", "http://[::1"],
+)
+def test_what_no_request_can_be_sent_to_is_told_beside_what_answers(
+    make_waypost: MakeWaypost, reconciler: str, answers: Answers, odd: str
+) -> None:
+    with answering(200) as good:
+        answers.told["live"] = {"services": {"media@docker": {"servers": {good: "UP", odd: "UP"}}}}
+        told = make_waypost(reconciler_url=reconciler).answer("traefik_get_backend_status", name="media@docker")
+    [ill, well] = told["backends"]
+    assert well["answers"] and not ill["answers"] and "no address" in ill["error"]
+
+
 def test_no_other_address_can_be_asked(waypost: Waypost) -> None:
     for name in ("http://127.0.0.1:22", "127.0.0.1:22", "grafana/../x"):
         assert waypost.refusal("traefik_get_backend_status", name=name)["code"] == "unknown-service"
