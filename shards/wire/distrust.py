@@ -72,7 +72,10 @@ def answer(shard: str, tool: protocol.Tool, result: protocol.CallToolResult) -> 
 
     Raises Refused where it is too large, or not what the tool promised.
     """
-    dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"})
+    try:
+        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"})
+    except ValueError as fault:
+        raise Refused("shard-lies", f"The answer of the shard {shard} is nested too deep to be handed on.") from fault
     if (size := _size(dumped)) > LARGEST:
         raise Refused(
             "too-large", f"The answer of the shard {shard} is {size:,} characters long, more than the {LARGEST:,} that "

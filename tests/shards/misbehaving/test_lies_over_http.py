@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import json
@@ -62,6 +63,9 @@ def answer(id: Any, result: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode()
 
 
+NESTED: Any = functools.reduce(lambda inner, _: {"a": inner}, range(600), "well")
+"""No deeper than what is read, and deeper than what is written."""
+
 WELL = {"content": [{"type": "text", "text": "well"}], "structuredContent": {"words": "well"}, "resultType": "complete"}
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
 
@@ -74,6 +78,9 @@ LIES: dict[str, Callable[[Send, Any], Awaitable[None]]] = {
     "a_fault": lambda send, id: said(send, 500, "text/plain", b"boom"),
     "a_detour": lambda send, id: said(send, 307, "text/plain", b"", location="http://127.0.0.1:9/mcp"),
     "deep": lambda send, id: said(send, 200, "application/json", b"[" * 200_000),
+    "nested": lambda send, id: said(
+        send, 200, "application/json", answer(id, {**WELL, "structuredContent": {"words": NESTED}})
+    ),
     "bomb": lambda send, id: said(
         send, 200, "application/json", gzip.compress(b" " * (64 << 20)), content_encoding="gzip"
     ),
