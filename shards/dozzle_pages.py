@@ -196,7 +196,7 @@ def entries(text: str, *, of_page: bool = False) -> Iterator[Line]:
 
 def _of_page(entry: Mapping[str, Any]) -> Line:
     moment, raw = entry.get("ts"), entry.get("rm")
-    text = raw if isinstance(raw, str) and raw else _plain(_unescaped(entry.get("m")))
+    text = raw if isinstance(raw, str) and raw else _text(entry.get("m"), of_page=True)
     at = datetime.fromtimestamp(moment / 1000, UTC) if isinstance(moment, int) and 0 < moment < 1 << 43 else None
     return Line(text=text, at=at, output=str(entry.get("s", "")), level=_level(entry.get("l"), text))
 
@@ -208,12 +208,19 @@ def _of_tool(entry: Mapping[str, Any]) -> Line:
         at = None
     if at is not None and at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    text = _plain(entry.get("message"))
+    text = _text(entry.get("message"))
     return Line(text=text, at=at, output=str(entry.get("stream", "")), level=_level(entry.get("level"), text))
 
 
 def _level(told: Any, text: str) -> str:
     return level_of(text) if told in (None, "", "unknown") else str(told)
+
+
+def _text(message: Any, *, of_page: bool = False) -> str:
+    try:
+        return _plain(_unescaped(message) if of_page else message)
+    except RecursionError:  # nested deeper than anybody writes who wants to be read
+        return "…"
 
 
 def _plain(message: Any) -> str:

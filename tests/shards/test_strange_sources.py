@@ -21,6 +21,7 @@ from shards.containers import Container, Excerpt, SourceError, Usage, Wanted
 from shards.docker_engine import Engine
 from shards.docker_stream import NoFrames, lines
 from shards.dozzle import Dozzle
+from shards.dozzle_pages import entries
 from shards.kit import Call, Refused
 from shards.log_reading import sources
 from shards.log_sources import LogsAt
@@ -106,6 +107,17 @@ def test_whatever_a_container_is_called_no_answer_can_be_forged(odd: tuple[dict[
     with pytest.raises(Refused):
         tools["tail_logs"].run(call, {"container": "y"})
     over.close()
+
+
+@pytest.mark.parametrize("inner", ["[%s]", '{"a": %s}', '[{"m": %s}]'])
+@pytest.mark.parametrize("of_page", [True, False])
+def test_one_line_that_is_nested_deep_hides_no_other_line(inner: str, of_page: bool) -> None:
+    deep = "1"
+    for _ in range(450):
+        deep = inner % deep
+    name = "m" if of_page else "message"
+    found = list(entries(f'{{"{name}": {deep}}}\n{{"{name}": "the next"}}', of_page=of_page))
+    assert [one.text for one in found[1:]] == ["the next"] and len(found[0].text) < 2_000
 
 
 # ── the Engine's stream ──────────────────────────────────────────────────────────────────────────
