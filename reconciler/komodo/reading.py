@@ -131,7 +131,7 @@ class UpdateLine(_Read):
     operation: str
     status: str = ""
     success: bool = False
-    start_ts: int = 0
+    start_ts: int = Field(default=0, ge=0, lt=1 << 43)  # milliseconds since 1970, and no more than a calendar has
     username: str = ""
 
 

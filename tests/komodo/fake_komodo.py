@@ -86,6 +86,7 @@ class FakeKomodo:
         self.repositories: dict[str, list[str]] = {}  # owner/name -> the services that its compose file has
         self.let_in = KEY, SECRET
         self.keys = {KEY: 0, "K-anothers": 1}  # key -> when it ends, in milliseconds; 0: never
+        self.began = 1_790_000_000_000  # when whatever it does began, in milliseconds since 1970
         self.down = False
         self.after: Callable[[str, dict[str, Any]], None] = lambda asked, params: None
         self._next = 0xB00
@@ -259,7 +260,7 @@ class FakeKomodo:
             "status": update.status,
             "success": update.success,
             "logs": list(update.logs),
-            "start_ts": 1_790_000_000_000,
+            "start_ts": self.began,
             "target": {"type": "Stack", "id": getattr(self.stacks.get(update.stack), "id", "")},
         }
 

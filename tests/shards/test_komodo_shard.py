@@ -174,6 +174,14 @@ def test_what_was_done_is_told_the_newest_first_with_why_it_failed(ask):
     ask.komodo.asked.clear()  # the deploys of this test itself
 
 
+@pytest.mark.parametrize("began", [10**30, -1, 1 << 62])
+def test_a_moment_that_no_calendar_has_is_not_komodos(ask, began):
+    ask.komodo.answer("execute/DeployStack", b'{"stack": "media", "services": [], "stop_time": null}')
+    ask.komodo.asked.clear()  # the deploy of this test itself
+    ask.komodo.began = began
+    assert "start_ts" in str(ask.refusal("recent_updates", stack="media"))
+
+
 @pytest.mark.parametrize("do", ["restart", "deploy"])
 def test_even_a_restart_is_a_proposal_with_a_date_and_a_reason(ask, desk, do):
     with freezegun.freeze_time(datetime(2026, 11, 21, 15, 4, 5, 678_000, tzinfo=UTC)):
