@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -111,10 +112,14 @@ def read_live(answer: Answer) -> Live | Away:
     ours, foreign = answer.get("ours"), answer.get("foreign")
     return Live(
         ours=ours if isinstance(ours, dict) else {},
-        foreign={Address.parse(str(key)): str(value) for key, value in foreign.items()}
-        if isinstance(foreign, dict)
-        else {},
+        foreign=dict(_addressed(foreign)) if isinstance(foreign, dict) else {},
     )
+
+
+def _addressed(told: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
+    for key, value in told.items():
+        with contextlib.suppress(ValueError):  # what is no address names nothing
+            yield Address.parse(key), str(value)
 
 
 def route(resource: Resource, live: Live | Away) -> Route:

@@ -54,7 +54,11 @@ def test_routes_are_compared_with_what_is_live(accompanied: Waypost, answers: An
     }
     answers.told["live"] = {
         "ours": {"traefik/http.routers/grafana": spec},
-        "foreign": {"traefik/http.routers/whoami@docker": "docker", "traefik/http.middlewares/auth": "auth.yml"},
+        "foreign": {
+            "traefik/http.routers/whoami@docker": "docker",
+            "traefik/http.middlewares/auth": "auth.yml",
+            "no address": "docker",
+        },
     }
     listed = accompanied.answer("traefik_list_routes")
     assert [route["live"] for route in listed["routes"]] == ["as desired"]
