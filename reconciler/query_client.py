@@ -144,10 +144,21 @@ def _read(response: httpx2.Response) -> Answer:
         return Away(f"{response.url} does not answer like a reconciler (no JSON)", "unreadable")
     if not isinstance(value, dict):
         return Away(f"{response.url} does not answer like a reconciler (no JSON object)", "unreadable")
+    if _is_too_deep(value):
+        return Away(f"{response.url} does not answer like a reconciler (nested too deep)", "unreadable")
     if response.status_code == 200:
         return value
     reason = str(value.get("error") or f"the reconciler answered {response.status_code}")
     return Away(reason, _CAUSES.get(response.status_code, "away"))
+
+
+def _is_too_deep(value: Mapping[str, Any]) -> bool:
+    """Whether it is nested deeper than it can be written again: all who work with it go down level by level."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return True
+    return False
 
 
 _CAUSES: Final[Mapping[int, Cause]] = {404: "unknown", 400: "senseless"}

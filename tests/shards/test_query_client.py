@@ -26,6 +26,8 @@ async def _strange(request: Request) -> Response:
             return RedirectResponse("/query/plan/html")
         case "error":
             return JSONResponse({"error": "the log is locked"}, 503)
+        case "deep":
+            return Response(b'{"events": ' + b"[" * 900 + b"]" * 900 + b"}")
         case "huge":
             return Response(b"x" * (query_client.MOST_BYTES + 1))
         case "missing":
@@ -47,6 +49,7 @@ def strange() -> Iterator[str]:
         ("list", "unreadable"),
         ("redirect", "unreadable"),
         ("error", "away"),
+        ("deep", "unreadable"),
         ("huge", "unreadable"),
         ("missing", "unknown"),
         ("slow", "away"),
