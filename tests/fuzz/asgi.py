@@ -23,6 +23,10 @@ class Application:
         async with self._app.router.lifespan_context(self._app):
             await self._ending.wait()
 
+    def wait(self, seconds: float) -> None:
+        """Let it do what it does when nobody asks."""
+        self._loop.run_until_complete(asyncio.sleep(seconds))
+
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, bytes]:
         """Status and body of the answer."""
         path, _, query = target.partition("?")

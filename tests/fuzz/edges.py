@@ -14,6 +14,8 @@ from tests.fuzz import (
     edges_of_log,
     edges_of_rules,
     edges_of_secrets,
+    edges_of_shards,
+    edges_of_systems,
     edges_of_traefik,
     edges_of_webhooks,
 )
@@ -31,5 +33,7 @@ EDGES = (
     *edges_of_authentik.EDGES,
     *edges_of_komodo.EDGES,
     *edges_of_secrets.EDGES,
+    *edges_of_shards.EDGES,
+    *edges_of_systems.EDGES,
     *edges_of_webhooks.EDGES,
 )

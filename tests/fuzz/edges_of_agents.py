@@ -57,8 +57,8 @@ HEADERS = {
     "Accept": "application/json, text/event-stream",
     "MCP-Protocol-Version": "2025-06-18",
 }
-FAULTS = (b'"code":-32603', b'"code":"internal"')
-"""How a fault of ours shows through: the protocol's own code for one, and the gateway's."""
+FAULTS = (b'"code":-32603', b'"code":0,', b'"code":"internal"')
+"""How a fault of ours shows through: the protocol's own code for one, the SDK's for what nobody caught, and ours."""
 
 
 def _call(name: str, arguments: Any) -> dict[str, Any]:

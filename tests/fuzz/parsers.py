@@ -1,4 +1,4 @@
-"""Every module of the core that reads bytes, and the edges that throw inputs at it; or why nobody throws any."""
+"""Every module that reads bytes, and the edges that throw inputs at it; or why nobody throws any."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("state", "reconciler")
+PACKAGES = ("state", "reconciler", "shards")
 
 READING = frozenset(
     {
         "json.loads", "orjson.loads", "tomllib.loads", "yaml.parse", "yaml.load", "zipfile.ZipFile", "tarfile.open",
         "zlib.decompressobj", "zlib.decompress", "gzip.decompress", "struct.unpack", "datetime.fromisoformat",
         "bytes.fromhex", "urlsplit", "parse_qs", "b64decode", "model_validate", "model_validate_json",
-        "validate_json", "TypeAdapter", "from_crontab", "compile",
+        "validate_json", "TypeAdapter", "from_crontab", "compile", "json", "get_unverified_header", "from_dict",
     }
 )  # fmt: skip
 """Calls by which bytes or text become something else; of a method only its name."""
@@ -53,9 +53,30 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "reconciler/tokens.py": ("tokens",),
     "reconciler/traefik/api.py": ("answer of Traefik's API",),
     "reconciler/traefik/render.py": ("our live file",),
-    "shards/kit.py": ("arguments of tools",),
+    "shards/adopting.py": ("what was planned and seen",),
+    "shards/authentik_drafts.py": ("arguments of systems' tools",),
+    "shards/authentik_live.py": ("what authentik tells",),
+    "shards/belongings.py": ("remembered tools",),
+    "shards/containers.py": ("answer of Docker", "pages of Dozzle"),
+    "shards/declared.py": ("shards.toml",),
+    "shards/diagnosing.py": ("arguments of tools",),
+    "shards/docker_engine.py": ("answer of Docker", "log stream of Docker"),
+    "shards/docker_stream.py": ("log stream of Docker",),
+    "shards/dozzle_pages.py": ("pages of Dozzle", "MCP server of Dozzle"),
+    "shards/gitea.py": ("what Gitea tells models",),
+    "shards/gitea_reading.py": ("what Gitea tells models",),
+    "shards/identity_states.py": ("what authentik tells",),
+    "shards/kit.py": ("arguments of tools", "arguments of systems' tools"),
+    "shards/komodo_deploys.py": ("what Komodo tells models",),
+    "shards/komodo_logs.py": ("what Komodo tells models",),
+    "shards/oauth.py": ("access token", "answer of an issuer"),
     "shards/proposing.py": ("answer of the reconciler",),
+    "shards/reports.py": ("what was planned and seen",),
     "shards/routes.py": ("arguments of tools",),
+    "shards/wire/distrust.py": ("answer of a shard",),
+    "shards/wire/dozzle.py": ("MCP server of Dozzle",),
+    "shards/wire/further.py": ("answer of a shard",),
+    "shards/wire/posting.py": ("answer of a shard",),
     "state/codec.py": ("event of the log", "views of events"),
     "state/outbox_file.py": ("rows of an outbox", "damaged outbox"),
     "state/plain.py": ("event of the log",),
@@ -72,11 +93,16 @@ NO_EDGE: Mapping[str, str] = {
     "reconciler/alerting/heartbeat.py": "an address in the settings; whatever it is not is refused in words",
     "reconciler/alerting/ending.py": "moments that our own events hold",
     "reconciler/authentik/models.py": "a file of ours, cut out of what authentik publishes",
+    "reconciler/demo.py": "answers of what the demonstration itself has started",
+    "reconciler/doctor/containers.py": "of answers the status, and one text that is read as in shards/docker_engine",
     "reconciler/explaining.py": "a moment that a person types; `fromisoformat` raises ValueError and nothing else",
     "reconciler/gitea/address.py": "an address that a person sets; its own tests go through the forms",
     "reconciler/git/remote.py": "an address that a person sets; its own tests go through the forms",
     "reconciler/serve.py": "the host of an address in the settings, which were read as one before",
     "reconciler/targets/shadow.py": "lines of a Traefik that we started ourselves",
+    "shards/backends.py": "whatever stands as a backend is asked over the network; its own tests name what is none",
+    "shards/gateway.py": "addresses in the settings, which were read as such before",
+    "shards/wire/contract.py": "tests: answers of a gateway that they have started",
 }
 """Modules that read, and why they have no edge."""
 

@@ -54,7 +54,7 @@ def test_an_input_from_which_the_program_does_not_come_back_is_named_all_the_sam
     assert "at edge deaf, seed 1, input 0" in found.ended
 
 
-def test_every_module_of_the_core_that_reads_bytes_has_an_edge_or_a_reason_to_have_none() -> None:
+def test_every_module_that_reads_bytes_has_an_edge_or_a_reason_to_have_none() -> None:
     known = {*parsers.EDGES, *parsers.NO_EDGE}
     found = set(parsers.readers())
     assert found - known == set(), "say in tests/fuzz/parsers.py through which edge bytes from outside come there"
