@@ -169,6 +169,6 @@ def _gateway(place: Path) -> Iterator[tuple[asgi.Application, Stub, Leaping]]:
 
 
 EDGES = (
-    Edge(name="access token", share=200, make=_shown, opened=_tokens),
-    Edge(name="answer of an issuer", share=100, make=_said, opened=_issuer),
+    Edge(name="access token", share=150, make=_shown, opened=_tokens),
+    Edge(name="answer of an issuer", share=60, make=_said, opened=_issuer),
 )

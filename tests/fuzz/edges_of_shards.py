@@ -243,6 +243,6 @@ EDGES = (
         make=lambda m: m.document([TOOLS], [written(TOOLS)]),
         opened=_shelves,
     ),
-    Edge(name="answer of a shard", share=80, make=_answered, opened=_elsewhere),
+    Edge(name="answer of a shard", share=45, make=_answered, opened=_elsewhere),
     Edge(name="shard that is met", share=20, make=_greeting, opened=_met),
 )

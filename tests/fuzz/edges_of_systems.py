@@ -457,10 +457,10 @@ EDGES = (
     Edge(name="log stream of Docker", share=250, make=_stream, opened=DOCKER.opened, family=(Refused,)),
     Edge(name="answer of Docker", share=150, make=DOCKER.told, opened=DOCKER.opened, family=(Refused,)),
     Edge(name="pages of Dozzle", share=150, make=_of_pages, opened=PAGES.opened, family=(Refused,)),
-    Edge(name="MCP server of Dozzle", share=30, make=_of_tools, opened=_dozzle_tools, family=(Refused,)),
-    Edge(name="what Komodo tells models", share=120, make=KOMODO.told, opened=KOMODO.opened, family=(Refused,)),
+    Edge(name="MCP server of Dozzle", share=12, make=_of_tools, opened=_dozzle_tools, family=(Refused,)),
+    Edge(name="what Komodo tells models", share=60, make=KOMODO.told, opened=KOMODO.opened, family=(Refused,)),
     Edge(name="what Gitea tells models", share=120, make=GITEA.told, opened=GITEA.opened, family=(Refused,)),
-    Edge(name="what authentik tells", share=60, make=AUTHENTIK.told, opened=AUTHENTIK.opened, family=(Refused,)),
+    Edge(name="what authentik tells", share=30, make=AUTHENTIK.told, opened=AUTHENTIK.opened, family=(Refused,)),
     Edge(
         name="what was planned and seen", share=100, make=RECONCILER.told, opened=RECONCILER.opened, family=(Refused,)
     ),

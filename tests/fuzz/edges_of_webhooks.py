@@ -73,4 +73,4 @@ def _webhooks(place: Path) -> Iterator[Take]:
         yield take
 
 
-EDGES = (Edge(name="webhook", share=150, make=_sent, opened=_webhooks),)
+EDGES = (Edge(name="webhook", share=80, make=_sent, opened=_webhooks),)
