@@ -74,8 +74,8 @@ def answer(shard: str, tool: protocol.Tool, result: protocol.CallToolResult) -> 
     """
     try:
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"})
-    except ValueError as fault:
-        raise Refused("shard-lies", f"The answer of the shard {shard} is nested too deep to be handed on.") from fault
+    except ValueError as deep:
+        raise Refused("shard-lies", f"The answer of the shard {shard} is nested too deep to be handed on.") from deep
     if (size := _size(dumped)) > LARGEST:
         raise Refused(
             "too-large", f"The answer of the shard {shard} is {size:,} characters long, more than the {LARGEST:,} that "
