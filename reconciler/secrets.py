@@ -87,7 +87,8 @@ _LONG_WORD = re.compile(r"[\w+/=.$-]{8}|://")
 """Nothing that a sign knows is shorter than this: a quick look before the slow ones."""
 _BLOCK, _OVERLAP = 8_000, 2_000  # characters
 _VARIABLE = re.compile(r"-{0,2}([\w.-]{2,200}?)=(.*)\Z", re.DOTALL)
-_ASSIGNMENT = re.compile(r"""^\s*(?:-\s+)?["']?([\w.\- ]{2,60})["']?\s*[:=]\s*["']?([^"'#\s][^"'#]*)""")
+_ASSIGNMENT = re.compile(r"""^\s*+(?:-\s++)?["']?([\w.\- ]{2,60})["']?\s*+[:=]\s*+["']?([^"'#\s][^"'#]*)""")
+"""Blanks are never given back: of many in a row each might else be taken for the beginning of a name."""
 
 
 def find_secrets(path: str, text: str, in_use: Collection[str] = ()) -> list[Problem]:

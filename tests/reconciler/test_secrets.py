@@ -148,6 +148,14 @@ def test_a_line_of_a_megabyte_is_no_trouble(piece: str) -> None:
     assert cost(1_000_000) < 5  # half a minute, where each place of a line is looked at with all that follows it
 
 
+def test_a_line_of_blanks_in_a_file_that_cannot_be_read_is_no_trouble() -> None:
+    blank = "a: [\n" + " " * 9_000 + "- password" + " " * 900 + ":  hunter22hunter22\n" + " " * 9_000 + "{"
+    find_secrets("a.yaml", "a: [")  # the detectors are made only once
+    began = time.process_time()
+    assert [problem.line for problem in find_secrets("a.yaml", blank)] == [2]
+    assert time.process_time() - began < 5  # minutes, where each blank may be the first of a name
+
+
 @pytest.mark.parametrize(
     "text",
     [
