@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pydantic_core import from_json
+
 from reconciler.query_client import QueryClient
 from reconciler.setting import Secret
 from shards import belongings, systems
@@ -449,7 +451,10 @@ EVERYTHING = System(
 def _arguments(mutator: Mutator) -> Told:
     """Everybody answers well, and is asked strangely."""
     tool, given = mutator.chance.choice(ARGUMENTS)
-    asked = mutator.value(given)
+    try:
+        asked = from_json(written(mutator.value(given)))  # as the SDK reads it: without halves of characters
+    except ValueError:
+        asked = {}
     return (tool, asked if isinstance(asked, dict) else {"?": asked}), "", b""
 
 
