@@ -148,18 +148,27 @@ def _further(found: int, wanted: Wanted, most: int) -> Iterator[str]:
 
 def _events(stream: Stream) -> Iterator[tuple[str, Any]]:
     """Server-sent events with their data as JSON; what is none is passed over."""
-    held, name, data = b"", "message", ""
-    for piece in stream.pieces:
-        *lines, held = (held + piece).split(b"\n")
-        for line in (one.rstrip(b"\r").decode("utf-8", "replace") for one in lines):
-            if line.startswith("event:"):
-                name = line[6:].strip()
-            elif line.startswith("data:"):
-                data += line[5:].strip()
-            elif not line and data:
-                if (told := _json(data)) is not None:
-                    yield name, told
-                name, data = "message", ""
+    name, data = "message", ""
+    for line in _whole_lines(stream.pieces):
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data += line[5:].strip()
+        elif not line and data:
+            if (told := _json(data)) is not None:
+                yield name, told
+            name, data = "message", ""
+
+
+def _whole_lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    """Every line as soon as it has come to its end. Of a long one in many pieces each is looked at once."""
+    held: list[bytes] = []
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for line in ended:
+            yield b"".join([*held, line]).rstrip(b"\r").decode("utf-8", "replace")
+            held.clear()
+        held.append(rest)
 
 
 def _json(data: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from reconciler.asking import Stream
 from reconciler.ports import SystemClock
+from shards import dozzle_pages
 from shards.containers import Container, Excerpt, SourceError, Usage, Wanted
 from shards.docker_engine import Engine
 from shards.docker_stream import NoFrames, lines
@@ -107,6 +110,22 @@ def test_whatever_a_container_is_called_no_answer_can_be_forged(odd: tuple[dict[
     with pytest.raises(Refused):
         tools["tail_logs"].run(call, {"container": "y"})
     over.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+def test_what_happens_is_heard_however_its_telling_is_cut(size: int) -> None:
+    whole = (
+        b': hi\n\nevent: a\r\ndata: {"x":\r\ndata:  1}\r\n\r\ndata: 2\n\ndata: no JSON\n\nevent: b\ndata: 3\n\ndata: 4'
+    )
+    pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+    assert list(dozzle_pages._events(Stream(200, {}, iter(pieces)))) == [("a", {"x": 1}), ("message", 2), ("b", 3)]
+
+
+def test_one_long_line_in_many_pieces_is_looked_at_once() -> None:
+    pieces = iter([b"event: a\ndata: [", *[b"1234567,"] * 400_000, b"1]\n\n"])
+    began = time.process_time()
+    [(_, told)] = dozzle_pages._events(Stream(200, {}, pieces))
+    assert len(told) == 400_001 and time.process_time() - began < 5  # minutes, where each piece moves what came before
 
 
 @pytest.mark.parametrize("inner", ["[%s]", '{"a": %s}', '[{"m": %s}]'])
