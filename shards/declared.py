@@ -112,10 +112,20 @@ class Watched:
 
 
 def _an_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+    if not _can_be_asked(text):
         raise ValueError("right would be the shard's MCP address, such as http://weather:9200/mcp")
     return text
+
+
+def _can_be_asked(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        whole = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        )  # of one beyond it raises
+    except ValueError:
+        return False
+    return whole and parts.username is None and not parts.fragment
 
 
 def _a_reference(text: str) -> str:

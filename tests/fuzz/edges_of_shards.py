@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from reconciler.setting import ConfigError
 from shards import declared, gateway
@@ -81,6 +82,7 @@ def _files(place: Path) -> Iterator[Take]:
         for name, shard in found.items():
             link = Link(shard, Shelf(place / f"{name}.json"), _around())
             assert not _offered(link) and sorted(shard.tools) == link.missing
+            assert urlsplit(shard.url).port != 0
         return bool(found)
 
     yield take

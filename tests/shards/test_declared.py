@@ -103,6 +103,13 @@ every = 5
     assert "hunter2" not in faults
 
 
+@pytest.mark.parametrize("url", ["http://[weather/mcp", "http://weather:99999/mcp", "http://weather:0/mcp"])
+def test_an_address_that_nobody_can_ask_is_a_fault_of_the_file(file: Path, url: str) -> None:
+    file.write_text(f'[shards.weather]\nurl = "{url}"\ntools = ["forecast"]\n')
+    with pytest.raises(ConfigError, match="shards.weather: url: right would be"):
+        declared.read(file)
+
+
 @pytest.mark.parametrize(
     "content",
     ["[shards", "a = " + "[" * 50_000, "shards = 3", "\x00", "[shards.weather]\nurl = 3", "[shards]\nweather = 1"],
