@@ -37,7 +37,7 @@ _LISTENS: Final = 6.0
 _AT_FIRST: Final = timedelta(minutes=5)
 """How far back a window reaches at first; Dozzle widens it until it holds enough."""
 
-_MARKUP: Final = re.compile(r"</?mark>|<a href=\"[^\"]*\"[^>]*>|</a>")
+_MARKUP: Final = re.compile(r"</?mark>|<a href=\"[^\"]*\"[^<>]*>|</a>")
 
 
 class Pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -126,6 +127,12 @@ def test_one_long_line_in_many_pieces_is_looked_at_once() -> None:
     began = time.process_time()
     [(_, told)] = dozzle_pages._events(Stream(200, {}, pieces))
     assert len(told) == 400_001 and time.process_time() - began < 5  # minutes, where each piece moves what came before
+
+
+def test_links_that_never_end_are_looked_at_once() -> None:
+    began = time.process_time()
+    [line] = entries(json.dumps({"m": '<a href=""' * 200_000}), of_page=True)
+    assert len(line.text) == 2_000_000 and time.process_time() - began < 5  # minutes, to the end from each of them
 
 
 @pytest.mark.parametrize("inner", ["[%s]", '{"a": %s}', '[{"m": %s}]'])
