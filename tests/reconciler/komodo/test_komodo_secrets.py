@@ -1,6 +1,7 @@
 """What Komodo or a file may show of secrets reaches nobody; and whatever is thrown at the readers, they tell faults."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -91,6 +92,15 @@ def test_what_a_command_or_a_complaint_says_is_covered(words):
         {"status": "Complete", "logs": [{"stage": "Up", "stderr": words, "success": False}], "operation": "DeployStack"}
     )
     assert CANARY not in update.fault
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "2026-01-02T", "eyJ", "://", "a://", " "])
+def test_a_word_of_a_megabyte_in_a_command_is_no_trouble(piece):
+    text = piece * (1_000_000 // len(piece))
+    began = time.process_time()
+    shown = environment.covered_words(f"{text} http://ada:hunter2hunter2@db")
+    assert "hunter2" not in shown
+    assert time.process_time() - began < 5  # an hour, where each place of it may be the beginning of an address
 
 
 @pytest.mark.parametrize(
