@@ -21,8 +21,8 @@ from reconciler.documentation.watching import Watcher
 from reconciler.git.errors import GitError
 from reconciler.git.store import Store
 from reconciler.home import Home
-from reconciler.ports import Clock, SystemClock
-from reconciler.schedule import next_time
+from reconciler.ports import SystemClock
+from reconciler.schedule import Steady, next_time
 from reconciler.tokens import EXPIRES_SOON
 from reconciler.world import World
 from state import events, views
@@ -251,8 +251,9 @@ class Housekeeper:
         self._complain = complain
         self._policy: Policy | None = None
         self._stopped = threading.Event()
-        self._for_backups, self._for_log = _Steady(world.clock), _Steady(world.clock)
-        self._for_endings = _Steady(world.clock)
+        # What is decided by age is not decided right after a start, nor right after a jump of the clock: one that is
+        # set wrong is most often set right soon after.
+        self._for_backups, self._for_log, self._for_endings = (Steady(world.clock, _UNSTEADY) for _ in range(3))
         chores = (
             ("backups", _LOOK_AGAIN, self._back_up),
             ("overdue", _LOOK_AGAIN, self._notice),
@@ -328,20 +329,3 @@ class Housekeeper:
             self._stopped.wait(_TIDY_AGAIN)
             return complaint
         return ""
-
-
-class _Steady:
-    """Whether the clock on the wall went on, since the last look, like the one that only counts.
-
-    What is decided by age is not decided right after a start, nor right after a jump: a clock that is set wrong is
-    most often set right soon after.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last: tuple[datetime, float] | None = None
-
-    def __call__(self) -> bool:
-        now = (self._clock.now(), self._clock.monotonic())
-        last, self._last = self._last, now
-        return last is not None and abs((now[0] - last[0]).total_seconds() - (now[1] - last[1])) < _UNSTEADY

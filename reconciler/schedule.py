@@ -14,16 +14,28 @@ from apscheduler.triggers.interval import IntervalTrigger
 from watchfiles import watch
 
 from reconciler.core.policy import Schedules, interval
+from reconciler.ports import Clock, SystemClock
 
 
 def trigger(text: str) -> BaseTrigger:
     """`5m` or `*/5 * * * *` as a trigger, in UTC. Raises ValueError for a cron line that cannot be."""
     length = interval(text)
     if length is not None:
-        every: BaseTrigger = IntervalTrigger(seconds=length.total_seconds(), timezone="UTC")
-        return every
-    at: BaseTrigger = CronTrigger.from_crontab(text, timezone="UTC")
-    return at
+        return _Coming(IntervalTrigger(seconds=length.total_seconds(), timezone="UTC"))
+    return _Coming(CronTrigger.from_crontab(text, timezone="UTC"))
+
+
+class _Coming(BaseTrigger):
+    """The times of another trigger, without those that were missed: from a clock that starts in 1970 to today's there
+    are 29 million minutes, and the scheduler would make a list of them before it runs anything."""
+
+    def __init__(self, times: BaseTrigger) -> None:
+        self._times = times
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        following: datetime | None = self._times.get_next_fire_time(previous, now)
+        is_missed = following is not None and following < now
+        return self._times.get_next_fire_time(None, now) if is_missed else following
 
 
 def next_time(text: str, after: datetime) -> datetime:
@@ -35,21 +47,50 @@ def next_time(text: str, after: datetime) -> datetime:
     return due if due is not None else datetime.max.replace(tzinfo=UTC)
 
 
+class Steady:
+    """Whether the clock on the wall went on, since the last look, like the one that only counts."""
+
+    def __init__(self, clock: Clock, apart: float) -> None:
+        """`apart`: seconds by which the two may run apart from one look to the next."""
+        self._clock = clock
+        self._apart = apart
+        self._last: tuple[datetime, float] | None = None
+
+    def __call__(self) -> bool:
+        """False at the first look too."""
+        now = (self._clock.now(), self._clock.monotonic())
+        last, self._last = self._last, now
+        return last is not None and abs((now[0] - last[0]).total_seconds() - (now[1] - last[1])) < self._apart
+
+
+_LOOK_AGAIN = 20.0
+"""Seconds between two looks whether the clock was set, or the machine slept."""
+
+_APART = 10.0
+"""Seconds by which both clocks may run apart meanwhile."""
+
+
 class Schedule:
     """Runs `due` on time; by the default policy's times until told others. It is never without any time.
 
     Late runs coalesce into one, however late (the machine may have slept); a run that still goes on is not
-    doubled.
+    doubled. After a jump of the clock a run is due, and all others are counted from there: the scheduler waits for a
+    moment on the wall, and would wait for days where the clock was set back by days.
     """
 
-    def __init__(self, due: Callable[[], None]) -> None:
+    def __init__(self, due: Callable[[], None], clock: Clock | None = None, *, look_again: float = _LOOK_AGAIN) -> None:
         self._due = due
         self._times: tuple[str, ...] = ()
+        self._changing = threading.Lock()
+        self._stopped = threading.Event()
         self._scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
         self._scheduler.start()
         # Passes have to be tried again even if the policy could not be read yet.
         default = Schedules()
         self.follow((default.reconcile, default.drift))
+        steady = Steady(clock or SystemClock(), _APART)
+        steady()
+        threading.Thread(target=self._look_at_clock, args=(steady, look_again), name="clock", daemon=True).start()
 
     def follow(self, times: Iterable[str]) -> None:
         """Run at these times from now on; nothing happens where they are the ones already followed.
@@ -57,8 +98,11 @@ class Schedule:
         Raises ValueError, and goes on as before, where one of them is no time.
         """
         wanted = tuple(dict.fromkeys(times))
-        if wanted == self._times or not wanted:
-            return
+        with self._changing:
+            if wanted and wanted != self._times:
+                self._follow(wanted)
+
+    def _follow(self, wanted: tuple[str, ...]) -> None:
         triggers = [trigger(text) for text in wanted]
         before = self._scheduler.get_jobs()
         for each in triggers:
@@ -72,7 +116,17 @@ class Schedule:
         return sorted(job.next_run_time for job in self._scheduler.get_jobs())
 
     def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
+        self._stopped.set()
+        with self._changing:
+            self._scheduler.shutdown(wait=False)
+
+    def _look_at_clock(self, steady: Steady, pause: float) -> None:
+        while not self._stopped.wait(pause):
+            if not steady():
+                with self._changing:
+                    if not self._stopped.is_set():
+                        self._follow(self._times)
+                self._due()
 
 
 _NOTICE = 10

@@ -31,6 +31,7 @@ from reconciler.git import packing
 from reconciler.git.store import Store
 from reconciler.home import Home, HomeError
 from reconciler.ports import Disk
+from reconciler.schedule import Steady
 from reconciler.targets.komodo_record import Held, Record, RecordFile, UnderWay
 from reconciler.world import World
 from state import database, segments, tables, views
@@ -954,7 +955,7 @@ def test_more_events_than_the_policy_keeps_live_are_sealed_by_half(keeping):
 def test_a_clock_is_believed_once_it_went_on_like_the_one_that_counts():
     time, ticks = Time(), [0.0]
     time.monotonic = lambda: ticks[0]  # type: ignore[method-assign]
-    steady = housekeeping._Steady(time)
+    steady = Steady(time, housekeeping._UNSTEADY)
 
     def after(seconds: float, ahead: float = 0) -> bool:
         ticks[0] += seconds

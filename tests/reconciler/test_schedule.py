@@ -76,6 +76,48 @@ def test_runs_that_are_late_by_nights_are_made_up_for_by_one(schedule, time, unt
     assert runs == [1]
 
 
+class TwoClocks:
+    """What SystemClock tells, while the wall is frozen: the clock that only counts stands still beside it."""
+
+    def now(self):
+        return datetime.now(UTC)
+
+    def monotonic(self):
+        return 0.0
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(hours=9)], ids=["set back", "after a sleep"])
+def test_a_jump_of_the_clock_is_a_reason_to_run_and_all_other_runs_are_counted_from_there(time, ran, until, jump):
+    schedule = Schedule(ran.set, TwoClocks(), look_again=0.01)
+    try:
+        schedule.follow(["10m", "30 3 * * *"])
+        time.move_to(NOON + jump)
+        until(lambda: ran.is_set() and schedule.upcoming()[0] == NOON + jump + timedelta(minutes=10), "the run")
+        assert schedule.upcoming()[1] <= NOON + jump + timedelta(days=1)
+    finally:
+        schedule.stop()
+
+
+def test_a_clock_that_runs_on_is_no_reason_to_run(time, ran):
+    schedule = Schedule(ran.set, TwoClocks(), look_again=0.01)
+    try:
+        assert not ran.wait(0.2)
+    finally:
+        schedule.stop()
+
+
+@pytest.mark.parametrize("text", ["1s", "* * * * *"])
+def test_after_half_a_century_that_never_was_one_run_is_made_up_for(text):
+    begun, now = datetime(1970, 1, 1, 0, 1, tzinfo=UTC), NOON + timedelta(milliseconds=1)
+    with freeze_time(begun):
+        times = trigger(text)
+    found = [begun]
+    while found[-1] <= now and len(found) < 10:  # as the scheduler does, without any bound
+        found.append(times.get_next_fire_time(found[-1], now))
+    assert found[0] == begun
+    assert now < found[-1] <= now + timedelta(minutes=1)
+
+
 @given(st.from_regex(r"[1-9][0-9]{0,5}[smhd]", fullmatch=True))
 def test_every_interval_of_the_policy_can_be_followed(text):
     following = trigger(text).get_next_fire_time(None, NOON)
