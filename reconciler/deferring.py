@@ -29,9 +29,18 @@ def deferred(
     if len({world.targets[name].kind for name in ours}) < 2:
         return {}
     troubled = [name for name in ours if name in lost or _is_troubled(world, name, observed[name])]
-    stuck = list(outstanding(world, desired.snapshot, troubled))
+    return _all_behind(world, desired, list(outstanding(world, desired.snapshot, troubled)))
+
+
+def following(world: World, desired: Desired, waiting: Iterable[Address]) -> dict[Address, str]:
+    """The same for what has its turn after these, which wait."""
+    return _all_behind(world, desired, [(one, desired.snapshot.get(one, ABSENT)) for one in waiting])
+
+
+def _all_behind(world: World, desired: Desired, stuck: Sequence[tuple[Address, Side]]) -> dict[Address, str]:
     if not stuck:
         return {}
+    ours = [name for name in world.targets if is_ours(world, name)]
     rest = list(outstanding(world, desired.snapshot, ours))
     groups = _groups(world, desired.commit, rest)
     return {

@@ -15,7 +15,7 @@ from reconciler.core.plan import ABSENT, Answers, Change, Drift, Loss, Plan, Ref
 from reconciler.core.policy import Policy
 from reconciler.core.redact import covered
 from reconciler.core.target import Observation, TargetError
-from reconciler.deferring import deferred, whole
+from reconciler.deferring import deferred, following, whole
 from reconciler.desired import Desired
 from reconciler.planned import Planned
 from reconciler.recall import Quiet
@@ -227,6 +227,9 @@ def _judged(world: World, case: _Case) -> Planned:
         ),
     )
     plan, waits = whole(plan, case.waits, partial(_errors, world, case, before))
+    further = following(world, case.desired, sorted(waits.keys() - case.waits.keys()))
+    if further.keys() - waits.keys():
+        return _judged(world, replace(case, waits={**further, **waits}))
     told = (f"{address} waits for {instance}, which has its turn first" for address, instance in waits.items())
     plan = replace(plan, notes=(*plan.notes, *told))
     after = {name: outcome(before[name], plan.of(name).changes) for name in observed}

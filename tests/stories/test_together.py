@@ -281,6 +281,34 @@ def test_what_needs_a_part_that_waits_waits_with_it_and_holds_up_no_other(whole)
     assert whole.status("needing.lab") != 404
 
 
+def test_what_goes_after_a_part_that_waits_with_another_waits_too(whole):
+    whole.push({**everything(), **everything("old")})
+    assert whole.run().state == "applied"
+    whole.komodo.down = True
+    compress = {"http": {"middlewares": {"compress": {"compress": {}}}}}
+    whole.push({**everything("news"), "traefik/compress.yaml": compress})
+    apart = routes("old")
+    apart["http"]["routers"]["old"]["middlewares"] = ["compress"]
+    whole.push({"traefik/old.yaml": apart, "authentik/old.yaml": None})  # it asks nobody any more who comes
+    with whole.session() as person:
+        person.consent(person.plan().plan)
+    for _ in range(2):
+        outcome = whole.run()
+        assert outcome.state == "waiting", outcome.said
+        assert is_there(whole, "old") == [True, True, True]  # its route as it is still needs its identity
+    [deferred] = whole.events(events.ChangesDeferred)
+    assert deferred.resources["traefik/http.routers/old"] == "komodo"
+    assert deferred.resources["authentik/blueprint/old"] == "traefik"
+    whole.komodo.down = False
+    with whole.session() as person:
+        person.consent(person.plan().plan)
+    before = len(proven(whole))
+    outcome = whole.run()
+    assert outcome.state == "applied", outcome.said
+    assert is_there(whole, "old") == [True, False, True]
+    assert proven(whole)[before:] == [*ORDER, "authentik"]
+
+
 def test_an_edit_by_hand_that_is_put_back_only_when_its_turn_comes_stays_drift_until_then(whole):
     whole.push(everything())
     assert whole.run().state == "applied"
