@@ -130,6 +130,6 @@ def _alert(message: Message, now: datetime) -> dict[str, Any]:
         "annotations": {"summary": message.alert, "description": message.body},
         "endsAt": (now + LASTS if message.raised else now).isoformat(),
     }
-    if message.since:
-        alert["startsAt"] = message.since.isoformat()
+    if message.since:  # by a clock that ran ahead it may be later than the end, and would be refused
+        alert["startsAt"] = min(message.since, now).isoformat()
     return alert

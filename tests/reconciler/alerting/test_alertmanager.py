@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,14 @@ def test_after_its_restart_it_is_told_again_and_nothing_is_recorded_for_that(man
     assert world.log.head().seq == before
     say(world, events.PassRecovered(reason="there is room again"))
     tell(world, again)
+    wait_until(lambda: not manager.alerts(), "the end")
+
+
+def test_what_began_by_a_clock_that_ran_ahead_is_told_and_ends(manager: Manager) -> None:
+    channel, began = Alertmanager(manager.url, SystemClock()), datetime.now(UTC) + timedelta(days=1)
+    channel.send(Message("lost/ahead", "ahead does not answer", "away", 1, "critical", since=began))
+    wait_until(manager.alerts, "the alert")
+    channel.send(Message("lost/ahead", "ahead does not answer", "over", 0, "critical"))
     wait_until(lambda: not manager.alerts(), "the end")
 
 
