@@ -97,10 +97,14 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 
 def _clear_what_was_cut_short(directory: Path) -> None:
-    """An earlier restore that was killed: nothing of it is a home, and nothing else can be there."""
+    """An earlier restore that was killed: nothing of it is a home, and nothing else can be there.
+
+    Settings move last. Where they left the stage it was a home since, which may have lost them; where they did not
+    come into it yet, nothing had moved.
+    """
     if not (directory / _STAGE).is_dir() or (directory / manifests.SETTINGS).exists():
         return
-    for name in _PLACES:
+    for name in _PLACES if (directory / _STAGE / manifests.SETTINGS).exists() else ():
         place = directory / name
         if name in _DIRECTORIES:
             shutil.rmtree(place, ignore_errors=True)

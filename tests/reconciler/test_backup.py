@@ -341,6 +341,16 @@ def test_a_restore_that_was_killed_is_begun_again(home, file, tmp_path, monkeypa
     assert everything(restored(file, place)) == everything(home)
 
 
+def test_a_home_that_lost_its_settings_is_never_taken_for_a_restore_that_was_killed(file, tmp_path):
+    place = restored(file, tmp_path / "again").path
+    (place / ".restoring").mkdir()  # killed once it was a home, before the last of the work was cleared away
+    (place / "waypost.env").unlink()
+    there = sorted(place.rglob("*"))
+    with pytest.raises(BackupError, match="is not empty"):
+        restored(file, place)
+    assert sorted(place.rglob("*")) == [path for path in there if path.name != ".restoring"]
+
+
 def test_what_is_refused_leaves_nothing_behind(file, tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 0x10
