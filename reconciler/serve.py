@@ -20,6 +20,7 @@ from reconciler.core import account
 from reconciler.core.redact import covered
 from reconciler.core.target import Target, TargetError
 from reconciler.deployed import deployed
+from reconciler.git.left_locked import LeftLocked
 from reconciler.git.store import GitError, Store
 from reconciler.gitea.hearing import Hearing
 from reconciler.gitea.webhook import Delivery, Heard
@@ -56,6 +57,7 @@ class Reconciler:
         self._announcer = alerts.Announcer(world, sender(home), logger.warning)
         self._heartbeat = Heartbeat(home.settings.heartbeat_url, home.settings.ca_file, logger.warning)
         self._housekeeper = Housekeeper(home, world, watcher(home, world), self.encryption, logger.warning)
+        self._left_locked = LeftLocked(home.desired_store_path, world.clock)
         self._pass = threading.Lock()
         self._due = threading.Event()
         self._stop = threading.Event()
@@ -111,6 +113,8 @@ class Reconciler:
         with self._pass:
             self._begun += 1
             self._webhooks.secrets.look()  # so that they are at hand when the next webhook comes
+            for left in self._left_locked.sweep():
+                logger.warning("a lock that a killed process left is removed", file=str(left))
             try:
                 self._last = self._guarded_pass()
             finally:

@@ -26,7 +26,7 @@ class RefMoved(GitError):
 _REMEDIES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
     (
         ("failed to lock", "is locked"),
-        "another process is writing there, or a killed one left a lock behind, which the next start sweeps",
+        "another process is writing there, or a killed one left a lock behind, swept by the reconciler within minutes",
         True,
     ),
     (("no space left", "disk quota"), "free some disk space", True),
