@@ -92,7 +92,8 @@ def _news(cause: Cause, known: views.OpenAlert | None, now: datetime, remind_aft
         return "new"
     if set(cause.subjects) - set(known.subjects):
         return "it grew"
-    is_due = not cause.once and now - known.raised >= remind_after
+    # What a clock that ran ahead has raised would not be due before that day comes.
+    is_due = not cause.once and abs(now - known.raised) >= remind_after
     return "still so" if is_due and _is_heard(known) else ""
 
 

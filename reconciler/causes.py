@@ -86,16 +86,19 @@ def _targets(world: World, policy: AlertPolicy) -> Iterator[Cause]:
     drift = world.log.view(views.Drift).open
     for name in world.targets:
         known = health.of(name)
-        yield from _away(name, known, _grace(policy, name, known.lost_since))
+        yield from _away(name, known, _grace(policy, name, known.lost_since, world.clock.now()))
         yield from _serving(name, known, attempts.get(name))
         yield from _restart(name, known, drift)
         yield from _writes(name, known, attempts.get(name))
 
 
-def _grace(policy: AlertPolicy, name: str, since: datetime | None) -> datetime | None:
-    """Until when somebody who is expected to be away at times may be; None for all others."""
+def _grace(policy: AlertPolicy, name: str, since: datetime | None, now: datetime) -> datetime | None:
+    """Until when somebody who is expected to be away at times may be; None for all others.
+
+    None as well where that began by a clock that ran ahead: nobody can say for how long it has been.
+    """
     allowed = interval(policy.expected_offline.get(name, ""))
-    return since + allowed if since and allowed else None
+    return since + allowed if since and allowed and since - now < allowed else None
 
 
 def _away(name: str, known: InstanceHealth, expected_until: datetime | None) -> Iterator[Cause]:
@@ -272,7 +275,7 @@ def _shards(world: World, policy: AlertPolicy) -> Iterator[Cause]:
     for name, missing in world.log.view(views.Shards).lost.items():
         title, reason = f"the shard {visible(name)} is offline", visible(missing.reason)
         body = f"{reason}\nIts tools stay listed and say so; all other shards work."
-        expected = _grace(policy, name, missing.since)
+        expected = _grace(policy, name, missing.since, world.clock.now())
         yield Cause(f"shard/{name}", title, body, instance=name, expected_until=expected)
 
 

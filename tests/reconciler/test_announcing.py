@@ -15,6 +15,7 @@ from reconciler.alerting.channels import over_apprise
 from reconciler.alerting.receivers import Receivers
 from reconciler.causes import causes
 from reconciler.core.plan import Change, Plan
+from reconciler.core.policy import AlertPolicy
 from reconciler.core.target import Observation, TargetError
 from reconciler.git.store import Store
 from reconciler.planned import Planned
@@ -280,6 +281,27 @@ def test_what_stands_is_reminded_of_once_a_day(world, time):
             alerts.announce(world, one)
             time.tick(timedelta(hours=1))
     assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new", "still so", "still so"]
+
+
+def test_what_was_raised_by_a_clock_that_ran_ahead_is_reminded_of_before_that_day_comes(world, time):
+    with receivers(Receiver()) as one:
+        time.tick(timedelta(days=400))
+        lose(world)
+        alerts.announce(world, one)
+        time.tick(timedelta(days=-400))
+        for _ in range(25):
+            alerts.announce(world, one)
+            time.tick(timedelta(hours=1))
+    assert [raised.reason for raised in recorded(world, events.AlertRaised)] == ["new", "still so", "still so"]
+
+
+def test_who_is_expected_to_be_away_at_times_is_missed_though_a_clock_ran_ahead(world, time):
+    policy = AlertPolicy(expected_offline={"traefik": "12h"})
+    time.tick(timedelta(days=400))
+    lose(world)
+    time.tick(timedelta(days=-400))
+    alerts.decide(world, policy)
+    assert [one.title for one in world.log.view(views.Alerts).open.values()] == ["traefik does not answer"]
 
 
 def test_of_what_nobody_has_heard_yet_nobody_is_reminded(world, time):
