@@ -9,6 +9,7 @@ from reconciler.alerting import done, ending
 from reconciler.alerting.cause import Cause, as_text
 from reconciler.alerting.words import looked_at, taken_back
 from reconciler.core.policy import AlertPolicy, interval
+from reconciler.lineage import is_ours
 from reconciler.visible import visible
 from reconciler.watching import doubt
 from reconciler.world import World
@@ -235,12 +236,13 @@ def _drift(world: World) -> Iterator[Cause]:
 
 
 def unanswered(world: World) -> Mapping[str, Mapping[Address, OpenDrift]]:
-    """Open drift that nobody accepted, or not until now, by instance."""
+    """Open drift that nobody accepted, or not until now, by instance. No pass looks at what is not ours any more."""
     drift, now = world.log.view(views.Drift), world.clock.now().isoformat()
     grouped: dict[str, dict[Address, OpenDrift]] = {}
     for address, standing in drift.open.items():
         accepted = drift.accepted.get(address)
-        if not (accepted and accepted.live_hash == standing.found.live_hash and accepted.until > now):
+        is_answered = accepted and accepted.live_hash == standing.found.live_hash and accepted.until > now
+        if not is_answered and is_ours(world, address.instance):
             grouped.setdefault(address.instance, {})[address] = standing
     return grouped
 

@@ -397,6 +397,15 @@ def test_another_edit_of_what_drifted_is_news(world):
     assert [one.reason for one in recorded(world, events.AlertRaised)] == ["new", "it grew"]
 
 
+@pytest.mark.parametrize("gone", ["ejected", "out of the settings"])
+def test_drift_of_a_target_that_is_not_ours_any_more_is_over(world, gone):
+    say(world, drift(ROUTERS[0]))
+    assert titles(world) == ["traefik/http.routers/r0 drifted"]
+    if gone == "ejected":
+        say(world, events.TargetEjected(instance="traefik", files=(), reason="native files hold all that ours held"))
+    assert titles(replace(world, targets=world.targets if gone == "ejected" else {})) == []
+
+
 def test_drift_that_was_accepted_is_silent_until_the_date_and_news_after_it(world, time):
     say(world, drift(ROUTERS[0]), drift(ROUTERS[1]))
     alerts.decide(world)

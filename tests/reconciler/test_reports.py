@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,10 @@ def house(tmp_path: Path) -> Iterator[House]:
             contextlib.closing(Gitea(served.url, Repository("house", "desired"), token=lambda: "right"))
         )
         store = Store.create(tmp_path / "desired.git")
-        yield House(clock, World(log=log, store=store, targets={}, clock=clock, chance=os.urandom, gitea=client), gitea)
+        targets: dict[str, Any] = dict.fromkeys(("traefik", "komodo"))
+        yield House(
+            clock, World(log=log, store=store, targets=targets, clock=clock, chance=os.urandom, gitea=client), gitea
+        )
     assert gitea.faults == []
 
 
