@@ -222,10 +222,20 @@ class _Making:
             manifests.TOKENS: self._home.tokens_path,
         }
 
+    def _nameable(self, references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Those that a manifest can name. Git takes any bytes for a name, and one branch must not stop all backups."""
+        for name, target in references.items():
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                self._left_out.append(f"{name!r} at {target}: its name is no UTF-8")
+            else:
+                yield name, target
+
     def _repository(self, store: Store, anchors: Mapping[str, str]) -> Repository:
         self._tell("packing the repository")
         later = {name: id for name, id in store.references("refs/").items() if not name.startswith(NOTES)}
-        references = {**later, **anchors}
+        references = dict(self._nameable({**later, **anchors}))
         try:
             packing.pack(store, references, self._scratch)
         except GitError as fault:

@@ -96,7 +96,7 @@ def _read(said: Any) -> Manifest:
         else Repository(
             name=_text(repository["name"]),
             branch=_text(repository["branch"]),
-            references={_text(name): _text(target) for name, target in repository["references"].items()},
+            references={_name(name): _text(target) for name, target in repository["references"].items()},
         ),
         members={
             _text(name): Member(size=_number(one["size"]), digest=_text(one["digest"]))
@@ -120,6 +120,13 @@ def _refuse_strange(manifest: Manifest) -> None:
 def _text(value: Any) -> str:
     """A line of text: it is shown to people, on a terminal that would obey some signs."""
     if not isinstance(value, str) or not value.isprintable():
+        raise TypeError
+    return value
+
+
+def _name(value: Any) -> str:
+    """What people call a branch may hold signs that do not print; whether it can be one is asked before it is used."""
+    if not isinstance(value, str):
         raise TypeError
     return value
 

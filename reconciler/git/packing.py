@@ -74,9 +74,9 @@ def refuse_strange_references(references: Mapping[str, str]) -> None:
     """Raises GitError for a name or target that no repository of ours would have."""
     for name, target in references.items():
         if not name.startswith("refs/") or not pygit2.reference_is_valid_name(name):
-            raise GitError(f"'{name[:80]}' is no name of a reference")
+            raise GitError(f"{name!r:.80} is no name of a reference")
         if len(target) != 40 or target.strip("0123456789abcdef"):
-            raise GitError(f"{name} leads to '{target[:80]}', which is no object")
+            raise GitError(f"{name!r:.80} leads to {target!r:.80}, which is no object")
 
 
 def _counted(references: Mapping[str, str], found: Mapping[ObjectType, int]) -> Counted:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -297,6 +298,24 @@ def test_settings_that_name_what_this_machine_has_not_are_told_and_stop_nothing(
     made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
     (note,) = restoring.check(made.path, now=now, tell=quiet).notes
     assert "/nowhere/traefik" in note
+
+
+def test_a_branch_is_taken_along_whatever_people_call_it(home, tmp_path):
+    store = Store.open(home.desired_store_path)
+    name = "refs/heads/\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}"
+    store.move(name, store.head() or "", was=None)
+    again = restored(making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread).path, tmp_path / "a")
+    assert Store.open(again.desired_store_path).references("refs/") == store.references("refs/")
+
+
+def test_a_branch_whose_name_is_no_text_is_left_out_and_told(home, tmp_path):
+    there = Store.open(home.desired_store_path).references("refs/")
+    main = there["refs/heads/main"]
+    update = ["git", "-C", str(home.desired_store_path), "update-ref", b"refs/heads/\xe9t\xe9", main]
+    subprocess.run(update, check=True)
+    made = making.make(home, tmp_path / "home.zip", now=now, tell=quiet, check=unread)
+    assert any("its name is no UTF-8" in line for line in restoring.check(made.path, now=now, tell=quiet).lines())
+    assert Store.open(restored(made.path, tmp_path / "a").desired_store_path).references("refs/") == there
 
 
 def test_secrets_that_settings_refer_to_are_not_in_a_backup(home, tmp_path, monkeypatch):
