@@ -69,7 +69,10 @@ def refuse_taken_ports(home: Home) -> None:
 
 
 class Stop(threading.Event):
-    """Set by Ctrl-C or a polite request to end; handlers are put back afterwards."""
+    """Set by Ctrl-C, a polite request to end, or a terminal that is closed; handlers are put back afterwards.
+
+    What was started to outlive its terminal (nohup) does.
+    """
 
     def __init__(self, also: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -80,7 +83,10 @@ class Stop(threading.Event):
         self._also()
 
     def __enter__(self) -> Stop:
-        self._old = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        self._old = {number: signal.signal(number, self._end) for number in numbers}
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from reconciler.foreground import Stop
+
 ROUTE = {
     "http": {
         "routers": {"hello": {"rule": "Host(`hello.lab`)", "service": "hello"}},
@@ -109,13 +111,25 @@ def test_the_command_line_works_through_a_running_reconciler(house, start):
     house.until(lambda: house.status("hello.lab") != 404, "the route")
 
 
-def test_ctrl_c_ends_up_and_everything_it_started(house, start):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "a terminal that is closed"])
+def test_up_ends_with_everything_it_started(house, start, ending):
     up = start("up")
     house.until(lambda: ask(start, "status").get("passes"), "both processes")
-    up.send_signal(signal.SIGINT)
+    up.send_signal(ending)
     assert up.wait(30) == 0
     assert "Traceback" not in up.stdout.read()
     assert ask(start, "status") == {}
+
+
+def test_what_was_started_to_outlive_its_terminal_does():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_pass_is_not_asked_for_by_a_web_page(house, start):
