@@ -20,6 +20,7 @@ from reconciler.git.main import Approval
 from reconciler.gitea import reviewing as pull_requests
 from reconciler.gitea import vouching
 from reconciler.gitea.vouching import Word
+from reconciler.kept import keep_again
 from reconciler.planned import Planned
 from reconciler.planning import mended, plan_main, plan_standing
 from reconciler.world import ACTOR, World
@@ -130,6 +131,7 @@ def _follow(world: World) -> str | None:
     try:
         if world.remote:
             ahead.follow(world.remote, world.store, world.branch, world.clock.now())
+            keep_again(world)
         head = world.store.head(world.branch)
         if head is None:
             raise GitError(f"there is no branch '{world.branch}' in {world.source}; push one")

@@ -103,6 +103,17 @@ class Remote:
             return str(fault)
         return ""
 
+    def fetch_own(self, store: Store, revisions: Mapping[int, str]) -> None:
+        """Bring back what `push_own` copied there and is not here: these revisions, by number, and the anchors."""
+        heads, here = self.heads(store), store.references("refs/")
+        wanted = {f"{REVISIONS}{number}": commit for number, commit in revisions.items()}
+        missing = [name for name, commit in wanted.items() if name not in here and heads.get(name) == commit]
+        missing += [NOTES] if NOTES in heads and NOTES not in here else []
+        if missing:
+            with plain_words(f"cannot fetch from {self.url}"):
+                specs = [f"{name}:{name}" for name in missing]
+                self._connection(store).fetch(specs, callbacks=self._callbacks(), prune=FetchPrune.NO_PRUNE)
+
     def _send(self, store: Store, specs: list[str]) -> None:
         callbacks = self._callbacks()
         with plain_words(f"cannot push to {self.url}"):

@@ -162,6 +162,10 @@ class Store:
         """Let go of a number that no revision came to have."""
         self.remove(f"{REVISIONS}{revision}")
 
+    def kept(self, revision: int) -> str | None:
+        """The commit that is kept as this revision."""
+        return self._target(f"{REVISIONS}{revision}")
+
     def revisions(self) -> dict[int, str]:
         """Number and commit of every revision that is kept."""
         kept = self.references(REVISIONS)

@@ -207,6 +207,9 @@ class SimulatedRemote:
         self._references.update(store.references("refs/waypost/revisions/") | store.references("refs/notes/waypost"))
         return ""
 
+    def fetch_own(self, store: Store, revisions: Mapping[int, str]) -> None:
+        raise AssertionError("no copy of the repository is ever lost here")
+
     def _bring(self, store: Store, name: str, commit: str) -> None:
         here = store.references(name).get(name)
         if here != commit:

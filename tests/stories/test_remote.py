@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler import founding, home, rolling_back
+from reconciler.backups import making
 from reconciler.causes import causes
 from reconciler.cli import waypost as command_line
+from reconciler.housekeeping import check_here
 from state import events
 from state.log import Anchor
 
@@ -159,3 +161,24 @@ def test_a_move_that_was_cut_off_is_done_again(house, empty):
     house.home = home.open(house.home.path, {})
     assert house.run().state == "nothing"
     assert waypost(house, "remote", "set", f"file://{empty}").exit_code == 1  # it is there already
+
+
+@pytest.mark.parametrize("rewritten", [False, True], ids=["as it was", "and main was rewritten meanwhile"])
+def test_a_mirror_that_was_lost_is_whole_again_with_every_revision(away, tmp_path, rewritten):
+    away.push({"traefik/hello.yaml": ROUTE})
+    assert away.run().revision == 1
+    away.push({"README.md": "words"})
+    assert away.run().revision == 2
+    if rewritten:
+        away.git("reset", "--quiet", "--hard", "HEAD~1")
+        away.git("push", "--quiet", "--force")
+    shutil.rmtree(away.home.desired_store_path)
+    outcome = away.run()
+    assert outcome.state == ("held" if rewritten else "nothing"), outcome.said
+    known = {made.number: made.commit for made in away.events(events.RevisionMade)}
+    assert known.keys() == {1, 2}
+    with away.world() as world:
+        assert world.store.revisions() == known
+        assert world.log.verify([Anchor(one.seq, one.hash) for one in world.store.anchors()]).ok
+    made = making.make(away.home, tmp_path / "home.zip", now=lambda: datetime.now(UTC), tell=str, check=check_here)
+    assert made.manifest.seq
