@@ -91,14 +91,25 @@ class Remote:
     def push_own(self, store: Store) -> str:
         """Copy our revisions and the log's anchors over there; "" or the reason why that did not work.
 
-        They are a second copy, so a server that is down or does not take such references stops nothing.
+        They are a second copy, so a server that is down or does not take such references stops nothing. Nor does one
+        that grew apart from ours (a home from an older backup) keep the others from it.
         """
         try:
             there = self.heads(store)
-            ours = store.references(REVISIONS) | store.references(NOTES)
-            news = [f"{name}:{name}" for name, commit in ours.items() if there.get(name) != commit]
-            if news:
-                self._send(store, news)
+        except GitError as fault:
+            return str(fault)
+        ours = store.references(REVISIONS) | store.references(NOTES)
+        news = [f"{name}:{name}" for name, commit in ours.items() if there.get(name) != commit]
+        reason = self._sent(store, news)
+        if reason:
+            self._sent(store, [f"{name}:{name}" for name in ours if name not in there])
+        return reason
+
+    def _sent(self, store: Store, specs: list[str]) -> str:
+        """Why these could not be pushed, "" where they could."""
+        try:
+            if specs:
+                self._send(store, specs)
         except GitError as fault:
             return str(fault)
         return ""

@@ -169,6 +169,21 @@ def test_revisions_and_anchors_are_copied_over(origin: Remote, store: Store, mir
     assert origin.push_own(mirror) == ""
 
 
+def test_anchors_that_grew_apart_keep_no_revision_from_being_copied(
+    origin: Remote, store: Store, mirror: Store, tmp_path: Path
+) -> None:
+    head = origin.fetch(mirror)
+    older = Store.create(tmp_path / "older.git")  # what a home from an older backup knows
+    origin.fetch(older)
+    mirror.anchor(head, 5, "aa")
+    assert origin.push_own(mirror) == ""
+    older.keep(1, head)
+    older.anchor(head, 4, "bb")
+    assert "newer commits" in origin.push_own(older)
+    assert store.revisions() == {1: head}
+    assert store.anchors() == mirror.anchors()
+
+
 def test_copying_to_a_server_that_is_away_is_a_reason_and_no_error(mirror: Store, tmp_path: Path) -> None:
     desired(tmp_path / "other.git")
     assert "gone.git" in Remote(f"file://{tmp_path}/gone.git").push_own(mirror)
