@@ -100,15 +100,23 @@ def tidy(world: World, policy: LogPolicy, *, by_age: bool = True) -> None:
 
 def _tidy_by_age(world: World, policy: LogPolicy) -> None:
     now, log, age = world.clock.now(), world.log, _length(policy.live)
-    log.forget_reads(now - _length(policy.reads), f"what was only looked at is kept for {policy.reads}")
-    if log.older_than(now - age) > log.sealed():
-        _seal(world, log.older_than(now - age / 2), f"events older than {policy.live} were live")
+    log.forget_reads(_ago(now, _length(policy.reads)), f"what was only looked at is kept for {policy.reads}")
+    if log.older_than(_ago(now, age)) > log.sealed():
+        _seal(world, log.older_than(_ago(now, age / 2)), f"events older than {policy.live} were live")
 
 
 def _seal(world: World, through: int, reason: str) -> None:
     through = min(through, world.log.head().seq - 1)
     while through - world.log.sealed() >= SMALLEST:
         world.log.seal(min(through, world.log.sealed() + LARGEST), reason)
+
+
+def _ago(now: datetime, length: timedelta) -> datetime:
+    """That long before now: for who keeps things for thousands of years, before there was anything."""
+    try:
+        return now - length
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _length(text: str) -> timedelta:

@@ -995,6 +995,12 @@ def test_a_clock_is_believed_once_it_went_on_like_the_one_that_counts():
     assert [after(3600, -1e9), after(60)] == [False, True]
 
 
+def test_who_keeps_everything_for_ever_keeps_it(keeping):
+    keeping.world.log.append([lost(number) for number in range(2_000)])
+    housekeeping.tidy(keeping.world, LogPolicy(live="999999d", reads="999999d"))
+    assert not keeping.world.log.segments()
+
+
 def test_while_the_clock_is_not_believed_nothing_is_forgotten_or_sealed_for_its_age(keeping):
     called = ToolCalled(shard="s", tool="t", client="c", outcome="ok", arguments_digest="d")
     keeping.world.log.append(Entry(stream="gateway", event=called, request_id="r1"))
