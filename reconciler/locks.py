@@ -58,8 +58,9 @@ def lock(path: Path, mode: int = 0o600) -> Lock | Held:
         words = os.read(descriptor, 80).decode("ascii", "replace").split()
         os.close(descriptor)
         return _said(words)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode(), 0)
+    with suppress(OSError):  # on a full disk nobody can read who holds it; it is held all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode(), 0)
     return Lock(descriptor)
 
 

@@ -340,3 +340,21 @@ def test_a_reader_who_has_enough_ends_a_command_without_a_word(tmp_path):
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from reconciler.locks import Held, lock
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+first = lock(Path(sys.argv[1]))
+print(isinstance(first, Held), isinstance(lock(Path(sys.argv[1])), Held))
+first.close()
+print(isinstance(lock(Path(sys.argv[1])), Held))
+"""
+
+
+def test_where_nothing_can_be_written_a_lock_is_had_all_the_same_and_let_go_of(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "lock")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["False", "True", "False"], "")
