@@ -1,4 +1,5 @@
-"""What has to wait for other targets: a route for its container, a container for the end of its routes."""
+"""What has to wait for other targets: a route for its container, a container for the end of its routes; and what
+moves to another target, before it goes from where it was."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def deferred(
     What other commits bring goes on: the way to that very target may be among it.
     """
     ours = [name for name in world.targets if is_ours(world, name)]
-    if len({world.targets[name].kind for name in ours}) < 2:
+    if len(ours) < 2:
         return {}
     troubled = [name for name in ours if name in lost or _is_troubled(world, name, observed[name])]
     return _all_behind(world, desired, list(outstanding(world, desired.snapshot, troubled)))
@@ -42,11 +43,10 @@ def _all_behind(world: World, desired: Desired, stuck: Sequence[tuple[Address, S
         return {}
     ours = [name for name in world.targets if is_ours(world, name)]
     rest = list(outstanding(world, desired.snapshot, ours))
-    groups = _groups(world, desired.commit, rest)
+    behind = {one[0]: found for one in stuck if (found := _behind(world, one, rest))}
+    groups = _groups(world, desired.commit, rest) if behind else []
     return {
-        later: first.instance
-        for first, want in stuck
-        for later in _behind(world, (first, want), rest, spread({first}, groups))
+        later: first.instance for first, found in behind.items() for later in sorted(found & spread({first}, groups))
     }
 
 
@@ -96,9 +96,7 @@ def _groups(world: World, commit: str, rest: Iterable[tuple[Address, Side]]) -> 
     return groups or [frozenset(address for address, _ in rest)]
 
 
-def _behind(
-    world: World, first: tuple[Address, Side], rest: Iterable[tuple[Address, Side]], together: frozenset[Address]
-) -> Iterable[Address]:
+def _behind(world: World, first: tuple[Address, Side], rest: Iterable[tuple[Address, Side]]) -> frozenset[Address]:
     applied = world.log.view(views.Applied).bases
 
     def turn(one: tuple[Address, Side]) -> int:
@@ -107,4 +105,10 @@ def _behind(
         return position(world.targets[address.instance].kind, want, before)
 
     others = (one for one in rest if one[0].instance != first[0].instance)  # its own parts it orders by itself
-    return (one[0] for one in others if one[0] in together and turn(one) > turn(first))
+    return frozenset(one[0] for one in others if turn(one) > turn(first) or _moved(one, first))
+
+
+def _moved(one: tuple[Address, Side], to: tuple[Address, Side]) -> bool:
+    """Whether what goes here is to come there: until it has come, people have it only here."""
+    (here, want), (there, wanted) = one, to
+    return want is ABSENT and wanted is not ABSENT and (here.kind, here.name) == (there.kind, there.name)

@@ -357,3 +357,25 @@ def test_why_names_the_commit_that_stands_after_a_later_one_was_taken_back(two):
     assert "priority" not in json.loads(two.live_file.read_bytes())["http"]["routers"]["a"]
     assert (found["commit"], found["approval"]["subject"]) == (good, "good")
     assert found["applied"]["data"]["commit"] == good
+
+
+def test_a_route_that_moves_to_another_target_goes_once_that_one_has_it(two):
+    two.push({"traefik/a.yaml": routes("a", "b")})
+    assert two.run().state == "applied"
+    two.edge.stop()
+    two.push({"traefik/a.yaml": routes("b"), "edge/a.yaml": routes("a")})
+    with two.session() as person:
+        person.consent(person.plan().plan)
+    for _ in range(2):
+        assert two.run().state == "waiting"
+        assert live(two, "a", "b") == [True, True]
+    deferred = two.events(events.ChangesDeferred)[-1].resources
+    assert deferred == {f"traefik/http.{kind}/a": "zedge" for kind in ("routers", "services")}
+    two.edge.start()
+    two.until(two.edge.up, "the other Traefik")
+    with two.session() as person:
+        person.consent(person.plan().plan)
+    outcome = two.run()
+    assert outcome.state == "applied", outcome.said
+    assert live(two, "a", "b") == [False, True]
+    assert two.edge.get("a.lab")[0] != 404
