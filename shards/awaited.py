@@ -12,7 +12,7 @@ from shards.audit import Audit
 from shards.declared import Declared
 from shards.health import State
 from shards.kit import Call, Refused
-from shards.offers import Progress, in_thread
+from shards.offers import Progress, recorded
 from shards.outcome import Outcome
 from state.sparing import dataclass
 
@@ -41,7 +41,7 @@ class Awaited:
         self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> Outcome:
         outcome = Outcome(refusal=self._refusal())
-        await in_thread(partial(audit.note, call, self.shard, arguments, outcome))
+        await recorded(partial(audit.note, call, self.shard, arguments, outcome))
         return outcome
 
     def _refusal(self) -> Refused:

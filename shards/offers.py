@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
+import anyio
 import anyio.to_thread
 import mcp_types as protocol
 from pydantic import BaseModel
@@ -20,6 +21,7 @@ from shards import catalogue, outcome
 from shards.audit import Audit
 from shards.kit import Call, Refused, Shard, Tell, Tool
 from shards.outcome import Outcome
+from state.errors import LogError
 from state.sparing import dataclass
 
 _Answer = TypeVar("_Answer")
@@ -76,25 +78,43 @@ class Local:
     async def carry_out(
         self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> Outcome:
-        """What was begun is finished and audited, also when the client hangs up. Reading that takes too long is
-        given up on, and goes on taking room: a hung tool hangs its own shard alone."""
+        """What was begun is finished, audited and counted, also when the client hangs up. Reading that takes too long
+        is given up on, and goes on taking room: a hung tool hangs its own shard alone."""
         telling = replace(call, tell=_from_a_thread(progress)) if progress else call
         attempt = Attempt(audit, self.clock, self.tool, telling, arguments)
         try:
-            async with asyncio.timeout(None if self.writes else self.tool.traits.seconds):
-                return await self._ran(attempt)
+            async with asyncio.timeout(None if self.writes else self.tool.traits.seconds) as limit:
+                return await self._ran(attempt, limit)
         except TimeoutError:
             return await in_thread(attempt.give_up)
+        except asyncio.CancelledError:
+            await recorded(attempt.hang_up)
+            raise
 
-    async def _ran(self, attempt: Attempt) -> Outcome:
+    async def _ran(self, attempt: Attempt, limit: asyncio.Timeout) -> Outcome:
         """The thread gives its room back, whenever it ends; one that never began cannot."""
         await self.room.acquire()
-        release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self.room.release)
+        over = asyncio.Event()
+        release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._release, over)
         try:
             return await in_thread(functools.partial(attempt.run, release))
+        except asyncio.CancelledError:
+            if limit.expired():
+                raise
+            if attempt.call_off():
+                self.room.release()
+                raise
+            # Whoever hung up still has this call: else one that hangs up and calls again had no limits.
+            with anyio.CancelScope(shield=True):
+                await over.wait()
+            return attempt.result()
         finally:
             if attempt.call_off():
                 self.room.release()
+
+    def _release(self, over: asyncio.Event) -> None:
+        self.room.release()
+        over.set()
 
 
 class Attempt:
@@ -128,6 +148,20 @@ class Attempt:
         finally:
             with contextlib.suppress(RuntimeError):  # the loop may be gone by now
                 release()
+
+    def result(self) -> Outcome:
+        """What came of one that is over. Raises LogError where that could not be recorded."""
+        with self._lock:
+            if self._outcome is None:
+                raise LogError("what this call came to was not recorded")
+            return self._outcome
+
+    def hang_up(self) -> None:
+        """Record of one that never began that its client did not wait for it; of one that did, its thread tells."""
+        with self._lock:
+            if not self._begun and self._outcome is None:
+                self._called_off = True
+                self._record(_CALLED_OFF)
 
     def give_up(self) -> Outcome:
         """Answer without it; or what came of it, if that is known by now."""
@@ -164,6 +198,12 @@ def _from_a_thread(progress: Progress) -> Tell:
             relaying.close()
 
     return tell
+
+
+async def recorded(note: Callable[[], None]) -> None:
+    """Do in a worker thread what records a call, also where its client does not wait for it any more."""
+    with anyio.CancelScope(shield=True):
+        await in_thread(note)
 
 
 async def in_thread(work: Callable[[], _Answer]) -> _Answer:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import anyio
 import mcp_types as protocol
 
 from shards.audit import Audit
 from shards.kit import Call, Refused
-from shards.offers import Progress, in_thread
+from shards.offers import Progress, recorded
 from shards.outcome import Outcome
 from state.sparing import dataclass
 
@@ -44,8 +43,7 @@ class Elsewhere:
             outcome = await self._outcome(call, arguments, progress)
         finally:  # also of a call that the client gave up: it may have been asked
             outcome = replace(outcome, seconds=clock.monotonic() - started)
-            with anyio.CancelScope(shield=True):
-                await in_thread(partial(audit.note, call, self.shard, arguments, outcome))
+            await recorded(partial(audit.note, call, self.shard, arguments, outcome))
         return outcome
 
     async def _outcome(self, call: Call, arguments: Mapping[str, Any], progress: Progress | None) -> Outcome:

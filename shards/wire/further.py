@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeVar
 
-import anyio
 import mcp_types as protocol
 from mcp.server import Server
 from mcp.shared.exceptions import MCPError
@@ -23,7 +22,7 @@ from shards import errors, untrusted
 from shards.access import Caller
 from shards.declared import Declared
 from shards.kit import Call, Refused
-from shards.offers import in_thread
+from shards.offers import recorded
 from shards.outcome import LARGEST, Outcome
 from shards.registry import Remote
 from shards.wire import asker, calling
@@ -206,8 +205,7 @@ class Further:
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
         try:
-            with anyio.CancelScope(shield=True):
-                await in_thread(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
+            await recorded(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
         except LogError as fault:
             raise calling.unaudited(fault, call) from fault
 
