@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -57,17 +57,34 @@ def _run(tool: Tool, call: Call, arguments: Mapping[str, Any]) -> Outcome:
     except Refused as refusal:
         return Outcome(refusal=refusal)
     except Exception:
-        # The top level of a call: a fault of ours must be audited like any outcome, and must not take the
-        # gateway along. The details are for the operator's log, not for a model.
-        _logger.exception("a tool failed", extra={"request_id": call.request_id, "tool": call.tool})
-        return Outcome(
-            refusal=Refused(
-                "internal",
-                f"The gateway failed; its log tells more under request {call.request_id}. "
-                "What this call may have done stands in proposals_list.",
-                retry=True,
-            )
+        return _failed(call)
+
+
+async def asked(call: Call, ask: Callable[[], Awaitable[BaseModel]]) -> Outcome:
+    """Ask somebody elsewhere."""
+    try:
+        return Outcome(answer=await ask())
+    except Refused as refusal:
+        return Outcome(refusal=refusal)
+    except Exception:
+        return _failed(call)
+
+
+def _failed(call: Call) -> Outcome:
+    """What came of a call that raised what nobody foresaw, said where that is caught.
+
+    The top level of a call: a fault of ours must be audited like any outcome, and must not take the gateway along. The
+    details are for the operator's log, not for a model.
+    """
+    _logger.exception("a tool failed", extra={"request_id": call.request_id, "tool": call.tool})
+    return Outcome(
+        refusal=Refused(
+            "internal",
+            f"The gateway failed; its log tells more under request {call.request_id}. "
+            "What this call may have done stands in proposals_list.",
+            retry=True,
         )
+    )
 
 
 def _said(answer: BaseModel) -> Outcome:

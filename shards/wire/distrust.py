@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import mcp_types as protocol
+from mcp_types import methods
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+from pydantic import BaseModel
 
 from shards import untrusted
 from shards.kit import Refused
@@ -32,9 +35,21 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
 
 
 def is_usable(tool: protocol.Tool) -> bool:
-    """Whether clients can be shown it: one schema that is none makes some of them refuse the whole list."""
+    """Whether clients can be shown it: one schema that is none spoils the whole list, here or at some of them."""
     schemas = [tool.input_schema] if tool.output_schema is None else [tool.input_schema, tool.output_schema]
-    return all(schema.get("type") == "object" for schema in schemas) and _size(schemas) <= _LARGEST_SCHEMA
+    return _size(schemas) <= _LARGEST_SCHEMA and _can_be_told(listing("", tool))
+
+
+def _can_be_told(tool: protocol.Tool) -> bool:
+    """Whether every era's list of tools can hold it, as it is after all that was taken out of it."""
+    listed = protocol.ListToolsResult(tools=[tool], ttl_ms=0, cache_scope="private")
+    told = listed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    try:
+        for version in (LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION):
+            methods.serialize_server_result("tools/list", version, told)
+    except ValueError:
+        return False
+    return True
 
 
 def listing(prefix: str, tool: protocol.Tool) -> protocol.Tool:
@@ -72,18 +87,25 @@ def answer(shard: str, tool: protocol.Tool, result: protocol.CallToolResult) -> 
 
     Raises Refused where it is too large, or not what the tool promised.
     """
-    try:
-        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"})
-    except ValueError as deep:
-        raise Refused("shard-lies", f"The answer of the shard {shard} is nested too deep to be handed on.") from deep
+    dumped = plain(result)
     if (size := _size(dumped)) > LARGEST:
         raise Refused(
             "too-large", f"The answer of the shard {shard} is {size:,} characters long, more than the {LARGEST:,} that "
             "are handed on; ask for less.",
         )  # fmt: skip
+    if tool.output_schema is None and not isinstance(dumped.get("structuredContent"), dict):
+        dumped.pop("structuredContent", None)  # nobody was promised it, and the eras before take objects only
     if not result.is_error and (fault := _misfit(tool.output_schema, result.structured_content)):
         raise Refused("shard-lies", f"The shard {shard} answered what it should not: {untrusted.short(fault, 200)}")
     return protocol.CallToolResult.model_validate(untrusted.cleaned(dumped))
+
+
+def plain(said: BaseModel) -> dict[str, Any]:
+    """What it said as plain data. Raises Refused where that goes deeper than any client would look."""
+    try:
+        return said.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"})
+    except (ValueError, RecursionError) as fault:
+        raise Refused("shard-lies", "The shard answered what nests too deep to be passed on.") from fault
 
 
 def _misfit(schema: Mapping[str, Any] | None, content: Any) -> str:

@@ -12,7 +12,7 @@ import mcp_types as protocol
 from shards.audit import Audit
 from shards.kit import Call, Refused
 from shards.offers import Progress, recorded
-from shards.outcome import Outcome
+from shards.outcome import Outcome, asked
 from state.sparing import dataclass
 
 if TYPE_CHECKING:
@@ -47,11 +47,9 @@ class Elsewhere:
         return outcome
 
     async def _outcome(self, call: Call, arguments: Mapping[str, Any], progress: Progress | None) -> Outcome:
-        try:
-            answer = await self.link.call(self.tool, call, arguments, progress)
-        except Refused as refusal:
-            return Outcome(refusal=refusal)
-        return Outcome(answer=answer, failed=bool(answer.is_error))
+        came = await asked(call, partial(self.link.call, self.tool, call, arguments, progress))
+        said = came.answer
+        return replace(came, failed=isinstance(said, protocol.CallToolResult) and bool(said.is_error))
 
 
 HUNG_UP: Final = Outcome(refusal=Refused("cancelled", "the client gave the call up"))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import mcp_types as protocol
 from mcp.server import Server
@@ -23,9 +23,9 @@ from shards.access import Caller
 from shards.declared import Declared
 from shards.kit import Call, Refused
 from shards.offers import recorded
-from shards.outcome import LARGEST, Outcome
+from shards.outcome import LARGEST, Outcome, asked
 from shards.registry import Remote
-from shards.wire import asker, calling
+from shards.wire import asker, calling, distrust
 from shards.wire.asker import Context
 from shards.wire.calling import Bench
 from shards.wire.elsewhere import HUNG_UP
@@ -191,17 +191,18 @@ class Further:
         )
         clock = self._bench.registry.clock
         started, outcome = clock.monotonic(), HUNG_UP
-        try:
+
+        async def ask() -> _Result:
             with self._bench.limits.counted(caller.name, call.tool, writes=False):
-                said = _cleaned(await remote.ask(request, expected))
-            outcome = Outcome(answer=said)
-        except Refused as refusal:
-            outcome = Outcome(refusal=refusal)
+                return _cleaned(await remote.ask(request, expected))
+
+        try:
+            outcome = await asked(call, ask)
         finally:  # also of one that the client gave up: it may have been asked
             await self._note(call, remote, given, replace(outcome, seconds=clock.monotonic() - started))
         if outcome.refusal:
             fail(outcome.refusal, call.request_id, given)
-        return said
+        return cast(_Result, outcome.answer)
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
         try:
@@ -222,7 +223,7 @@ def _is_declared(remote: Remote, address: str) -> bool:
 
 def _cleaned(said: _Said) -> _Said:
     """Without tricks, and without what the shard says about itself. Raises Refused where it is too long."""
-    plain = untrusted.cleaned(said.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"}))
+    plain = untrusted.cleaned(distrust.plain(said))
     if (size := len(str(plain))) > LARGEST:
         raise Refused("too-large", f"The answer is {size:,} characters long, more than the {LARGEST:,} passed on.")
     return type(said).model_validate(plain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import itertools
 import json
@@ -27,7 +26,7 @@ from shards.health import Patience
 from shards.wire import link
 from state.events import ToolCalled
 from tests import plain_http
-from tests.shards.serving import DesiredRepo, Waypost, gateway_over, served
+from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
 
 Context = ServerRequestContext[dict[str, Any], Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -63,8 +62,9 @@ def answer(id: Any, result: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode()
 
 
-NESTED: Any = functools.reduce(lambda inner, _: {"a": inner}, range(600), "well")
-"""No deeper than what is read, and deeper than what is written."""
+def nested(message: bytes, depth: int) -> bytes:
+    return message.replace(b'"HERE"', b'{"a":' * depth + b"1" + b"}" * depth)
+
 
 WELL = {"content": [{"type": "text", "text": "well"}], "structuredContent": {"words": "well"}, "resultType": "complete"}
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
@@ -78,8 +78,8 @@ LIES: dict[str, Callable[[Send, Any], Awaitable[None]]] = {
     "a_fault": lambda send, id: said(send, 500, "text/plain", b"boom"),
     "a_detour": lambda send, id: said(send, 307, "text/plain", b"", location="http://127.0.0.1:9/mcp"),
     "deep": lambda send, id: said(send, 200, "application/json", b"[" * 200_000),
-    "nested": lambda send, id: said(
-        send, 200, "application/json", answer(id, {**WELL, "structuredContent": {"words": NESTED}})
+    "deep_answer": lambda send, id: said(
+        send, 200, "application/json", nested(answer(id, {**WELL, "structuredContent": {"here": "HERE"}}), 300)
     ),
     "bomb": lambda send, id: said(
         send, 200, "application/json", gzip.compress(b" " * (64 << 20)), content_encoding="gzip"
@@ -88,6 +88,7 @@ LIES: dict[str, Callable[[Send, Any], Awaitable[None]]] = {
     "notices": lambda send, id: for_ever(
         send, "text/event-stream", f"event: message\ndata: {json.dumps(PROGRESS)}\n\n".encode()
     ),
+    "list": lambda send, id: said(send, 200, "application/json", answer(id, {**WELL, "structuredContent": [1]})),
     "expression": lambda send, id: said(
         send, 200, "application/json", answer(id, {**WELL, "structuredContent": {"words": "a" * 40 + "!"}})
     ),
@@ -169,7 +170,7 @@ def memory() -> int:
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "list"])
 def test_a_lie_is_a_refusal_and_nobody_else_notices(waypost: Waypost, lie: str) -> None:
     until_up(waypost)
     before = memory()
@@ -181,6 +182,7 @@ def test_a_lie_is_a_refusal_and_nobody_else_notices(waypost: Waypost, lie: str) 
     [*_, last] = [
         row.event for row in waypost.outbox() if isinstance(row.event, ToolCalled) and row.event.shard == "liar"
     ]
+    assert last.outcome != "cancelled", "nobody hung up"
     assert last.tool == f"liar_{lie}" and last.milliseconds <= (SECONDS + 2) * 1000
 
 
@@ -219,3 +221,11 @@ def test_what_went_wrong_is_told_on_one_line() -> None:
         link.words(ValueError("no\n2026-01-01 INFO all is well\r\n  at all")) == "no 2026-01-01 INFO all is well at all"
     )
     assert link.words(ValueError("\n")) == "ValueError"
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_what_was_not_promised_and_some_era_cannot_be_told_is_left_out(waypost: Waypost, era: str) -> None:
+    until_up(waypost)
+    result = waypost.call("liar_list", era)
+    assert not result.is_error and isinstance(result.content[0], protocol.TextContent)
+    assert (result.content[0].text, result.structured_content) == ("well", None)

@@ -6,17 +6,23 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import mcp_types as protocol
 import pytest
 
+from shards.audit import Audit
 from shards.declared import Effort
 from shards.health import OPENS_AFTER
 from shards.kit import Call, Refused
 from shards.wire.remote import Link, Surroundings
+from state.events import ToolCalled
+from state.outbox import Outbox
 from tests.shards.misbehaving.peers import MOODS, Peer, Spell
 from tests.shards.misbehaving.world import LeapingLoop, LoopClock, NoShelf, World, play, threads_at_once
+from tests.shards.serving import now
 
 PEER = Peer("peer", Random(1), (Spell(1, 20, "fails inside"), Spell(20, 100, "refuses calls")))
 """Its lists are well all the time."""
@@ -60,13 +66,18 @@ def leaping() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def kept_by(runner: asyncio.Runner, course: Callable[[Link], Awaitable[None]], **chosen: object) -> None:
+def kept_by(
+    runner: asyncio.Runner,
+    course: Callable[[Link], Awaitable[None]],
+    post: Callable[..., Any] = lambda *_: None,
+    **chosen: object,
+) -> None:
     """What a link to the peer goes through, on a clock that leaps."""
 
     async def run() -> None:
         around = Surroundings(
             clock=LoopClock(), chance=Random(1).randbytes, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            dial=lambda *_: PEER.met(), post=lambda *_: None,
+            dial=lambda *_: PEER.met(), post=post,
         )  # fmt: skip
         link = Link(replace(PEER.declared, **chosen), NoShelf(), around)
         keeping = asyncio.create_task(link.keep())
@@ -111,6 +122,32 @@ def test_a_question_that_is_no_call_takes_no_call_its_trial(leaping: asyncio.Run
         assert await _asked(link) == "shard-refused"
 
     kept_by(leaping, course)
+
+
+class _Unforeseen:
+    """A way to a shard that fails as nobody thought of."""
+
+    async def call(self, *_: object) -> protocol.CallToolResult:
+        raise KeyError("city")
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_nobody_foresaw_is_a_fault_and_nobody_is_said_to_have_hung_up(
+    leaping: asyncio.Runner, tmp_path: Path
+) -> None:
+    outbox = Outbox.open(tmp_path / "outbox.db", now, create=True)
+
+    async def course(link: Link) -> None:
+        await asyncio.sleep(2)
+        offer = link.offers()["peer_ask"]
+        call = Call(request_id="r", client="c", tool="peer_ask")
+        assert (await offer.carry_out(Audit(outbox), call, {}, None)).code == "internal"
+
+    kept_by(leaping, course, post=lambda *_: _Unforeseen())
+    assert [row.event.outcome for row in outbox.read() if isinstance(row.event, ToolCalled)] == ["internal"]
+    outbox.close()
 
 
 def test_a_call_is_asked_again_as_often_as_its_tool_is_worth(leaping: asyncio.Runner) -> None:
