@@ -50,6 +50,12 @@ def masked(lines: Sequence[Line]) -> list[Line]:
     return [line for at in range(0, len(found), _TOGETHER) for line in _without_known(found[at : at + _TOGETHER])]
 
 
+def told(text: str) -> str:
+    """Words of another system, such as an error of its, without the secrets that it may quote."""
+    bare = _without_named(clean(short(text)))
+    return COVERED if redacted(bare) == REDACTED else bare
+
+
 def without_keys(lines: Iterable[Line]) -> list[Line]:
     """The same lines, shortened, and private keys covered, which go over many of them. To be done with all lines."""
     found: list[Line] = []

@@ -13,9 +13,11 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from reconciler.setting import ConfigError
-from shards import untrusted
+from shards import masking
 from shards.declared import Declared
 from shards.wire.posting import MOST_BYTES, Post, speaks
+
+_LONGEST_WORDS: Final = 200
 
 Trust = Callable[[], ssl.SSLContext]
 
@@ -63,14 +65,17 @@ def posted(shard: Declared, tls: Trust, client: Client) -> Post | None:
 
 
 def words(fault: BaseException) -> str:
-    """A fault in a few words on one line, without a traceback and without an address's credentials."""
+    """A fault in a few words on one line, without a traceback and without secrets.
+
+    They go into the log, and on a page that is open to everybody.
+    """
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
     if isinstance(fault, TimeoutError):
         return "it does not answer in time"
     if isinstance(fault, ConfigError):
         return str(fault)
-    return untrusted.short(" ".join(str(fault).split()) or type(fault).__name__, 200)
+    return masking.told(" ".join(str(fault).split()) or type(fault).__name__)[:_LONGEST_WORDS]
 
 
 class _Bounded(httpx2.AsyncHTTPTransport):

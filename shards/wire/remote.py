@@ -20,6 +20,7 @@ import mcp_types as protocol
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from reconciler.core.redact import redact
 from reconciler.ports import Chance, Clock
 from shards import untrusted
 from shards.declared import Declared
@@ -107,7 +108,7 @@ class Link:
         return Standing(
             state=health.state,
             tools=len(self.tools),
-            where=self.shard.url,
+            where=str(redact(self.shard.url)),  # some take a key in their address
             since=health.since,
             reason=health.reason,
             breaker=self.breaker.state,

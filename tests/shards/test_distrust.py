@@ -1,15 +1,23 @@
-"""What a shard elsewhere says of its tools: shown to clients only where no client takes offence at it."""
+"""What a shard elsewhere says of its tools and of its troubles: shown only where it does no harm to be shown."""
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import Any
 
+import httpx2
 import mcp_types as protocol
 import pytest
+from mcp.shared.exceptions import MCPError
 from mcp_types import methods
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 
-from shards.wire import distrust
+from reconciler.ports import SystemClock
+from shards.declared import Declared
+from shards.wire import distrust, link
+from shards.wire.remote import Link, Surroundings
+from tests.shards.misbehaving.world import NoShelf
 
 ODD: list[dict[str, Any]] = [
     {"type": "string"},
@@ -45,3 +53,28 @@ def test_what_is_shown_can_be_told_in_every_revision(version: str, schema: dict[
         listed = protocol.ListToolsResult(tools=[distrust.listing("peer_", one)], ttl_ms=0, cache_scope="private")
         told = listed.model_dump(mode="json", by_alias=True, exclude_none=True)
         methods.serialize_server_result("tools/list", version, told)
+
+
+CANARY = "Hx7canary4Qm"
+KEY_IN_ADDRESS = f"https://shard.example.org/mcp?api_key={CANARY}"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MCPError(protocol.INTERNAL_ERROR, f"cannot log in: password={CANARY}"),
+        MCPError(protocol.INTERNAL_ERROR, f"Authorization: Bearer {CANARY}"),
+        ExceptionGroup("several", [httpx2.ConnectError(f"401 Unauthorized for url '{KEY_IN_ADDRESS}'")]),
+        OSError(f"amqp://guest:{CANARY}@rabbit refused"),
+    ],
+)
+def test_a_fault_is_told_without_the_secret_that_it_quotes(fault: Exception) -> None:
+    assert CANARY not in link.words(fault)
+    assert link.words(MCPError(protocol.INTERNAL_ERROR, "the cellar is flooded")) == "the cellar is flooded"
+
+
+def test_where_a_shard_is_is_told_without_the_key_in_its_address() -> None:
+    around = Surroundings(clock=SystemClock(), chance=os.urandom, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    shard = Declared(name="far", url=KEY_IN_ADDRESS, tools=frozenset({"ask"}))
+    told = Link(shard, NoShelf(), around).standing().as_json()
+    assert CANARY not in str(told) and told["where"].startswith("https://shard.example.org/mcp")
