@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
 import time
@@ -121,13 +122,21 @@ class Authority:
         return _caller(claims)
 
     def _key(self, id: str) -> jwt.PyJWK | None:
-        with self._lock:
-            now = self.clock.monotonic()
-            if id not in self._keys or self._known is None or now - self._known > _FRESH:
+        now = self.clock.monotonic()
+        known, age = id in self._keys, self._age(now)
+        # An issuer may take long for an answer: whose key is known does not wait for what others ask.
+        if (not known or age > _FRESH) and self._lock.acquire(blocking=not known or age > _STALE):
+            try:
                 self._ask(now)
-            if self._known is None or now - self._known > _STALE:
-                raise IssuerError(self._fault)
-            return self._keys.get(id)
+            finally:
+                self._lock.release()
+        if self._age(now) > _STALE:
+            raise IssuerError(self._fault)
+        return self._keys.get(id)
+
+    def _age(self, now: float) -> float:
+        """Seconds since the keys were told."""
+        return math.inf if self._known is None else now - self._known
 
     def _ask(self, now: float) -> None:
         """Ask for the keys, if that was not done just now. What cannot be had leaves the known ones standing."""

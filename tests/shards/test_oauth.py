@@ -7,6 +7,7 @@ import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -247,6 +248,32 @@ def test_an_issuer_that_is_down_for_a_while_keeps_nobody_out_and_not_for_ever(au
     authority.clock.passed += 86_400  # type: ignore[attr-defined]
     with pytest.raises(IssuerError, match="cannot be asked"):
         authority.judge(token)
+
+
+def test_whose_key_is_known_does_not_wait_while_a_stranger_makes_it_ask(auth: Auth) -> None:
+    asking, answered, slow = threading.Event(), threading.Event(), threading.Event()
+    ask = oauth.over_tls(None)
+
+    def fetch(url: str) -> bytes:
+        if slow.is_set():
+            asking.set()
+            assert answered.wait(30)
+        return ask(url)
+
+    authority = Authority(auth.issuer, fetch, Watch())
+    assert not isinstance(authority.judge(auth.token()), TurnedAway)
+    slow.set()
+    authority.clock.passed += 31  # type: ignore[attr-defined]
+    auth.keys["strange"] = ec.generate_private_key(ec.SECP256R1())
+    with ThreadPoolExecutor() as workers:
+        try:
+            stranger = workers.submit(authority.judge, auth.token(key="strange"))
+            assert asking.wait(30)
+            assert isinstance(workers.submit(authority.judge, auth.token()).result(timeout=5), Caller)
+            assert not stranger.done()
+        finally:
+            answered.set()
+    assert isinstance(stranger.result(), Caller), "the key was a new one"
 
 
 def test_while_nobody_can_tell_nobody_is_let_in(make_waypost: MakeWaypost, auth: Auth) -> None:
