@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 import mcp_types as protocol
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
@@ -43,7 +44,6 @@ from shards.kit import Shard
 from shards.limits import Limits
 from shards.metrics import CONTENT_TYPE, Metrics
 from shards.oauth import Issuer, IssuerError
-from shards.offers import in_thread
 from shards.own import Own
 from shards.proposing import Desk
 from shards.registry import Registry
@@ -57,6 +57,9 @@ from shards.wire.remote import Link, Surroundings
 from state.errors import LogError
 from state.events import Event, ShardFound, ShardLost, ShardsDeclared
 from state.sparing import dataclass
+
+_JUDGED_AT_ONCE: Final = 8
+"""Strangers whose access tokens are looked at: while an issuer does not answer, they must not take all threads."""
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -198,12 +201,14 @@ def _door(settings: GatewaySettings, keyring: Keyring, clock: Clock) -> Admit:
     """Tokens of ours, and where an issuer is named, its access tokens as well."""
     authority = oauth.Authority(settings.issuer, oauth.over_tls(settings.ca_file), clock) if settings.issuer else None
     open_door = settings.loopback and authority is None
+    room = anyio.CapacityLimiter(_JUDGED_AT_ONCE)
 
     async def admit(authorization: str, host: str) -> Caller | access.TurnedAway:
         raw = access.presented(authorization)
         try:
             if authority and raw and not raw.startswith(tokens.MARK):
-                return await in_thread(functools.partial(authority.judge, raw))
+                judge = functools.partial(authority.judge, raw)
+                return await anyio.to_thread.run_sync(judge, abandon_on_cancel=True, limiter=room)
             known = keyring.tokens()
         except (TokenError, IssuerError) as error:
             raise Unable(str(error)) from error

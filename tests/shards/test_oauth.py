@@ -41,6 +41,8 @@ class Auth:
     down: bool = False
     claims: dict[str, Any] = field(default_factory=dict)
     published: list[Any] = field(default_factory=list)  # beside the keys
+    knocked: threading.Event = field(default_factory=threading.Event)
+    speaks: threading.Event = field(default_factory=threading.Event)
 
     def token(self, key: str = "one", algorithm: str = "ES256", signer: Any = None, **changed: Any) -> str:
         claims = {
@@ -55,6 +57,15 @@ class Auth:
         held = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(held, signer or self.keys[key], algorithm=algorithm, headers={"kid": key})
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """While this lasts, whoever asks waits for an answer."""
+        self.speaks.clear()
+        try:
+            yield
+        finally:
+            self.speaks.set()
+
     @property
     def issuer(self) -> Issuer:
         return Issuer(url=self.url, audiences=(RESOURCE,), resource=RESOURCE)
@@ -64,6 +75,8 @@ class Auth:
 def auth() -> Iterator[Auth]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            one.knocked.set()
+            one.speaks.wait(30)
             body = {"issuer": one.url, "jwks_uri": f"{one.url}jwks"}
             if self.path.endswith("/jwks"):
                 one.asked += 1
@@ -80,6 +93,7 @@ def auth() -> Iterator[Auth]:
     one = Auth(
         f"http://127.0.0.1:{server.server_address[1]}/o/waypost/", {"one": ec.generate_private_key(ec.SECP256R1())}
     )
+    one.speaks.set()
     yield one
     server.shutdown()
     server.server_close()
@@ -281,6 +295,16 @@ def test_while_nobody_can_tell_nobody_is_let_in(make_waypost: MakeWaypost, auth:
     waypost = make_waypost(issuer=auth.issuer)
     assert knock(waypost, auth.token()).status_code == 503
     assert knock(waypost, waypost.token("claude")).status_code == 200
+
+
+def test_strangers_take_no_threads_from_those_who_are_let_in(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer)
+    token = waypost.token("claude")
+    with ThreadPoolExecutor(60) as strangers, auth.silent():
+        knocking = [strangers.submit(knock, waypost, auth.token(sub=str(number))) for number in range(60)]
+        assert auth.knocked.wait(30)
+        assert not waypost.call("gateway_status", token=token).is_error
+        assert not any(one.done() for one in knocking), "nobody waits any more, so this proves nothing"
 
 
 def test_an_issuer_that_says_it_is_another_is_not_believed(authority: Authority, auth: Auth) -> None:
