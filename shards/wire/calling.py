@@ -123,7 +123,7 @@ def unaudited(fault: LogError, call: Call) -> MCPError:
 
 def _progress(context: Context) -> Progress | None:
     """A way to tell the client how far its call is, where it asked for that."""
-    if not (context.meta or {}).get("progress_token"):
+    if (context.meta or {}).get("progress_token") is None:  # 0 is one
         return None
 
     async def tell(done: float, total: float | None, message: str | None) -> None:

@@ -117,6 +117,25 @@ def test_how_far_a_call_is_reaches_the_client_without_tricks(waypost: Waypost, e
     assert heard(waypost, "walk_walk", era) == [(step, 3, f"step {step}") for step in (1, 2, 3)]
 
 
+def test_a_client_may_count_its_calls_from_nought(waypost: Waypost) -> None:
+    said = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "plain", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "progressToken": 0,
+    }
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "walk_walk",
+    }
+    params = {"name": "walk_walk", "arguments": {}, "_meta": said}
+    body = {"jsonrpc": "2.0", "id": 0, "method": "tools/call", "params": params}
+    told = plain_http.post(f"{waypost.url}/mcp", json=body, headers=headers, timeout=30).text
+    assert "arrived" in told and told.count("notifications/progress") == 3
+
+
 def test_a_call_that_its_client_gives_up_is_given_up_at_the_shard_and_audited_as_that(
     waypost: Waypost, walk: Walk
 ) -> None:
