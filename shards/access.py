@@ -78,7 +78,7 @@ def admit(
     request was addressed to loopback: behind a proxy on this machine everybody arrives from loopback.
     """
     if not authorization:
-        if not known and open_door and names_loopback(host):
+        if not known and open_door and _names_loopback(host):
             return LOCAL
         return TurnedAway(_how_to_get_in(known))
     raw = presented(authorization)
@@ -102,7 +102,7 @@ def _how_to_get_in(known: Sequence[Token]) -> str:
     return "a token is needed and there is none yet: make one with waypost token create NAME"
 
 
-def names_loopback(host: str) -> bool:
+def _names_loopback(host: str) -> bool:
     """Whether a Host header names this machine by a loopback name."""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     bare = name.removeprefix("[").removesuffix("]")

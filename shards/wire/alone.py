@@ -23,7 +23,7 @@ from starlette.routing import Route
 from reconciler.ports import SystemClock
 from reconciler.setting import ENVIRON, ConfigError, Secret
 from shards import outcome
-from shards.access import Caller, TurnedAway, names_loopback
+from shards.access import Caller, TurnedAway
 from shards.gate import Admit, Gate
 from shards.kit import Call, Shard, Tool
 from shards.offers import described, in_thread
@@ -34,19 +34,26 @@ from shards.wire.link import REQUEST_ID
 _LAST_WORDS: Final = 5
 """Seconds that open answers get when the shard is told to end: a stream would be waited for without end."""
 
+_LOOPBACK: Final = TransportSecuritySettings(
+    enable_dns_rebinding_protection=True,
+    allowed_hosts=[f"{name}{port}" for name in ("127.0.0.1", "localhost", "[::1]") for port in ("", ":*")],
+)
+"""For a shard that asks for no token, and so is for this machine: no web page that is looked at here may reach it."""
+
+_ANY_NAME: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+"""For one that asks: a web page has no token, and by which name the gateway reaches it nobody has to know."""
+
 GATEWAY: Final = Caller(name="gateway", role="read")
 
 
 def application(shard: Shard, token: str) -> Starlette:
     """What a shard answers: `/mcp` for whoever shows this token, `/health` for all.
 
-    "" lets everybody in who calls it by a name of loopback: a web page may bring its own to lead to this machine.
+    "" lets everybody in who calls it by a name of loopback, and no web page: one may bring a name that leads here.
     """
     tools = {tool.name: tool for tool in shard.tools()}
     server = _server(shard, tools)
-    app = server.streamable_http_app(
-        stateless_http=True, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    )
+    app = server.streamable_http_app(stateless_http=True, transport_security=_LOOPBACK if not token else _ANY_NAME)
     (mcp,) = (route for route in app.routes if isinstance(route, Route))
 
     async def health(_: Request) -> Response:
@@ -97,9 +104,7 @@ def _admit(token: str) -> Admit:
     expected = f"Bearer {token}".encode()
 
     async def admit(authorization: str, host: str) -> Caller | TurnedAway:
-        if not token:
-            return GATEWAY if names_loopback(host) else TurnedAway("without a token it answers to loopback only")
-        if hmac.compare_digest(authorization.encode("latin-1", "replace"), expected):
+        if not token or hmac.compare_digest(authorization.encode("latin-1", "replace"), expected):
             return GATEWAY
         return TurnedAway("the gateway's token for this shard is needed")
 

@@ -13,7 +13,7 @@ from shards.health import OPENS_AFTER, RESTS, Patience
 from shards.wire import alone
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
 from tests import plain_http
-from tests.shards.elsewhere import TOKEN, TOOLS, Process, Weather, shard_process
+from tests.shards.elsewhere import TOOLS, Process, Weather, shard_process
 from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
 
 MakeWaypost = Callable[..., Waypost]
@@ -203,29 +203,33 @@ def test_a_wrong_token_is_told_and_nothing_is_sent_elsewhere(make_waypost: MakeW
     assert waypost.answer("gateway_status")["shards"]["weather"]["reason"]
 
 
-@pytest.mark.parametrize(("token", "host", "status"), [
-    ("", "evil.example.net:9200", 401), ("", "127.0.0.1.evil.example.net", 401), ("", "weather:9200", 401),
-    ("", "127.0.0.1:9200", 200), ("", "localhost", 200), ("", "[::1]:9200", 200), (TOKEN, "weather:9200", 200),
-])  # fmt: skip
-def test_without_a_token_no_name_that_a_web_page_brought_to_lead_there_is_answered(
-    token: str, host: str, status: int
-) -> None:
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    headers = {
-        "Host": host,
-        "Accept": "application/json, text/event-stream",
-        "Authorization": f"Bearer {token or None}",
-    }
-    with served(alone.application(Weather(), token)) as url:
-        assert plain_http.post(f"{url}/mcp", json=asked, headers=headers).status_code == status
-
-
 def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:
     token = weather.token("claude")
     try:
         assert not weather.call("weather_forecast", token=token, city="Kiel").is_error  # the shard knows only its own
     finally:
         weather.keyring.change(lambda _: [])
+
+
+@pytest.mark.parametrize(
+    ("token", "header", "status"),
+    [
+        ("", {"Host": "rebound.example.org:9200"}, 421),
+        ("", {"Host": "127.0.0.1.example.org"}, 421),
+        ("", {"Origin": "https://page.example.org"}, 403),
+        ("", {}, 200),
+        ("", {"Host": "localhost"}, 200),
+        ("", {"Host": "[::1]:9200"}, 200),
+        ("a-token", {"Host": "weather:9200"}, 200),
+    ],
+)
+def test_without_a_token_a_shard_is_for_this_machine_and_for_no_web_page(
+    token: str, header: dict[str, str], status: int
+) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token or 0}", **header}
+    with served(alone.application(Weather(), token)) as url:
+        assert plain_http.post(f"{url}/mcp", json=body, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("listen", ["9200", "127.0.0.1:", "127.0.0.1:²", "127.0.0.1:65536", "127.0.0.1:" + "9" * 5_000])
