@@ -201,6 +201,9 @@ class Link:
                 "still come to its end there.",
                 retry=True,
             ) from None
+        except asyncio.CancelledError:
+            self.breaker.given_up(self.around.clock.monotonic())
+            raise
         return distrust.answer(self.shard.name, tool, result)
 
     async def ask(self, request: protocol.ClientRequest, expected: type[Said]) -> Said:

@@ -124,6 +124,20 @@ def test_a_question_that_is_no_call_takes_no_call_its_trial(leaping: asyncio.Run
     kept_by(leaping, course)
 
 
+def test_a_trial_that_its_client_gives_up_is_left_to_the_next_call(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await _failed_until_it_rests(link)
+        await asyncio.sleep(20)
+        given_up = asyncio.create_task(_asked(link))
+        await asyncio.sleep(0.01)
+        assert await _asked(link) == "shard-resting"
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        assert (await _asked(link), link.breaker.state) == ("shard-refused", "closed")
+
+    kept_by(leaping, course)
+
+
 class _Unforeseen:
     """A way to a shard that fails as nobody thought of."""
 
