@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from reconciler.git.store import Commit
 from reconciler.query_client import Away
-from shards import reports
+from shards import masking, reports
 from shards.covering import covered
 from shards.fields import Reason
 from shards.kit import Call, Refused, Shard, Traits, tool
@@ -131,8 +131,8 @@ class Own(Shard):
         answer = self._desk.query.proposal(proposal)
         return ProposalDetail(
             proposal=proposal,
-            title=commit.subject,
-            message=commit.message,
+            title=masking.told(commit.subject),
+            message="\n".join(map(masking.told, commit.message.split("\n"))),
             commit=commit.id,
             parent=commit.parents[0],
             diff=_diff(self._desk.touched(commit)),
@@ -178,7 +178,7 @@ def _by_id(answer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _line(id: str, commit: Commit, known: Mapping[str, Any]) -> ProposalLine:
     return ProposalLine(
         proposal=id,
-        title=commit.subject,
+        title=masking.told(commit.subject),
         status=str(known.get("status", "pending")),
         commit=commit.id,
         client=commit.trailers.get("Waypost-Client", "unknown"),
@@ -189,7 +189,7 @@ def _line(id: str, commit: Commit, known: Mapping[str, Any]) -> ProposalLine:
 def _known_line(id: str, known: Mapping[str, Any]) -> ProposalLine:
     """A proposal that the reconciler knows and this clone does not hold (any more)."""
     words = {name: str(known.get(name, "")) for name in ("title", "status", "commit", "client", "made_at")}
-    return ProposalLine(proposal=id, **words)
+    return ProposalLine(proposal=id, **words | {"title": masking.told(words["title"])})
 
 
 def _diff(touched: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:

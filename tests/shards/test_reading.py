@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler import telling
+from reconciler.git import proposals
 from reconciler.git.store import Store
 from reconciler.ports import SystemClock
 from reconciler.world import World
@@ -164,6 +165,22 @@ def test_proposals_are_listed_and_shown_with_their_diff(waypost: Waypost) -> Non
     assert "+++ b/traefik/gitea.yaml" in shown["diff"]
     assert "+      rule: Host(`gitea.example.org`)" in shown["diff"]
     assert ROUTE["reason"] in shown["message"]
+
+
+def test_what_a_person_wrote_into_a_proposal_is_shown_without_the_secret_in_it(
+    accompanied: Waypost, answers: Answers
+) -> None:
+    canary = "ghp_c4n4rycanarycanarycanarycanary012345"
+    desired, file = accompanied.desired, b"http: {services: {a: {loadBalancer: {servers: [{url: http://a}]}}}}\n"
+    proposals.propose(
+        desired.store, parent=desired.main, edits={"traefik/a.yaml": file}, id="by-hand-aaaaaa", author="Ada",
+        title=f"Log in with {canary}", body=f"It works with\npassword: {canary}", trailers={}, at=now(),
+    )  # fmt: skip
+    answers.told["proposals"] = {"proposals": [{"id": "older", "title": f"Once it was {canary}"}]}
+    shown = accompanied.answer("proposals_get", proposal="by-hand-aaaaaa")
+    assert "It works with" in shown["message"]
+    listed = accompanied.answer("proposals_list")["proposals"]
+    assert len(listed) == 2 and canary not in str((shown, listed))
 
 
 def test_proposals_carry_the_standing_that_the_reconciler_gives_them(accompanied: Waypost, answers: Answers) -> None:
