@@ -28,6 +28,7 @@ from reconciler.tokens import Keyring, TokenError
 from reconciler.visible import visible_lines
 from shards import access, config, gateway
 from shards.config import GatewaySettings
+from shards.kit import Refused
 from state.errors import LogError
 
 _LAST_WORDS = 5
@@ -53,7 +54,7 @@ def serve(home: Path, environ: Mapping[str, str], way: Callable[[GatewaySettings
     try:
         settings = config.read(home, environ)
         way(settings)
-    except (ConfigError, AskError, GitError, LogError, OSError) as fault:
+    except (ConfigError, AskError, GitError, LogError, Refused, OSError) as fault:
         print(f"the gateway cannot start: {visible_lines(str(fault))}", file=sys.stderr)  # noqa: T201 - a person reads it
         return 1
     return 0

@@ -15,7 +15,7 @@ import pytest
 
 from shards.config import read
 from tests.ports import free_port
-from tests.shards.serving import ROUTE, DesiredRepo, Waypost, wait_until_healthy
+from tests.shards.serving import ROUTE, DesiredRepo, Waypost, gateway_over, wait_until_healthy
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -95,4 +95,18 @@ def test_a_taken_address_is_one_message_and_no_traceback(tmp_path: Path) -> None
             _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert listen in said
+    assert "Traceback" not in said
+
+
+def test_a_clone_that_cannot_be_read_is_one_message_and_no_traceback(tmp_path: Path) -> None:
+    desired = DesiredRepo(tmp_path / "desired.git")
+    with gateway_over(desired, tmp_path / "gateway") as waypost:
+        commit = waypost.answer("traefik_create_route", **ROUTE)["commit"]
+    damaged = waypost.settings.clone / "objects" / commit[:2] / commit[2:]
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"damaged")
+    with started(tmp_path, WAYPOST_LISTEN=f"127.0.0.1:{free_port()}") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the gateway cannot start" in said and commit in said
     assert "Traceback" not in said
