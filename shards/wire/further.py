@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeVar, cast
+from urllib.parse import unquote
 
 import mcp_types as protocol
 from mcp.server import Server
@@ -36,6 +38,8 @@ _MOST: Final = 500
 
 MISSING: Final = "waypost/missing"
 """Where in the `_meta` of a list it stands of which shards nothing could be listed, and why: name -> reason."""
+
+_STEPS: Final = re.compile(r"[/\\?#]")
 
 _Item = TypeVar("_Item", bound=protocol.Prompt | protocol.Resource | protocol.ResourceTemplate)
 _Result = TypeVar("_Result", bound=protocol.Result)
@@ -218,7 +222,9 @@ def _knows_no_such(refusal: Refused) -> bool:
 
 
 def _is_declared(remote: Remote, address: str) -> bool:
-    return any(address.startswith(beginning) for beginning in remote.shard.resources)
+    """Whether it begins as a person declared. One that climbs up from there (`/../`) may lead anywhere."""
+    climbs = ".." in _STEPS.split(unquote(address))
+    return not climbs and any(address.startswith(beginning) for beginning in remote.shard.resources)
 
 
 def _cleaned(said: _Said) -> _Said:

@@ -127,6 +127,9 @@ def test_what_was_declared_is_passed_on_and_audited(house: House) -> None:
     [
         lambda client: client.read_resource("test://watched-resource"),
         lambda client: client.read_resource("file:///etc/passwd"),
+        lambda client: client.read_resource("test://static-text/../watched-resource"),
+        lambda client: client.read_resource("test://static-text/%2E%2e/watched-resource"),
+        lambda client: client.read_resource("test://static-text\\..\\watched-resource"),
         lambda client: client.get_prompt("library_test_prompt_with_image"),
         lambda client: client.get_prompt("test_simple_prompt"),
     ],
