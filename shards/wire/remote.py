@@ -41,6 +41,7 @@ LONGEST: Final = 5.0
 """Seconds between two tries to connect, doubling from the one to the other."""
 
 _MOST_TOOLS: Final = 500
+_MOST_PAGES: Final = 50
 
 _TROUBLED = frozenset({protocol.INTERNAL_ERROR, protocol.REQUEST_TIMEOUT, protocol.PARSE_ERROR})
 """Errors of a shard, or of a proxy before it, that may be gone the next time. `CONNECTION_CLOSED` alone says that the
@@ -164,8 +165,7 @@ class Link:
 
     async def _check(self, client: Client) -> None:
         """Ask for the tools: whoever answers that is well. Raises where it does not."""
-        offered = await asyncio.wait_for(client.list_tools(cache_mode="refresh"), self.shard.patience.within)
-        tools = self._declared(offered.tools)
+        tools = self._declared(await asyncio.wait_for(_offered(client), self.shard.patience.within))
         if tools != self.tools:
             self.tools = tools
             await anyio.to_thread.run_sync(self.shelf.put, list(tools))
@@ -317,6 +317,19 @@ class Link:
         """A client that failed once never works again: let the connection be made anew."""
         self._lost.set()
         return words(fault)
+
+
+async def _offered(client: Client) -> list[protocol.Tool]:
+    """All that it lists, page by page, as far as anybody would read."""
+    found: list[protocol.Tool] = []
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor or len(found) >= _MOST_TOOLS:
+            break
+    return found
 
 
 def _named(request_id: str) -> protocol.RequestParamsMeta:

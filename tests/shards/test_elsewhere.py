@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import mcp_types as protocol
 import pytest
+from mcp.server import Server
 
 from reconciler.setting import ConfigError
-from shards.declared import Effort, Listed
+from shards.declared import Declared, Effort, Listed
 from shards.health import OPENS_AFTER, RESTS, Patience
 from shards.wire import alone
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
@@ -41,9 +44,9 @@ def weather(shared: Waypost) -> Waypost:
     return shared
 
 
-def state(waypost: Waypost) -> str:
+def state(waypost: Waypost, shard: str = "weather") -> str:
     shards = plain_http.get(f"{waypost.url}/health").json()["shards"]
-    return str(shards.get("weather", {}).get("state", ""))
+    return str(shards.get(shard, {}).get("state", ""))
 
 
 def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
@@ -201,6 +204,28 @@ def test_a_wrong_token_is_told_and_nothing_is_sent_elsewhere(make_waypost: MakeW
     waypost = make_waypost(discovery=Listed((elsewhere.declared(token=None),)))
     until(lambda: state(waypost) == "down")
     assert waypost.answer("gateway_status")["shards"]["weather"]["reason"]
+
+
+async def _a_page(_: Any, asked: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
+    """One tool a page, without end."""
+    number = int((asked and asked.cursor) or 0)
+    tool = protocol.Tool(name=f"tool{number}", input_schema={"type": "object"})
+    return protocol.ListToolsResult(tools=[tool], next_cursor=str(number + 1))
+
+
+@pytest.mark.parametrize("stateless", [True, False])
+def test_tools_on_later_pages_are_offered_too_and_a_list_without_end_has_one(
+    make_waypost: MakeWaypost, stateless: bool
+) -> None:
+    book = Server("book", on_list_tools=_a_page).streamable_http_app(stateless_http=stateless)
+    patience = Patience(every=1.0, within=30.0)
+    with served(book) as url:
+        tools = frozenset({"tool0", "tool3", "tool900"})
+        waypost = make_waypost(
+            discovery=Listed((Declared(name="book", url=f"{url}/mcp", tools=tools, patience=patience),))
+        )
+        until(lambda: state(waypost, "book") == "up")
+        assert {"book_tool0", "book_tool3"} == {one.name for one in waypost.tools(path="/mcp/book").tools}
 
 
 def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:

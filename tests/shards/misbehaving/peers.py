@@ -113,7 +113,7 @@ class _Connection:
     def session(self) -> _Connection:
         return self
 
-    async def list_tools(self, *, cache_mode: str) -> protocol.ListToolsResult:
+    async def list_tools(self, *, cursor: str | None = None, cache_mode: str = "use") -> protocol.ListToolsResult:
         await self._be_reached()
         return protocol.ListToolsResult(tools=_listed(self._peer.mood, self._peer.random))
 
