@@ -31,7 +31,8 @@ def client(context: Context, caller: Caller) -> str:
     else:
         request = context.request
         claimed = request.headers.get("user-agent", "") if isinstance(request, Request) else ""
-    plain = "".join(character for character in claimed if character.isprintable())
+    # Without what would make an address of it: the author of a proposal's commit is called so.
+    plain = "".join(character for character in claimed if character.isprintable() and character not in "<>")
     told = plain.strip()[:_LONGEST_CLIENT] or "unknown"
     return f"{caller.name} ({told})" if caller.name else told
 

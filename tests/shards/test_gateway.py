@@ -199,6 +199,15 @@ def test_the_request_id_joins_commit_audit_and_error(waypost: Waypost) -> None:
     assert waypost.outbox()[-1].request_id == refusal["request_id"]
 
 
+def test_what_a_client_says_it_is_makes_nobody_else_the_author_of_its_proposal(waypost: Waypost) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    body["params"] = {"name": "traefik_create_route", "arguments": ROUTE}  # type: ignore[assignment]
+    headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Ada <ada@example.org>"}
+    assert plain_http.post(f"{waypost.url}/mcp", json=body, headers=headers).status_code == 200
+    [commit] = waypost.proposals.values()
+    assert "@example.org" not in waypost.clone.commit(commit).author_email
+
+
 def test_a_gateway_starts_without_a_desired_repo_and_says_what_is_missing(make_waypost: MakeWaypost, tmp_path) -> None:
     waypost = make_waypost(source=tmp_path / "nowhere.git")
     refusal = waypost.refusal("traefik_create_route", **ROUTE)
