@@ -22,6 +22,9 @@ from state.sparing import dataclass
 _LONGEST_ARGUMENTS: Final = 4_000
 """Characters of arguments that are kept of a call."""
 
+_LOOKED_AT: Final = 4 * _LONGEST_ARGUMENTS
+"""Characters in which secrets are looked for: in megabytes that takes seconds, also where a call is refused."""
+
 _logger = logging.getLogger("waypost.gateway")
 
 
@@ -125,12 +128,36 @@ class _Waiting:
 
 def told(arguments: Mapping[str, Any]) -> str:
     """Arguments as they are kept: JSON without secrets, long ones cut short."""
+    beginning = _Beginning(_LOOKED_AT)
     try:
-        text = json.dumps(redacted(arguments), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(redacted(beginning.of(arguments)), ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         return "(no JSON)"
     text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= _LONGEST_ARGUMENTS else f"{text[:_LONGEST_ARGUMENTS]}…"
+    whole = beginning.left > 0 and len(text) <= _LONGEST_ARGUMENTS
+    return text if whole else f"{text[:_LONGEST_ARGUMENTS]}…"
+
+
+@dataclass
+class _Beginning:
+    """The beginning of JSON-plain data: as many of its characters as are `left`."""
+
+    left: int
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {self._text(str(name)): self.of(each) for name, each in value.items() if self.left > 0}
+        if isinstance(value, list | tuple):
+            return [self.of(each) for each in value if self.left > 0]
+        if isinstance(value, str):
+            return self._text(value)
+        self.left -= 1
+        return value
+
+    def _text(self, text: str) -> str:
+        cut = text[: self.left]
+        self.left -= len(text) + 1
+        return cut
 
 
 def _fingerprint(arguments: Mapping[str, Any]) -> str:

@@ -97,3 +97,18 @@ def test_long_arguments_are_cut(outbox: Outbox) -> None:
     Audit(outbox).note(call(1), "traefik", {"text": "so long " * 10_000}, Outcome())
     [row] = outbox.read()
     assert 4_000 < len(vars(row.event)["arguments"]) < 4_010
+
+
+TOKEN = "ghp_c4n4rycanarycanarycanarycanary012345"
+
+
+def test_of_megabytes_no_more_is_looked_at_than_is_kept_and_some(outbox: Outbox) -> None:
+    far = audits.told({"text": "plain words " * 300_000 + TOKEN, "more": {"password": "hunter2hunter2"}})
+    assert far.startswith('{"text":"plain words plain') and far.endswith("…") and len(far) < 4_010
+    many = audits.told({f"name{number}": "value" for number in range(100_000)})
+    assert many.startswith('{"name0":"value","name1":') and many.endswith("…") and len(many) < 4_010
+
+
+@pytest.mark.parametrize("before", [3_900, 3_970, 3_999, 15_970])
+def test_a_secret_where_the_kept_part_ends_is_not_kept_in_half(before: int) -> None:
+    assert TOKEN[:8] not in audits.told({"text": "a " * (before // 2) + TOKEN, "more": TOKEN})
