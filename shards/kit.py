@@ -17,6 +17,11 @@ from state.model import Problem
 from state.sparing import dataclass
 
 _TRAITS = "_waypost_traits"
+_MOST_FAULTS = 50
+_LONGEST_NAME = 100
+_DEEPEST = 20
+"""Of faults in arguments: how many are told, how much of a name, how far in."""
+
 _Function = TypeVar("_Function", bound=Callable[..., BaseModel])
 
 
@@ -117,10 +122,16 @@ class Tool:
     def run(self, call: Call, arguments: Mapping[str, Any]) -> BaseModel:
         """The tool's answer. Raises Refused, for arguments that do not fit its schema as well."""
         try:
-            given = self.arguments.model_validate(arguments)
+            given = self.arguments.model_validate(self._of_interest(arguments))
         except ValidationError as error:
             raise _unfit(error) from error
         return self.function(call, **{name: getattr(given, name) for name in self.arguments.model_fields})
+
+    def _of_interest(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those that it takes, and of others as many as are told of: each costs as much as one that is taken."""
+        strange = [name for name in arguments if name not in self.arguments.model_fields]
+        left_out = frozenset(strange[_MOST_FAULTS + 1 :])
+        return {name: value for name, value in arguments.items() if name not in left_out} if left_out else arguments
 
 
 def tool(traits: Traits) -> Callable[[_Function], _Function]:
@@ -182,9 +193,16 @@ def _models(function: Callable[..., BaseModel]) -> tuple[type[BaseModel], type[B
 
 
 def _unfit(error: ValidationError) -> Refused:
-    """The faults without the values: an argument may hold a secret."""
-    faults = tuple(
-        Problem(message=f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}")
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    """The faults without the values: an argument may hold a secret. No more of them than anybody would read."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    faults = [Problem(message=f"{_place(fault['loc'])}: {fault['msg']}") for fault in found[:_MOST_FAULTS]]
+    more = [Problem(message="and more of them")] if len(found) > _MOST_FAULTS else []
+    return Refused(
+        "bad-arguments",
+        "These arguments do not fit the tool's schema; nothing was done.",
+        problems=(*faults, *more),
     )
-    return Refused("bad-arguments", "These arguments do not fit the tool's schema; nothing was done.", problems=faults)
+
+
+def _place(parts: tuple[str | int, ...]) -> str:
+    return ".".join(str(part)[:_LONGEST_NAME] for part in parts[:_DEEPEST]) or "arguments"

@@ -168,6 +168,15 @@ def test_arguments_that_do_not_fit_are_all_named_and_never_repeated(waypost: Way
     assert not waypost.proposals
 
 
+@pytest.mark.parametrize("strange", [{"k" * 1_000_000: 1}, {f"strange{number}": 1 for number in range(50_000)}])
+def test_of_faults_without_number_no_more_are_told_than_anybody_reads(
+    waypost: Waypost, strange: dict[str, int]
+) -> None:
+    refusal = waypost.refusal("traefik_get_route", **strange)
+    assert refusal["code"] == "bad-arguments" and "name: Field required" in refusal["problems"]
+    assert len(str(refusal)) < 20_000
+
+
 @pytest.mark.parametrize("era", ERAS)
 def test_every_call_is_audited_before_its_answer(waypost: Waypost, era: str) -> None:
     assert not waypost.call("traefik_list_routes", era).is_error
