@@ -66,13 +66,20 @@ class Post:
         self._threads = anyio.CapacityLimiter(self.at_once)
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], progress: Progress | None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        progress: Progress | None,
+        mirrored: Mapping[str, str] | None = None,
     ) -> protocol.CallToolResult:
-        """What a tool answers. Raises MCPError where the shard refuses, OSError or ValueError where it answers wrong.
+        """What a tool answers; `mirrored`: the headers in which it wants to have arguments as well.
+
+        Raises MCPError where the shard refuses, OSError or ValueError where it answers wrong.
 
         A call that is cancelled is cut off: in this era that is how a shard hears of it.
         """
-        exchange = _Exchange(self._connection(), self._asked(tool, arguments, meta, progress))
+        exchange = _Exchange(self._connection(), self._asked(tool, arguments, meta, progress, mirrored or {}))
         relay = partial(_relay, progress) if progress else None
         try:
             run = partial(exchange.carry_out, relay, self._fresh)
@@ -93,7 +100,12 @@ class Post:
             self._idle.pop().close()
 
     def _asked(
-        self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], progress: Progress | None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        progress: Progress | None,
+        mirrored: Mapping[str, str],
     ) -> _Request:
         id = next(self._ids)
         said = {
@@ -113,6 +125,7 @@ class Post:
             "MCP-Protocol-Version": self.version,
             "Mcp-Method": "tools/call",
             "Mcp-Name": encode_header_value(tool),
+            **mirrored,
         }
         place = urlsplit(self.url)
         path = f"{place.path or '/'}{'?' + place.query if place.query else ''}"

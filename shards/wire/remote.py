@@ -19,6 +19,7 @@ import anyio.to_thread
 import mcp_types as protocol
 from mcp import Client
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import mcp_param_headers, x_mcp_header_map
 
 from reconciler.core.redact import redact
 from reconciler.ports import Chance, Clock
@@ -42,6 +43,9 @@ LONGEST: Final = 5.0
 
 _MOST_TOOLS: Final = 500
 _MOST_PAGES: Final = 50
+
+_LONGEST_HEADER: Final = 8_000
+"""Characters of an argument in a header: a longer one would be a fault of the connection, and here only of the call."""
 
 _TROUBLED = frozenset({protocol.INTERNAL_ERROR, protocol.REQUEST_TIMEOUT, protocol.PARSE_ERROR})
 """Errors of a shard, or of a proxy before it, that may be gone the next time. `CONNECTION_CLOSED` alone says that the
@@ -81,6 +85,7 @@ class Link:
     breaker: Breaker = field(default_factory=Breaker)
     _budget: Budget = field(default_factory=Budget)
     _offered: tuple[tuple[protocol.Tool, ...], Mapping[str, Offer]] = ((), {})
+    _mirrored: Mapping[str, Mapping[tuple[str, ...], str]] = field(default_factory=dict)
     _lists: dict[type[protocol.Result], protocol.Result] = field(default_factory=dict)
     _client: Client | None = None
     _post: Post | None = None
@@ -102,6 +107,7 @@ class Link:
             prefix = self.shard.public_prefix
             named = {prefix + tool.name: Elsewhere(self, tool, distrust.listing(prefix, tool)) for tool in self.tools}
             self._offered = self.tools, named
+            self._mirrored = {tool.name: x_mcp_header_map(tool.input_schema) for tool in self.tools}
         return self._offered[1]
 
     def standing(self) -> Standing:
@@ -288,7 +294,9 @@ class Link:
             return self.health.reason or "it is being connected to"
         try:
             if self._post:
-                return await self._post.call(tool, arguments, {REQUEST_ID: request_id}, _relay(progress))
+                meta, mirrored = {REQUEST_ID: request_id}, mcp_param_headers(self._mirrored.get(tool, {}), arguments)
+                short = {name: value for name, value in mirrored.items() if len(value) <= _LONGEST_HEADER}
+                return await self._post.call(tool, arguments, meta, _relay(progress), short)
             params = protocol.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_named(request_id))
             # Not `call_tool`, which evaluates the schemas of a stranger.
             return await client.session.send_request(

@@ -16,7 +16,7 @@ from shards.health import OPENS_AFTER, RESTS, Patience
 from shards.wire import alone
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
 from tests import plain_http
-from tests.shards.elsewhere import TOOLS, Process, Weather, shard_process
+from tests.shards.elsewhere import QUICK, TOOLS, Process, Weather, shard_process
 from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
 
 MakeWaypost = Callable[..., Waypost]
@@ -226,6 +226,28 @@ def test_tools_on_later_pages_are_offered_too_and_a_list_without_end_has_one(
         )
         until(lambda: state(waypost, "book") == "up")
         assert {"book_tool0", "book_tool3"} == {one.name for one in waypost.tools(path="/mcp/book").tools}
+
+
+async def _mirrored(*_: Any) -> protocol.ListToolsResult:
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+    return protocol.ListToolsResult(tools=[protocol.Tool(name="ask", input_schema=schema)])
+
+
+async def _told(_: Any, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
+    return protocol.CallToolResult(content=[protocol.TextContent(text=str((params.arguments or {})["city"])[:10])])
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_an_argument_that_a_shard_wants_in_a_header_too_is_put_there(make_waypost: MakeWaypost, era: str) -> None:
+    particular = Server("particular", on_list_tools=_mirrored, on_call_tool=_told)
+    with served(particular.streamable_http_app(stateless_http=True)) as url:
+        shard = Declared(name="particular", url=f"{url}/mcp", tools=frozenset({"ask"}), patience=QUICK)
+        waypost = make_waypost(discovery=Listed((shard,)))
+        until(lambda: state(waypost, "particular") == "up")
+        for city in ("Kiel", "Köln\r\nX-Evil: 1"):
+            answer = waypost.call("particular_ask", era, city=city)
+            assert not answer.is_error and answer.content[0].text[:2] == city[:2]  # type: ignore[union-attr]
+        assert waypost.refusal("particular_ask", era="legacy", city="x" * 100_000)["code"] == "shard-refused"
 
 
 def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:
