@@ -21,8 +21,11 @@ _REFERENCE: Final = re.compile(
 )
 """A default behind a variable's name (`${X:-value}`) is a value, and no reference."""
 _HARMLESS: Final = frozenset({"", "true", "false", "yes", "no", "none", "null", "0", "1"})
-_LINE: Final = re.compile(r"""[-\s]*+(["']?)\s*+(?:export\s++)?([A-Za-z_][\w.-]*)\s*[=:]\s*(.*?)\s*\Z""")
-"""Komodo takes a line as an item of a list and in quotes as a whole too, and compose one that begins with `export`."""
+_LINE: Final = re.compile(r"""[-\s]*+(["']?)\s*+(?:export\s++)?([A-Za-z_][\w.-]*)\s*+[=:]\s*+(|.*\S)\s*\Z""")
+"""Komodo takes a line as an item of a list and in quotes as a whole too, and compose one that begins with `export`.
+
+A value is looked for from its end: from each blank in it, a line of many took minutes.
+"""
 _WITH_PASSWORD: Final = re.compile(
     r"(?<![a-z0-9+.-])([0-9+.-]*+[a-z][a-z0-9+.-]*+://[^\s/:@]*:)([^\s/@]+)(?=@)", re.IGNORECASE
 )

@@ -103,6 +103,15 @@ def test_a_word_of_a_megabyte_in_a_command_is_no_trouble(piece):
     assert time.process_time() - began < 5  # an hour, where each place of it may be the beginning of an address
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\r"])
+def test_a_line_of_blanks_of_a_megabyte_is_no_trouble(blank):
+    blanks = blank * (1_000_000 // len(blank))
+    began = time.process_time()
+    for line in (f"TOKEN=a{blanks}hunter2", f"TOKEN{blanks}=hunter2", f"{blanks}TOKEN=hunter2{blanks}"):
+        assert "hunter2" not in environment.covered(line)
+    assert time.process_time() - began < 5  # minutes, where each blank may be the end of the value
+
+
 @pytest.mark.parametrize(
     "more",
     [
