@@ -26,6 +26,9 @@ PASSES: Final = 6
 ASKED_AGAIN: Final = 300
 """Seconds after which a write in doubt is tried again beside the last good state, where neither was noticed."""
 
+LEFT_ALONE: Final = 3600
+"""Seconds after which a receiver that kept refusing is tried again at the latest."""
+
 TAKEN_BACK: Final = 0.2
 """How many of the homes that people put right have their newest commit taken back."""
 
@@ -263,6 +266,9 @@ def _stacks_differing(stage: Stage, commit: str) -> set[str]:
 
 def told(stage: Stage, *, everything: bool) -> None:
     """Everybody heard of every alert and of its end, once; a death may leave in doubt whether somebody did."""
+    if _somebody_is_left_alone(stage):
+        stage.home.time.pass_by(LEFT_ALONE)
+        stage.home.run()
     log = stage.home.start().log
     alerts = log.view(views.Alerts)
     open_ones = [one.title for name, one in alerts.open.items() if not name.startswith("review/")]
@@ -282,6 +288,11 @@ def told(stage: Stage, *, everything: bool) -> None:
     stage.home.census["alerts: told in a summary"] += sum(key[1].startswith("missed/") for key in taken)
     leaked = [message for _, message in stage.home.told if CANARY in f"{message.title} {message.body}"]
     require(not leaked, "I10 no secret in an alert", leaked)
+
+
+def _somebody_is_left_alone(stage: Stage) -> bool:
+    alerts = stage.home.start().log.view(views.Alerts)
+    return bool(alerts.ended or alerts.missed)
 
 
 def _of_receivers(said: Iterable[events.AlertDelivered | events.AlertDoubted]) -> Counter[tuple[str, str, int]]:
