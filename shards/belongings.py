@@ -62,6 +62,7 @@ def _sound(path: Path, clock: Clock) -> Outbox:
     opened = Outbox.open(path, clock.now, create=True)
     try:
         opened.require_sound()
+        opened.reserve()
     except BaseException:
         opened.close()
         raise

@@ -165,6 +165,26 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def reserve(database: Database, path: Path, pages: int) -> None:
+    """Have the write-ahead log begin with the length of so many pages, and start over before it gets longer.
+
+    For who writes often: a flush that makes a file longer takes half as long again. What follows the last transaction
+    SQLite passes over, so it may be anything. Only time is lost where it fails.
+    """
+    if pragma(database, "journal_mode") != "wal":
+        return
+    database.conn.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+    log = path.with_name(f"{path.name}-wal")
+    # In a transaction: another process could be making it longer itself.
+    with contextlib.suppress(OSError), immediately(database), log.open("r+b", buffering=0) as file:
+        file.write(bytes(max(0, pages * _FRAME - file.seek(0, os.SEEK_END))))
+        os.fsync(file.fileno())
+
+
+_FRAME = 24 + 4096
+"""Bytes of a page in the write-ahead log."""
+
+
 def _require_place(path: Path, kind: Format, *, create: bool, mode: int) -> None:
     try:
         # A pipe would block us and a link could lead to a file of somebody else's choosing.

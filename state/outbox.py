@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from state.codec import WAYPOST
-from state.database import Database, explained, immediately, open_database
+from state.database import Database, explained, immediately, open_database, reserve
 from state.errors import DamagedFile, MalformedEvent
 from state.events import Event
 from state.intake import REFUSALS, Intake, drain, ingest, look, refusal
@@ -40,6 +40,9 @@ __all__ = [
     "look",
     "refusal",
 ]
+
+_RESERVED = 1_000
+"""Pages of the write-ahead log of who puts often: 4 MiB."""
 
 
 def _mode(directory: Path) -> int:
@@ -94,6 +97,11 @@ class Outbox:
     def close(self) -> None:
         with self._lock:
             self._database.close()
+
+    def reserve(self) -> None:
+        """For who puts often: takes some MiB of disk now, and a third off the time of what is put later."""
+        with self._using():
+            reserve(self._database, self._path, _RESERVED)
 
     def put(self, event: Event, *, stream: str, actor: str, request_id: str = "", id: str = "") -> str:
         """Keep one event, durably, and answer with its id. The same id again changes nothing."""

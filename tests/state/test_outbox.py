@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from contextlib import closing
 from datetime import UTC
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from state import intake as intake_module
 from state.errors import LogError, MalformedEvent, NewerLogError
@@ -117,6 +119,34 @@ def test_an_outbox_keeps_its_content_and_its_identity(box, box_path, log):
     say(again)
     assert take(log, box_path) == Intake(taken=1)
     again.close()
+
+
+def test_an_outbox_with_room_taken_ahead_gets_no_longer_and_loses_nothing_to_a_crash(box, box_path, tmp_path):
+    say(box, "before")
+    box.reserve()
+    ahead = box_path.with_name(f"{box_path.name}-wal").stat().st_size
+    for number in range(20):
+        say(box, f"after-{number}")
+    assert box_path.with_name(f"{box_path.name}-wal").stat().st_size == ahead > 4_000_000
+
+    crashed = tmp_path / "as-a-crash-leaves-it.db"
+    for end in ("", "-wal"):
+        shutil.copy(f"{box_path}{end}", f"{crashed}{end}")
+    again = Outbox.open(crashed, ticking())
+    assert [row.id for row in again.read()] == ["before", *(f"after-{number}" for number in range(20))]
+    again.require_sound()
+    again.close()
+
+
+def test_room_is_taken_ahead_only_while_nobody_else_writes(box, box_path):
+    say(box)
+    length = box_path.with_name(f"{box_path.name}-wal").stat().st_size
+    with closing(Database(sqlite3.connect(box_path))) as other:
+        other.conn.execute("BEGIN IMMEDIATE")
+        box._database.conn.execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(LogError, match="locked"):
+            box.reserve()
+        assert box_path.with_name(f"{box_path.name}-wal").stat().st_size == length
 
 
 def test_several_threads_may_put(box):
