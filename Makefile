@@ -23,8 +23,8 @@ demo: $(STAMP) ## the whole story on this machine, with real parts
 test: $(STAMP) ## the tests, four at a time (many wait for a real process); what a missing tool forbids is skipped loudly
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-soak: $(STAMP) ## the long tests that `make test` leaves out
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak
+soak: $(STAMP) ## the long tests that `make test` leaves out, and their figures; FORBID_SKIPS= lets them be skipped
+	@FORBID_SKIPS=$${FORBID_SKIPS-1} $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m soak
 
 mutants: $(STAMP) ## every safeguard taken out, one at a time: a harness has to notice
 	@$(BIN)/python tests/durability/mutants.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,35 @@ def pytest_make_collect_report() -> Iterator[None]:
     return report
 
 
+COUNTED = "counted"
+"""A property of a test (see `record_property`) that counts something: what its parts counted is added up."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _tell_figures(terminalreporter)
+    _ask_about_size(terminalreporter)
+
+
+def _tell_figures(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the long tests printed: of a test that passed pytest says nothing, and its figures are half of its worth."""
+    passed = [report for report in terminalreporter.getreports("passed") if "soak" in report.keywords]
+    said = [(report.nodeid, report.capstdout.strip()) for report in passed if report.capstdout.strip()]
+    counted = defaultdict[str, Counter[str]](Counter)
+    for report in passed:
+        for count in (value for name, value in report.user_properties if name == COUNTED):
+            counted[report.nodeid.partition("[")[0]].update(count)
+    said += [(test, ", ".join(f"{n:,} {what}" for what, n in counts.items())) for test, counts in counted.items()]
+    if said:
+        terminalreporter.section("figures")
+    for test, words in sorted(said):
+        terminalreporter.write_line(f"{test}\n  {words.replace(os.linesep, f'{os.linesep}  ')}")
+
+
 LONG = 400
 """Lines above which a file is worth a question."""
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def _ask_about_size(terminalreporter: pytest.TerminalReporter) -> None:
     """Size as a prompt, never as a failure: a limit that must not be crossed becomes one that is raised."""
     for package in ("state", "reconciler", "shards"):
         for path in sorted((Path(__file__).parent / package).rglob("*.py")):

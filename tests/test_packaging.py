@@ -153,3 +153,27 @@ def test_ci_forbids_skips_and_checks_everything():
     text = (ROOT / ".ci/run").read_text()
     assert 'FORBID_SKIPS="$forbid" make test' in text
     assert "make lint types contracts" in text
+
+
+def test_the_long_tests_forbid_skips_and_tell_their_figures(tmp_path):
+    makefile = (ROOT / "Makefile").read_text()
+    (command,) = re.findall(r"^soak: .*\n\t@(.*)", makefile, re.MULTILINE)
+    assert command.startswith("FORBID_SKIPS=$${FORBID_SKIPS-1} ")
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = soak\n")
+    (tmp_path / "test_long.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.soak\ndef test_a_loop(): print('killed 7 times')\n"
+        "@pytest.mark.soak\n@pytest.mark.parametrize('part', [0, 1, 2])\n"
+        "def test_parts(record_property, part): record_property('counted', {'schedules': 600, 'deaths': part})\n"
+        "def test_a_short_one(): print('nothing worth telling')\n"
+        "@pytest.mark.soak\ndef test_without_its_tool(): pytest.skip('no tool')\n"
+    )
+    ran = [sys.executable, "-m", "pytest", "--numprocesses", "2", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "FORBID_SKIPS": "1"}
+    done = subprocess.run(ran, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "1 failed, 5 passed" in done.stdout
+    told = done.stdout.partition("= figures =")[2]
+    assert "test_long.py::test_a_loop\n  killed 7 times\n" in told
+    assert "test_long.py::test_parts\n  1,800 schedules, 3 deaths\n" in told
+    assert "worth telling" not in told
