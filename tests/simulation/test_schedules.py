@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,22 @@ PART = 500  # a long part works little out twice
 LONG = 1000
 
 
-def in_each(seeds: range) -> list[str]:
-    return [violation for _, violation, _ in run.outcomes(seeds) if violation]
-
-
 @pytest.mark.parametrize("part", range(PARTS))
 def test_what_must_hold_holds_in_every_schedule(part: int) -> None:
-    violations = in_each(range(part * PART, (part + 1) * PART))
+    violations = [violation for _, violation, _ in run.outcomes(range(part * PART, (part + 1) * PART)) if violation]
     assert not violations, "\n\n".join(violations)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(100))
-def test_what_must_hold_holds_in_a_hundred_thousand_schedules(part: int) -> None:
-    violations = in_each(range(part * LONG, (part + 1) * LONG))
+def test_what_must_hold_holds_in_a_hundred_thousand_schedules(part: int, record_property: Callable[..., None]) -> None:
+    found = run.outcomes(range(part * LONG, (part + 1) * LONG))
+    violations, injected = [violation for _, violation, _ in found if violation], Counter[str]()
     assert not violations, "\n\n".join(violations)
+    for _, _, census in found:
+        injected.update(census)
+    counts = {"schedules": len(found), "violations": len(violations), "faults": injected.total()}
+    record_property("counted", counts | dict(sorted(injected.items())))
 
 
 def test_a_schedule_is_the_same_whenever_it_is_run() -> None:

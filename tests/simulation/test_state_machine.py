@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -44,6 +45,8 @@ class Life(RuleBasedStateMachine):
     """A home, from its first commit until all faults are healed."""
 
     theatre: Theatre
+    census: Counter[str]
+    """Lives, deeds, and faults by kind."""
 
     @initialize(setting=some.sampled_from(homes))
     def begin(self, setting: Setting) -> None:
@@ -82,6 +85,8 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "stage"):
             return
+        self.census.update(self.stage.home.census)
+        self.census["lives"] += 1
         with self.stack:
             try:
                 end(self.stage, righted=Random(len(self.stage.home.trace.lines)).random() < 0.5)
@@ -89,15 +94,17 @@ class Life(RuleBasedStateMachine):
                 raise Broken(str(violation)) from None
 
     def _perform(self, step: Step) -> None:
+        self.census["deeds"] += 1
         try:
             perform(self.stage, step)
         except Violation as violation:
             raise Broken(str(violation)) from None
 
 
-def live(examples: int, steps: int) -> None:
+def live(examples: int, steps: int) -> str:
+    """Many lives; what they came to, in a line."""
     with theatre() as place:
-        Life.theatre = place
+        Life.theatre, Life.census = place, Counter()
         chosen = settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -105,6 +112,7 @@ def live(examples: int, steps: int) -> None:
             suppress_health_check=list(HealthCheck),
         )
         run_state_machine_as_test(Life, settings=chosen)  # type: ignore[no-untyped-call]
+    return ", ".join(f"{count:,} {what}" for what, count in sorted(Life.census.items()))
 
 
 def test_no_life_that_hypothesis_thinks_of_breaks_what_must_hold() -> None:
@@ -113,4 +121,4 @@ def test_no_life_that_hypothesis_thinks_of_breaks_what_must_hold() -> None:
 
 @pytest.mark.soak
 def test_no_long_life_that_hypothesis_thinks_of_breaks_what_must_hold() -> None:
-    live(examples=2_000, steps=50)
+    print(live(examples=2_000, steps=50))  # noqa: T201 - `make soak` shows it
