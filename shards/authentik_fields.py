@@ -74,7 +74,7 @@ Branding = Annotated[str | None, Field(max_length=500, description="None: as it 
 BrandFlows = Annotated[
     dict[Literal["authentication", "invalidation", "recovery", "unenrollment", "user_settings", "device_code"], str]
     | None,
-    Field(description="Which flow (by slug) this brand uses for what. None: as it is."),
+    Field(max_length=6, description="Which flow (by slug) this brand uses for what. None: as it is."),
 ]
 
 
@@ -88,6 +88,7 @@ class Step(BaseModel):
     order: int = Field(ge=0, le=10_000)
     settings: dict[str, Any] = Field(
         default_factory=dict,
+        max_length=100,
         description="Fields of the stage as authentik names them; a reference is written "
         "{'!Find': ['authentik_flows.flow', ['slug', 'x']]}.",
     )
@@ -101,7 +102,9 @@ class Route(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    service_url: str | list[str] = Field(description="Where the application runs: http://127.0.0.1:3000.")
+    service_url: str | Annotated[list[str], Field(max_length=100)] = Field(
+        description="Where the application runs: http://127.0.0.1:3000."
+    )
     entry_points: list[str] = Field(default_factory=list, max_length=20, description="Empty: Traefik's default ones.")
     tls: bool = False
     cert_resolver: str = Field(default="", max_length=100)

@@ -76,7 +76,10 @@ Reason = Annotated[
 InstanceName = Annotated[str, Field(description="Which Traefik, where the desired repo declares several.")]
 Url = Annotated[str, Field(max_length=8000, description="As a client writes it: https://git.example.org/x?y=1.")]
 Method = Annotated[str, Field(max_length=40, description="GET, POST, …")]
-Headers = Annotated[dict[str, str] | None, Field(description="Request headers that a rule may look at.")]
+Headers = Annotated[
+    dict[str, Annotated[str, Field(max_length=8000)]] | None,
+    Field(max_length=100, description="Request headers that a rule may look at."),
+]
 ClientIp = Annotated[str, Field(max_length=64, description="Whom it comes from.")]
 EntryPoint = Annotated[str, Field(max_length=200, description="Where it arrives. Empty: by scheme and port.")]
 RouteOrService = Annotated[str, Field(max_length=200, description="A route or a service. Empty: all of them.")]
@@ -130,7 +133,9 @@ Instead = Annotated[
         "repo, {'auth@docker': 'auth@docker'} goes on using it where it is.",
     ),
 ]
-Spec = Annotated[dict[str, Any], Field(description="The resource as Traefik's documentation writes it.")]
+Spec = Annotated[
+    dict[str, Any], Field(max_length=100, description="The resource as Traefik's documentation writes it.")
+]
 Content = Annotated[str, Field(max_length=200_000, description="A native dynamic file, as YAML or TOML.")]
 File = Annotated[
     str,

@@ -22,6 +22,9 @@ _LONGEST_NAME = 100
 _DEEPEST = 20
 """Of faults in arguments: how many are told, how much of a name, how far in."""
 
+_MOST_VALUES = 10_000
+"""Of one call, at any depth: each may be a fault, and all faults are collected before a list is found too long."""
+
 _Function = TypeVar("_Function", bound=Callable[..., BaseModel])
 
 
@@ -121,17 +124,12 @@ class Tool:
 
     def run(self, call: Call, arguments: Mapping[str, Any]) -> BaseModel:
         """The tool's answer. Raises Refused, for arguments that do not fit its schema as well."""
+        _require_few(arguments)
         try:
-            given = self.arguments.model_validate(self._of_interest(arguments))
+            given = self.arguments.model_validate(arguments)
         except ValidationError as error:
             raise _unfit(error) from error
         return self.function(call, **{name: getattr(given, name) for name in self.arguments.model_fields})
-
-    def _of_interest(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Those that it takes, and of others as many as are told of: each costs as much as one that is taken."""
-        strange = [name for name in arguments if name not in self.arguments.model_fields]
-        left_out = frozenset(strange[_MOST_FAULTS + 1 :])
-        return {name: value for name, value in arguments.items() if name not in left_out} if left_out else arguments
 
 
 def tool(traits: Traits) -> Callable[[_Function], _Function]:
@@ -190,6 +188,19 @@ def _models(function: Callable[..., BaseModel]) -> tuple[type[BaseModel], type[B
         for parameter in parameters
     }
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields), hints["return"]
+
+
+def _require_few(arguments: Mapping[str, Any]) -> None:
+    left = _MOST_VALUES
+    unseen: list[Any] = [arguments]
+    while unseen:
+        one = unseen.pop()
+        members = one.values() if isinstance(one, Mapping) else one
+        left -= len(members)
+        if left < 0:
+            fault = Problem(message=f"arguments: more than {_MOST_VALUES:,} values")
+            raise Refused("bad-arguments", "These arguments are too many; nothing was done.", problems=(fault,))
+        unseen += [each for each in members if isinstance(each, Mapping | list | tuple)]
 
 
 def _unfit(error: ValidationError) -> Refused:

@@ -16,6 +16,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ class Contract(ABC):
         for tool in self.make().tools():
             came = _run(tool, {"no-such-argument": 1})
             assert came.code == "bad-arguments" and came.refusal and came.refusal.problems, tool.name
+
+    def test_no_argument_may_hold_more_than_somebody_thought_of(self) -> None:
+        for tool in self.make().tools():
+            unbounded = [place for place, schema in _schemas(described(tool.name, tool).input_schema) if _grows(schema)]
+            assert not unbounded, f"{tool.name}: say how many there may be: {', '.join(unbounded)}"
+
+    def test_arguments_without_number_are_refused_at_once(self) -> None:
+        for tool in self.make().tools():
+            for name in tool.arguments.model_fields:
+                for many in _without_number():
+                    began = time.thread_time()
+                    came = _run(tool, {name: many})
+                    assert came.code == "bad-arguments" and came.refusal and came.refusal.problems, tool.name
+                    assert time.thread_time() - began < 0.3, f"{tool.name}: {name} is looked at for too long"
 
     def test_over_http_it_is_the_same_shard(self) -> None:
         here = self.make()
@@ -181,6 +196,28 @@ def _gateway_to(there: str, tools: Iterable[Tool]) -> Iterator[str]:
         with _listening(gateway.build(settings)) as address:
             _until_up(address, declared.name)
             yield address
+
+
+@cache
+def _without_number() -> tuple[list[int], dict[str, int]]:
+    return [1] * 300_000, {str(number): number for number in range(300_000)}
+
+
+def _schemas(schema: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """It, and all that it holds."""
+    if isinstance(schema, dict):
+        yield place, schema
+    parts = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    for name, part in parts:
+        yield from _schemas(part, f"{place}/{name}")
+
+
+def _grows(schema: Mapping[str, Any]) -> bool:
+    """Whether what it describes may have any number of members."""
+    if schema.get("type") == "array":
+        return "maxItems" not in schema
+    closed = schema.get("additionalProperties") is False or "maxProperties" in schema
+    return schema.get("type") == "object" and not closed
 
 
 def _require_answered(tool: Tool, came: protocol.CallToolResult) -> None:

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -168,13 +169,26 @@ def test_arguments_that_do_not_fit_are_all_named_and_never_repeated(waypost: Way
     assert not waypost.proposals
 
 
-@pytest.mark.parametrize("strange", [{"k" * 1_000_000: 1}, {f"strange{number}": 1 for number in range(50_000)}])
+@pytest.mark.parametrize("strange", [{"k" * 1_000_000: 1}, {f"strange{number}": 1 for number in range(9_000)}])
 def test_of_faults_without_number_no_more_are_told_than_anybody_reads(
     waypost: Waypost, strange: dict[str, int]
 ) -> None:
     refusal = waypost.refusal("traefik_get_route", **strange)
     assert refusal["code"] == "bad-arguments" and "name: Field required" in refusal["problems"]
     assert len(str(refusal)) < 20_000
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {"middlewares": [1] * 500_000},
+        {f"strange{number}": 1 for number in range(50_000)},
+        {"service_url": {"deep": [{"down": [1] * 10_000}]}},
+    ],
+)
+def test_arguments_without_number_are_refused_unread(waypost: Waypost, many: dict[str, Any]) -> None:
+    refusal = waypost.refusal("traefik_create_route", **many)
+    assert refusal["problems"] == ["arguments: more than 10,000 values"] and not refusal["retry"]
 
 
 @pytest.mark.parametrize("era", ERAS)
