@@ -59,7 +59,8 @@ from state.events import Event, ShardFound, ShardLost, ShardsDeclared
 from state.sparing import dataclass
 
 _JUDGED_AT_ONCE: Final = 8
-"""Strangers whose access tokens are looked at: while an issuer does not answer, they must not take all threads."""
+"""Whose access tokens are looked at; of strangers, for whom an issuer may have to be waited, as many more. They must
+not take all threads, nor keep those out whose key is known."""
 
 _logger = logging.getLogger("waypost.gateway")
 
@@ -201,13 +202,14 @@ def _door(settings: GatewaySettings, keyring: Keyring, clock: Clock) -> Admit:
     """Tokens of ours, and where an issuer is named, its access tokens as well."""
     authority = oauth.Authority(settings.issuer, oauth.over_tls(settings.ca_file), clock) if settings.issuer else None
     open_door = settings.loopback and authority is None
-    room = anyio.CapacityLimiter(_JUDGED_AT_ONCE)
+    known_keys, strange_keys = (anyio.CapacityLimiter(_JUDGED_AT_ONCE) for _ in range(2))
 
     async def admit(authorization: str, host: str) -> Caller | access.TurnedAway:
         raw = access.presented(authorization)
         try:
             if authority and raw and not raw.startswith(tokens.MARK):
                 judge = functools.partial(authority.judge, raw)
+                room = known_keys if authority.believes(raw) else strange_keys
                 return await anyio.to_thread.run_sync(judge, abandon_on_cancel=True, limiter=room)
             known = keyring.tokens()
         except (TokenError, IssuerError) as error:

@@ -307,6 +307,21 @@ def test_strangers_take_no_threads_from_those_who_are_let_in(make_waypost: MakeW
         assert not any(one.done() for one in knocking), "nobody waits any more, so this proves nothing"
 
 
+def test_strangers_keep_nobody_out_whose_key_is_known(make_waypost: MakeWaypost, auth: Auth) -> None:
+    watch = Watch()
+    waypost = make_waypost(issuer=auth.issuer, clock=watch)
+    assert knock(waypost, auth.token()).status_code == 200
+    watch.passed += 31
+    auth.knocked.clear()
+    strange = auth.token(key="strange", signer=auth.keys["one"])
+    with ThreadPoolExecutor(20) as strangers, auth.silent():
+        knocking = [strangers.submit(knock, waypost, strange) for _ in range(20)]
+        assert auth.knocked.wait(30)
+        assert [knock(waypost, auth.token(sub=str(number))).status_code for number in range(3)] == [200] * 3
+        assert not any(one.done() for one in knocking), "nobody waits any more, so this proves nothing"
+    assert {one.result().status_code for one in knocking} == {401}
+
+
 def test_an_issuer_that_says_it_is_another_is_not_believed(authority: Authority, auth: Auth) -> None:
     auth.url += "other/"
     with pytest.raises(IssuerError, match="says of itself"):
