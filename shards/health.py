@@ -108,7 +108,7 @@ class Breaker:
         return max(0.0, self._opened + self.rests - now) if self.state == "open" else 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may go through, 0.0 for now. The one that goes through first is the trial."""
+        """Seconds until a call may go through, 0.0 for now. One that goes through while it is open is the trial."""
         left = self.rest(now)
         if not left and self.state == "open":
             self._opened = now  # the others wait for what this one finds
@@ -118,7 +118,7 @@ class Breaker:
         self._failed = 0
 
     def given_up(self, now: float) -> None:
-        """Nobody waited for what a call would find: if it was the trial, the next one is it."""
+        """Nobody waited for what the trial would find: the next call is it."""
         self._opened = now - self.rests
 
     def failed(self, now: float) -> None:

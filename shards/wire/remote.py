@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import field
@@ -46,6 +47,10 @@ _MOST_PAGES: Final = 50
 
 _LONGEST_HEADER: Final = 8_000
 """Characters of an argument in a header: a longer one would be a fault of the connection, and here only of the call."""
+
+_HANGS: Final = 0.25
+"""Of the time that a call may take: if its client hangs up after that, it was the shard that did not answer. Clients
+have less patience than shards are given, and one that only hangs would never be left in peace."""
 
 _TROUBLED = frozenset({protocol.INTERNAL_ERROR, protocol.REQUEST_TIMEOUT, protocol.PARSE_ERROR})
 """Errors of a shard, or of a proxy before it, that may be gone the next time. `CONNECTION_CLOSED` alone says that the
@@ -194,9 +199,11 @@ class Link:
         """What the shard answers to a call. Raises Refused where it does not answer, or not in time."""
         self._require_up()
         self._require_rested(self.breaker.wait(self.around.clock.monotonic()))
+        is_trial, asked_at = self.breaker.state == "open", math.inf
         effort = self.shard.effort(tool.name)
         try:
             async with asyncio.timeout(effort.seconds), self._room:
+                asked_at = self.around.clock.monotonic()
                 ask = partial(self._asked, tool.name, call.request_id, arguments, progress)
                 result = await self._tried(ask, effort.retries)
         except TimeoutError:
@@ -208,7 +215,11 @@ class Link:
                 retry=True,
             ) from None
         except asyncio.CancelledError:
-            self.breaker.given_up(self.around.clock.monotonic())
+            now = self.around.clock.monotonic()
+            if now - asked_at > effort.seconds * _HANGS:
+                self.breaker.failed(now)
+            elif is_trial:
+                self.breaker.given_up(now)
             raise
         return distrust.answer(self.shard.name, tool, result)
 

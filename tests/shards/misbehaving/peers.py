@@ -147,6 +147,8 @@ class _Connection:
     async def _answer(self, mood: str, progress: Any) -> protocol.CallToolResult:
         random = self._peer.random
         match mood:
+            case "hangs in calls":
+                await _for_ever()
             case "is slow":
                 await asyncio.sleep(random.uniform(0, 3 * SECONDS))
             case "dies in calls":

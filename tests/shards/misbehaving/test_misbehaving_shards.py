@@ -69,17 +69,18 @@ def leaping() -> Iterator[asyncio.Runner]:
 def kept_by(
     runner: asyncio.Runner,
     course: Callable[[Link], Awaitable[None]],
+    peer: Peer = PEER,
     post: Callable[..., Any] = lambda *_: None,
     **chosen: object,
 ) -> None:
-    """What a link to the peer goes through, on a clock that leaps."""
+    """What a link to a peer goes through, on a clock that leaps."""
 
     async def run() -> None:
         around = Surroundings(
             clock=LoopClock(), chance=Random(1).randbytes, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            dial=lambda *_: PEER.met(), post=post,
+            dial=lambda *_: peer.met(), post=post,
         )  # fmt: skip
-        link = Link(replace(PEER.declared, **chosen), NoShelf(), around)
+        link = Link(replace(peer.declared, **chosen), NoShelf(), around)
         keeping = asyncio.create_task(link.keep())
         await course(link)
         keeping.cancel()
@@ -136,6 +137,43 @@ def test_a_trial_that_its_client_gives_up_is_left_to_the_next_call(leaping: asyn
         assert (await _asked(link), link.breaker.state) == ("shard-refused", "closed")
 
     kept_by(leaping, course)
+
+
+async def _hung_up_on(link: Link, *, after: float, calls: int = 1) -> None:
+    """So many calls, whose clients are gone after some seconds."""
+    begun = [asyncio.create_task(_asked(link)) for _ in range(calls)]
+    await asyncio.sleep(after)
+    for one in begun:
+        one.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+
+
+def test_a_call_from_before_a_rest_ends_it_for_nobody_when_its_client_hangs_up(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await asyncio.sleep(2.8)
+        early = asyncio.create_task(_asked(link))
+        await asyncio.sleep(0.3)
+        assert [await _asked(link) for _ in range(OPENS_AFTER)] == ["shard-unreachable"] * OPENS_AFTER
+        early.cancel()
+        await asyncio.gather(early, return_exceptions=True)
+        assert await _asked(link) == "shard-resting"
+
+    kept_by(leaping, course, Peer("peer", Random(1), (Spell(1, 3, "hangs in calls"), Spell(3, 100, "fails inside"))))
+
+
+def test_a_shard_that_hangs_is_left_in_peace_though_no_client_has_its_patience(leaping: asyncio.Runner) -> None:
+    async def course(link: Link) -> None:
+        await asyncio.sleep(4)
+        await _hung_up_on(link, after=0.5, calls=OPENS_AFTER)
+        assert link.breaker.state == "closed", "whoever is gone at once says nothing of the shard"
+        for _ in range(OPENS_AFTER):
+            await _hung_up_on(link, after=1.5)
+        assert await _asked(link) == "shard-resting"
+        await asyncio.sleep(11)
+        await _hung_up_on(link, after=1.5)  # the trial
+        assert await _asked(link) == "shard-resting"
+
+    kept_by(leaping, course, Peer("peer", Random(1), (Spell(1, 100, "hangs in calls"),)))
 
 
 class _Unforeseen:
