@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from reconciler.ports import Clock
+from shards import untrusted
 from shards.kit import Call, Made, Refused, Tool
 from state.sparing import dataclass
 
@@ -55,7 +56,7 @@ def _run(tool: Tool, call: Call, arguments: Mapping[str, Any]) -> Outcome:
     try:
         return _said(tool.run(call, arguments))
     except Refused as refusal:
-        return Outcome(refusal=refusal)
+        return Outcome(refusal=_cleaned(refusal))
     except Exception:
         return _failed(call)
 
@@ -88,8 +89,26 @@ def _failed(call: Call) -> Outcome:
 
 
 def _said(answer: BaseModel) -> Outcome:
-    """An answer, if it is not too long. What made a proposal is told in any case."""
+    """An answer, if it is not too long. What made a proposal is told in any case.
+
+    Whatever an answer quotes (files, commits, other systems) is cleaned here, so that no tool has to think of it.
+    """
     text = answer.model_dump_json(exclude_none=True)
+    if untrusted.may_trick(text):
+        answer = untrusted.cleaned(answer)
+        text = answer.model_dump_json(exclude_none=True)
     if len(text) > LARGEST and not isinstance(answer, Made):
         return Outcome(refusal=Refused("too-large", f"The answer is {len(text):,} characters long: ask for less."))
     return Outcome(answer=answer, text=text)
+
+
+def _cleaned(refusal: Refused) -> Refused:
+    """The same refusal: it may quote a file or another system as well."""
+    problems = (replace(one, **untrusted.cleaned(asdict(one))) for one in refusal.problems)
+    return Refused(
+        refusal.code,
+        untrusted.clean(str(refusal)),
+        retry=refusal.retry,
+        after=refusal.after,
+        problems=tuple(problems),
+    )

@@ -17,6 +17,7 @@ from shards.kit import Call, Refused, Shard, Traits, tool
 from shards.proposing import REVIEW, Desk, Plan
 from shards.registry import Standing
 from shards.reports import Chain, History
+from shards.untrusted import clean
 
 ProposalId = Annotated[str, Field(min_length=1, max_length=80, description="Id of a proposal.")]
 ResourceAddress = Annotated[
@@ -204,4 +205,5 @@ def _diff(touched: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:
 
 def _lines(path: str, content: bytes | None) -> list[str]:
     """Of a file that is changed elsewhere, the lines around are shown too: a person may have written anything there."""
-    return [] if content is None else covered(path, content.decode("utf-8", "replace")).splitlines()
+    # Cleaned first: what shows nothing would take a name apart from its secret.
+    return [] if content is None else covered(path, clean(content.decode("utf-8", "replace"))).splitlines()

@@ -183,6 +183,28 @@ def test_what_a_person_wrote_into_a_proposal_is_shown_without_the_secret_in_it(
     assert len(listed) == 2 and canary not in str((shown, listed))
 
 
+def test_what_others_wrote_is_told_without_tricks(accompanied: Waypost, answers: Answers) -> None:
+    tricks, desired = "\x1b[31mup\u202e and\u200b on", accompanied.desired
+    file = f"# {tricks}\nhttp: {{services: {{a: {{loadBalancer: {{servers: [{{url: http://a}}]}}}}}}}}\n".encode()
+    proposals.propose(
+        desired.store, parent=desired.main, edits={"traefik/a.yaml": file}, id="by-hand-aaaaaa", author="Ada",
+        title=tricks, body=tricks, trailers={}, at=now(),
+    )  # fmt: skip
+    event = {"seq": 1, "said": tricks, "data": {"subject": tricks}}
+    answers.told["history traefik/http.routers/grafana 100"] = {"events": [event]}
+    chain = {"resource": "traefik/http.routers/grafana", "live": True, "approval": {"subject": tricks}}
+    answers.told["why traefik/http.routers/grafana"] = {**chain, "request": {"title": tricks}, "events": [event]}
+    shown = [
+        accompanied.answer("proposals_get", proposal="by-hand-aaaaaa"),
+        accompanied.answer("traefik_route_history", name="grafana"),
+        accompanied.answer("why", resource="traefik/http.routers/grafana"),
+    ]
+    assert "+# up and on" in shown[0]["diff"]
+    assert all("up and on" in str(one) for one in shown)
+    assert not {"\x1b", "\u202e", "\u200b"} & set("".join(json.dumps(one, ensure_ascii=False) for one in shown))
+    assert "\\u001b" not in json.dumps(shown)
+
+
 def test_proposals_carry_the_standing_that_the_reconciler_gives_them(accompanied: Waypost, answers: Answers) -> None:
     proposed = accompanied.answer("traefik_create_route", **ROUTE)
     answers.told["proposals"] = {
