@@ -13,6 +13,8 @@ from typing import Any, Final
 import httpx2
 import orjson
 
+from reconciler import in_time
+
 LARGEST: Final = 8 << 20
 """Bytes of one answer, unless more are asked for."""
 
@@ -95,11 +97,11 @@ class Asking:
         self.name = name
         self.url = url.rstrip("/")
         self._client = httpx2.Client(
+            transport=in_time.Transport(_trust(self.url, ca_file)),
             headers={"Accept-Encoding": "identity", "User-Agent": "waypost"},
             timeout=_STEP,
             follow_redirects=False,
             trust_env=False,
-            verify=_trust(self.url, ca_file),
         )
 
     def close(self) -> None:
@@ -145,13 +147,15 @@ class Asking:
             )
         try:
             try:
-                response = self._sent(question)
+                response = self._sent(question, ends)
             except _HUNG_UP:
                 if question.method != "GET":
                     raise
-                response = self._sent(question)  # a kept connection that was closed in this very moment
+                response = self._sent(question, ends)  # a kept connection that was closed in this very moment
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as fault:
             raise AskError(f"{self.name} at {self.url} does not answer: {_words(fault)}") from None
+        except in_time.TooSlow:
+            raise AskError(f"{self.name} at {self.url} answers too slowly") from None
         try:
             found = {name.lower(): value for name, value in response.headers.items()}
             if 300 <= response.status_code < 400:
@@ -160,11 +164,11 @@ class Asking:
                     retry=False,
                     status=response.status_code,
                 )
-            yield Stream(response.status_code, found, self._pieces(response, question.largest, ends))
+            yield Stream(response.status_code, found, self._pieces(response, question.largest))
         finally:
             response.close()
 
-    def _sent(self, question: Question) -> httpx2.Response:
+    def _sent(self, question: Question, ends: float) -> httpx2.Response:
         request = self._client.build_request(
             question.method,
             self.url + question.path,
@@ -173,10 +177,11 @@ class Asking:
             content=question.content,
             data=question.form,
             timeout=min(question.step, question.seconds),
+            extensions=in_time.by(ends),
         )
         return self._client.send(request, stream=True)
 
-    def _pieces(self, response: httpx2.Response, largest: int, ends: float) -> Iterator[bytes]:
+    def _pieces(self, response: httpx2.Response, largest: int) -> Iterator[bytes]:
         read = 0
         try:
             for piece in response.iter_raw():
@@ -184,8 +189,8 @@ class Asking:
                 if read > largest:
                     raise Cut(f"answers more than {largest >> 20} MiB")
                 yield piece
-                if time.monotonic() > ends:
-                    raise Cut("answers too slowly")
+        except in_time.TooSlow:
+            raise Cut("answers too slowly") from None
         except httpx2.TimeoutException:
             raise Cut("says nothing more") from None
         except httpx2.HTTPError as fault:

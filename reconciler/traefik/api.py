@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import orjson
 
+from reconciler import in_time
 from reconciler.core.target import TargetError
 from reconciler.ports import Clock, SystemClock
 
@@ -123,8 +124,8 @@ class TraefikApi:
         self._timeout = timeout
         self._clock = clock or SystemClock()
         self._client = httpx2.Client(
+            transport=in_time.Transport(_trust(self.url, ca_file), self._clock.monotonic),
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            verify=_trust(self.url, ca_file),
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,  # a proxy from the environment must not sit between us and the witness
@@ -225,31 +226,31 @@ class TraefikApi:
             ) from None
         except httpx2.InvalidURL as error:
             raise ApiError(f"{self.url} is not an address: {error}", retry=False) from None
+        except in_time.TooSlow:
+            raise ApiError(f"{self.url}{path} answers too slowly") from None
         if status != 200 and not (status == 404 and missing_is_fine):
             raise _refusal(status, self.url + path, headers)
         return status, body, headers
 
     def _asked(self, path: str) -> tuple[int, bytes, Mapping[str, str]]:
         """A kept connection that Traefik closes in this moment is no outage: so whoever hangs up is asked again."""
+        ends = self._clock.monotonic() + self._timeout * _PATIENCE
         try:
-            return self._answer(path)
+            return self._answer(path, ends)
         except _HUNG_UP:
-            return self._answer(path)
+            return self._answer(path, ends)
 
-    def _answer(self, path: str) -> tuple[int, bytes, Mapping[str, str]]:
+    def _answer(self, path: str, ends: float) -> tuple[int, bytes, Mapping[str, str]]:
         auth = _authorization(self._auth() if callable(self._auth) else self._auth)
-        with self._client.stream("GET", self.url + path, headers=auth) as response:
+        with self._client.stream("GET", self.url + path, headers=auth, extensions=in_time.by(ends)) as response:
             return response.status_code, self._body(response, path), response.headers
 
     def _body(self, response: httpx2.Response, path: str) -> bytes:
-        started = self._clock.monotonic()
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > _MOST_BYTES:
                 raise ApiError(f"{self.url}{path} answers with more than {_MOST_BYTES >> 20} MiB")
-            if self._clock.monotonic() - started > self._timeout * _PATIENCE:
-                raise ApiError(f"{self.url}{path} answers too slowly")
         return bytes(body)
 
 

@@ -305,6 +305,10 @@ switched_people = _tests(
 switched_passes = _tests(
     "switched_passes", "tests/stories/test_together.py::test_the_kill_switch_stops_a_deploy_that_was_begun"
 )
+dripping_peers = _tests(
+    "dripping_peers",
+    "tests/reconciler/test_asking_systems.py::test_whatever_part_of_an_answer_drips_it_is_left_when_its_time_is_over",
+)
 
 
 def _repository(trial: Trial) -> Store:
@@ -383,6 +387,7 @@ TABLE = (
     Mutant("read-only holds for models", ("the_switch_is_off_for_models",), switched_models),
     Mutant("read-only holds for people", ("the_switch_is_off_for_the_reconciler",), switched_people),
     Mutant("read-only holds for passes", ("the_switch_is_off_for_the_reconciler",), switched_passes),
+    Mutant("an exchange is over in time", ("an_exchange_has_no_end",), dripping_peers),
 )  # fmt: skip
 
 

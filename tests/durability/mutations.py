@@ -539,3 +539,12 @@ def nothing_waits_along() -> Iterator[None]:
 
     with mock.patch.object(planning, "whole", lambda plan, waits, errors: (plan, dict(waits))):
         yield
+
+
+@contextlib.contextmanager
+def an_exchange_has_no_end() -> Iterator[None]:
+    """Each read has a limit of its own, as the library gives it, and all of them together have none."""
+    from reconciler import in_time
+
+    with mock.patch.object(in_time._Watch, "left", lambda watch, timeout: timeout):
+        yield

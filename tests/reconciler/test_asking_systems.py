@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.asking import LARGEST, AskError, Asking, Cut
+from reconciler.asking import LARGEST, AskError, Asking, Cut, Question
+from tests import dripping
 
 Answering = Callable[[Any], None]
 
@@ -115,6 +116,17 @@ def test_an_answer_that_drips_is_left_when_its_time_is_over() -> None:
         with pytest.raises(Cut, match="too slowly"), one.stream("/", seconds=0.05) as stream:
             list(stream.pieces)
         go_on.set()
+
+
+@pytest.mark.parametrize("begin", dripping.PARTS.values(), ids=dripping.PARTS)
+def test_whatever_part_of_an_answer_drips_it_is_left_when_its_time_is_over(begin: bytes) -> None:
+    with (
+        dripping.dripping(begin) as peer,
+        contextlib.closing(Asking("Thing", peer.url)) as one,
+        pytest.raises(AskError, match="answers too slowly") as fault,
+    ):
+        one.ask(Question(path="/", seconds=0.2))
+    assert (fault.value.retry, peer.outlasted) == (True, 0)
 
 
 def test_an_answer_that_breaks_off_is_told() -> None:

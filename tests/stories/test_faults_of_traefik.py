@@ -12,8 +12,10 @@ import pytest
 
 from reconciler import home, loop
 from reconciler.causes import causes
+from reconciler.traefik import api
 from reconciler.world import World
 from state import events
+from tests import dripping
 from tests.fuzz.stub import answer, stub
 from tests.stories.test_hard_days import routes, wire
 
@@ -91,6 +93,25 @@ def test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_second
     assert wire(house, "r1") == [True]
     house.home = honest
     assert house.run().state == "applied"
+
+
+@pytest.mark.parametrize("begin", dripping.PARTS.values(), ids=dripping.PARTS)
+def test_a_traefik_that_says_a_byte_now_and_then_holds_a_pass_up_no_longer_than_an_answer_may_take(
+    house, monkeypatch, begin
+):
+    house.push({"traefik/r.yaml": routes("r1")})
+    house.run()
+    honest = house.home
+    monkeypatch.setattr(api, "_PATIENCE", 0.1)
+    with dripping.dripping(begin) as peer:
+        house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": peer.url})
+        house.push({"traefik/r2.yaml": routes("r2")})
+        with house.world() as world:
+            outcome = loop.run_pass(world)
+            (cause,) = told(world)
+        assert (outcome.state, "answers too slowly" in outcome.said, peer.outlasted) == ("waiting", True, 0)
+    assert "traefik does not answer" in cause and "answers too slowly" in cause
+    assert wire(house, "r1") == [True]
 
 
 class LosingItsTongue:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from reconciler.traefik import api as api_module
 from reconciler.traefik.api import ApiError, EntryPoint, TraefikApi
+from tests import dripping
 
 Make = Callable[..., TraefikApi]
 
@@ -214,6 +215,16 @@ def test_an_answer_that_unpacks_without_end_is_cut_off(
     answer("/api/rawdata", gzip.compress(b" " * 50_000_000), 200, {"Content-Encoding": "gzip"})
     with pytest.raises(ApiError, match="more than 1 MiB"):
         connect().rawdata()
+
+
+@pytest.mark.parametrize("begin", dripping.PARTS.values(), ids=dripping.PARTS)
+def test_an_answer_that_drips_is_left_when_its_time_is_over(
+    connect: Make, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(api_module, "_PATIENCE", 0.1)
+    with dripping.dripping(begin) as peer, pytest.raises(ApiError, match="/api/version answers too slowly") as caught:
+        connect(peer.url).version()
+    assert (caught.value.retry, peer.outlasted) == (True, 0)
 
 
 def test_pages_that_never_end_are_given_up(connect: Make, answer: Callable[..., None]) -> None:
