@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx2
 import orjson
 
+from reconciler import in_time
 from reconciler.ports import Clock
 from shards import access, untrusted
 from shards.access import Caller, TurnedAway
@@ -255,13 +256,19 @@ def over_tls(ca_file: Path | None, seconds: float = 5.0) -> Fetch:
             verify: ssl.SSLContext | bool = _trust(ca_file) if parts.scheme == "https" else False
             with (
                 httpx2.Client(
-                    timeout=seconds, follow_redirects=False, trust_env=False, verify=verify, headers=_UNPACKED
+                    transport=in_time.Transport(verify),
+                    timeout=seconds,
+                    follow_redirects=False,
+                    trust_env=False,
+                    headers=_UNPACKED,
                 ) as client,
-                client.stream("GET", url) as response,
+                client.stream("GET", url, extensions=in_time.by(time.monotonic() + seconds)) as response,
             ):
                 if response.status_code != 200:
                     raise IssuerError(f"{url[:200]} cannot be asked: it answers with status {response.status_code}")
-                return _body(response, url[:200], seconds)
+                return _body(response, url[:200])
+        except in_time.TooSlow:
+            raise IssuerError(f"{url[:200]} answers too slowly") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
             raise IssuerError(f"{url[:200]} cannot be asked: {_words_of(fault)}") from fault
 
@@ -283,17 +290,15 @@ _UNPACKED: Final = {"Accept-Encoding": "identity"}
 """A few bytes may unpack to very many."""
 
 
-def _body(response: httpx2.Response, url: str, seconds: float) -> bytes:
-    """What is answered; of what is too much or comes too slowly, no more is read than shows that."""
+def _body(response: httpx2.Response, url: str) -> bytes:
+    """What is answered; of what is too much no more is read than shows that."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise IssuerError(f"{url} answers in a packing that was not asked for")
-    body, ends = bytearray(), time.monotonic() + seconds
+    body = bytearray()
     for piece in response.iter_raw():
         body += piece
         if len(body) > _LARGEST:
             raise IssuerError(f"{url} answers too much")
-        if time.monotonic() > ends:
-            raise IssuerError(f"{url} answers too slowly")
     return bytes(body)
 
 

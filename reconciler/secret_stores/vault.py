@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx2
 import orjson
 
+from reconciler import in_time
 from reconciler.secret_stores.errors import SecretError
 from reconciler.secret_stores.places import Keyed
 
@@ -45,11 +46,17 @@ def _asked(vault: Vault, path: str, what: str) -> dict[str, Any]:
     try:
         with (
             httpx2.Client(
-                verify=_trust(vault), timeout=_TIMEOUT, follow_redirects=False, trust_env=False, headers=headers
+                transport=in_time.Transport(_trust(vault)),
+                timeout=_TIMEOUT,
+                follow_redirects=False,
+                trust_env=False,
+                headers=headers,
             ) as client,
-            client.stream("GET", vault.url + path) as response,
+            client.stream("GET", vault.url + path, extensions=in_time.by(time.monotonic() + _PATIENCE)) as response,
         ):
             status, body = response.status_code, _body(response, what)
+    except in_time.TooSlow:
+        raise SecretError(f"{what}, and its Vault answers too slowly", retry=True) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
         why = "no answer in time" if isinstance(fault, httpx2.TimeoutException) else type(fault).__name__
         raise SecretError(f"{what}, and the Vault at {vault.url} does not answer ({why})", retry=True) from None
@@ -59,13 +66,11 @@ def _asked(vault: Vault, path: str, what: str) -> dict[str, Any]:
 
 
 def _body(response: httpx2.Response, what: str) -> bytes:
-    body, ends = bytearray(), time.monotonic() + _PATIENCE
+    body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > _MOST:
             raise SecretError(f"{what}, and its Vault answers with more than {_MOST >> 20} MiB")
-        if time.monotonic() > ends:
-            raise SecretError(f"{what}, and its Vault answers too slowly", retry=True)
     return bytes(body)
 
 

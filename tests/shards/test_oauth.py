@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from shards import oauth
 from shards.access import Caller, TurnedAway
 from shards.oauth import Authority, Issuer, IssuerError
-from tests import plain_http
+from tests import dripping, plain_http
 from tests.shards.serving import ERAS, ROUTE, Waypost
 from tests.shards.test_limits import Watch
 
@@ -361,11 +361,10 @@ class Flood:
 
     headers: dict[str, str] = field(default_factory=dict)
     piece: bytes = b" " * 65_536
-    between: float = 0.0
     sent: int = 0
     over: threading.Event = field(default_factory=threading.Event)
 
-    def asked(self, seconds: float = 30.0) -> str:
+    def asked(self) -> str:
         """How the fetch of its answer fails."""
 
         class Answer(BaseHTTPRequestHandler):
@@ -375,7 +374,7 @@ class Flood:
                     self.send_header(name, value)
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    while flood.sent < MUCH and not flood.over.wait(flood.between):
+                    while flood.sent < MUCH and not flood.over.is_set():
                         self.wfile.write(flood.piece)
                         flood.sent += len(flood.piece)
                 flood.over.set()
@@ -388,7 +387,7 @@ class Flood:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             with pytest.raises(IssuerError) as caught:
-                oauth.over_tls(None, seconds)(f"http://127.0.0.1:{server.server_address[1]}/jwks")
+                oauth.over_tls(None, 30.0)(f"http://127.0.0.1:{server.server_address[1]}/jwks")
             assert self.over.wait(60)
         finally:
             self.over.set()
@@ -406,9 +405,11 @@ def test_of_an_answer_that_is_too_large_no_more_is_read_than_shows_that() -> Non
     assert flood.sent < MUCH / 4, "what the buffers of the sockets hold, and no more"
 
 
-def test_of_an_answer_that_comes_too_slowly_the_end_is_not_waited_for() -> None:
-    flood = Flood(piece=b" ", between=0.05)
-    assert "answers too slowly" in flood.asked(seconds=0.5)
+@pytest.mark.parametrize("begin", dripping.PARTS.values(), ids=dripping.PARTS)
+def test_of_an_answer_that_comes_too_slowly_the_end_is_not_waited_for(begin: bytes) -> None:
+    with dripping.dripping(begin) as peer, pytest.raises(IssuerError, match="answers too slowly"):
+        oauth.over_tls(None, 0.2)(f"{peer.url}/jwks")
+    assert peer.outlasted == 0
 
 
 def test_what_is_packed_though_nobody_asked_for_that_is_not_unpacked() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import pytest
 from reconciler.secret_stores import REMEMBERED, SecretError, SecretStore, Vault, sops
 from reconciler.secret_stores import vault as vaults
 from reconciler.setting import REFERENCE, ConfigError, Secret, SecretAway, resolving, secrets_in
+from tests import dripping
 from tests.reconciler.secret_stores.vault import FakeVault, serving
 
 SECRET = "cAnArY-of-the-store"
@@ -220,26 +218,9 @@ def test_a_file_that_is_rewritten_counts_at_once(tmp_path: Path) -> None:
     assert one.get(f"file:{tmp_path}/kept") == "second"
 
 
-def test_one_that_answers_letter_by_letter_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vaults, "_PATIENCE", 0.05)
-    over = threading.Event()
-
-    class Slow(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                while not over.wait(0.01):
-                    self.wfile.write(b" ")
-
-        def log_message(self, format: str, *arguments: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        place = Vault(f"http://127.0.0.1:{server.server_port}", lambda: "right")
-        with pytest.raises(SecretError, match="too slowly") as fault:
-            SecretStore({}, place).get("vault:kv/waypost#token")
-        over.set()
-        server.shutdown()
-    assert fault.value.retry
+@pytest.mark.parametrize("begin", dripping.PARTS.values(), ids=dripping.PARTS)
+def test_one_that_answers_letter_by_letter_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
+    monkeypatch.setattr(vaults, "_PATIENCE", 0.2)
+    with dripping.dripping(begin) as peer, pytest.raises(SecretError, match="too slowly") as fault:
+        SecretStore({}, Vault(peer.url, lambda: "right")).get("vault:kv/waypost#token")
+    assert (fault.value.retry, peer.outlasted) == (True, 0)
