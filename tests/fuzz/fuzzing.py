@@ -1,6 +1,6 @@
 """Throw inputs at a place where bytes come in, and see that each is taken or refused: never a surprise.
 
-An input that costs more than a second of processor time is a hang. Where not even a signal is heard (a library that
+An input that costs more than a second of processor time, or that waits for ever, is a hang. Where not even a signal is heard (a library that
 does not return) the system ends the process, and the input that it was at stands in its diary.
 """
 
@@ -25,6 +25,9 @@ from tests.fuzz.mutating import Mutator
 LONGEST = 1.0
 """Seconds of processor time that one input may cost."""
 
+LONGEST_WAIT = 10.0
+"""Seconds of the clock that one input may take: generous, for a busy machine makes everybody wait."""
+
 DEAF = 2
 """Seconds of processor time after which a process that hears no signal is ended."""
 
@@ -43,7 +46,8 @@ class Edge:
     """One place where bytes from outside come in.
 
     `make` makes an input, led by chance; `opened` prepares the place (in a directory of its own) and gives what takes
-    an input. `family` is what it may raise to refuse. `share` is its part of 20,000 inputs.
+    an input. `family` is what it may raise to refuse. `share` is its part of 20,000 inputs, `wait` in seconds what one
+    of them may take by the clock.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Edge:
     make: Callable[[Mutator], Any]
     opened: Callable[[Path], AbstractContextManager[Take]]
     family: tuple[type[BaseException], ...] = ()
+    wait: float = LONGEST_WAIT
 
 
 def simply(take: Take) -> Callable[[Path], AbstractContextManager[Take]]:
@@ -113,7 +118,7 @@ def fuzz(edge: Edge, numbers: Sequence[int], seed: int, place: Path, note: Calla
             row.inputs += 1
             before = time.process_time()
             try:
-                with _watched():
+                with _watched(edge.wait):
                     accepted = handed(edge, take, given)
             except BaseException as surprise:
                 if isinstance(surprise, KeyboardInterrupt):
@@ -137,18 +142,24 @@ def handed(edge: Edge, take: Take, given: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[None]:
+def _watched(wait: float) -> Iterator[None]:
+    signal.setitimer(signal.ITIMER_REAL, wait)
     signal.setitimer(signal.ITIMER_PROF, LONGEST)
     signal.setitimer(signal.ITIMER_VIRTUAL, DEAF)  # nobody handles it: it ends the process
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _too_long(*_: object) -> None:
     raise Hang(f"more than {LONGEST:g} s of processor time")
+
+
+def _waits(*_: object) -> None:
+    raise Hang("it waits, and nothing comes of it")
 
 
 def _told(edge: Edge, seed: int, number: int, given: Any, surprise: BaseException) -> str:
@@ -167,6 +178,7 @@ def _bound_memory() -> None:
 def batch(edges: Sequence[Edge], share: Callable[[Edge], Sequence[int]], seed: int, place: Path) -> Iterator[Row]:
     _bound_memory()
     signal.signal(signal.SIGPROF, _too_long)
+    signal.signal(signal.SIGALRM, _waits)
     diary = Diary(place / "diary")
     for index, edge in enumerate(edges):
         home = place / f"{index}"
