@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import mcp_types as protocol
+from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp_types import methods
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import BaseModel
@@ -37,6 +38,8 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
 def is_usable(tool: protocol.Tool) -> bool:
     """Whether clients can be shown it: one schema that is none spoils the whole list, here or at some of them."""
     schemas = [tool.input_schema] if tool.output_schema is None else [tool.input_schema, tool.output_schema]
+    if find_invalid_x_mcp_header(tool.input_schema):
+        return False  # so MCP wants it
     return _size(schemas) <= _LARGEST_SCHEMA and _can_be_told(listing("", tool))
 
 

@@ -33,7 +33,7 @@ from shards.registry import Standing
 from shards.wire import distrust
 from shards.wire.elsewhere import Elsewhere
 from shards.wire.link import CUT_OFF, REQUEST_ID, Trust, dialled, posted, words
-from shards.wire.posting import Post
+from shards.wire.posting import MOST_BYTES, Post
 from state.sparing import dataclass
 
 Said = TypeVar("Said", bound=protocol.Result)
@@ -176,7 +176,7 @@ class Link:
 
     async def _check(self, client: Client) -> None:
         """Ask for the tools: whoever answers that is well. Raises where it does not."""
-        tools = self._declared(await asyncio.wait_for(_offered(client), self.shard.patience.within))
+        tools = self._declared(await asyncio.wait_for(_offered(client, self.shard.tools), self.shard.patience.within))
         if tools != self.tools:
             self.tools = tools
             await anyio.to_thread.run_sync(self.shelf.put, list(tools))
@@ -184,7 +184,7 @@ class Link:
             self.around.tell(self.shard.name, turned)
 
     def _declared(self, offered: list[protocol.Tool]) -> tuple[protocol.Tool, ...]:
-        wanted = {tool.name: tool for tool in offered[:_MOST_TOOLS] if tool.name in self.shard.tools}
+        wanted = {tool.name: tool for tool in offered if tool.name in self.shard.tools}
         return tuple(wanted[name] for name in sorted(wanted) if distrust.is_usable(wanted[name]))
 
     def _failed(self, fault: str) -> None:
@@ -338,15 +338,24 @@ class Link:
         return words(fault)
 
 
-async def _offered(client: Client) -> list[protocol.Tool]:
-    """All that it lists, page by page, as far as anybody would read."""
+class _Page(protocol.PaginatedResult):
+    """A page of a list of tools, into none of which is looked before it is known that somebody wants it."""
+
+    tools: list[dict[str, Any]]
+
+
+async def _offered(client: Client, wanted: frozenset[str]) -> list[protocol.Tool]:
+    """What it lists of that, page by page, as far as anybody would read. Not `list_tools`, which keeps them all."""
     found: list[protocol.Tool] = []
     cursor: str | None = None
+    tools, room = _MOST_TOOLS, MOST_BYTES
     for _ in range(_MOST_PAGES):
-        page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-        found += page.tools
+        asked = protocol.ListToolsRequest(params=protocol.PaginatedRequestParams(cursor=cursor))
+        page = await client.session.send_request(asked, _Page)
+        found += [protocol.Tool.model_validate(one) for one in page.tools[:tools] if one.get("name") in wanted]
+        tools, room = tools - len(page.tools), room - len(page.model_dump_json())
         cursor = page.next_cursor
-        if not cursor or len(found) >= _MOST_TOOLS:
+        if not cursor or tools <= 0 or room <= 0:
             break
     return found
 

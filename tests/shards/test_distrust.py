@@ -45,6 +45,13 @@ def test_a_schema_that_some_era_refuses_keeps_its_tool_out_of_every_list(schema:
     assert not distrust.is_usable(tool({"type": "object"}, schema))
 
 
+@pytest.mark.parametrize("header", ["", "two words", 7, "Twice"])
+def test_a_tool_that_wants_what_is_no_header_is_not_offered(header: Any) -> None:
+    city = {"type": "string", "x-mcp-header": header}
+    other = {"type": "string", "x-mcp-header": "twice"}
+    assert not distrust.is_usable(tool({"type": "object", "properties": {"city": city, "other": other}}))
+
+
 @pytest.mark.parametrize("schema", PLAIN)
 @pytest.mark.parametrize("version", KNOWN_PROTOCOL_VERSIONS)
 def test_what_is_shown_can_be_told_in_every_revision(version: str, schema: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from reconciler.setting import ConfigError
 from shards.declared import Declared, Effort, Listed
 from shards.health import OPENS_AFTER, RESTS, Patience
 from shards.wire import alone
+from shards.wire.posting import MOST_BYTES
 from state.events import ShardFound, ShardLost, ShardsDeclared, ToolCalled
 from tests import plain_http
 from tests.shards.elsewhere import QUICK, TOOLS, Process, Weather, shard_process
@@ -226,6 +227,28 @@ def test_tools_on_later_pages_are_offered_too_and_a_list_without_end_has_one(
         )
         until(lambda: state(waypost, "book") == "up")
         assert {"book_tool0", "book_tool3"} == {one.name for one in waypost.tools(path="/mcp/book").tools}
+
+
+@pytest.mark.parametrize("stateless", [True, False])
+def test_of_a_list_whose_pages_are_large_no_more_is_read_than_of_any_answer(
+    make_waypost: MakeWaypost, stateless: bool
+) -> None:
+    asked: set[int] = set()
+
+    async def page(context: Any, params: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
+        told = await _a_page(context, params)
+        asked.add(int(told.next_cursor or 0))
+        large = protocol.Tool(name="other", description="x" * (MOST_BYTES // 3), input_schema={"type": "object"})
+        return protocol.ListToolsResult(tools=[*told.tools, large], next_cursor=told.next_cursor)
+
+    shelf = Server("shelf", on_list_tools=page).streamable_http_app(stateless_http=stateless)
+    with served(shelf) as url:
+        tools, patience = frozenset({"tool1", "tool9"}), Patience(every=1.0, within=60.0)
+        shard = Declared(name="shelf", url=f"{url}/mcp", tools=tools, patience=patience)
+        waypost = make_waypost(discovery=Listed((shard,)))
+        until(lambda: state(waypost, "shelf") == "up", 120)
+        assert {one.name for one in waypost.tools(path="/mcp/shelf").tools} == {"shelf_tool1"}
+    assert max(asked) == 3
 
 
 async def _mirrored(*_: Any) -> protocol.ListToolsResult:

@@ -113,14 +113,14 @@ class _Connection:
     def session(self) -> _Connection:
         return self
 
-    async def list_tools(self, *, cursor: str | None = None, cache_mode: str = "use") -> protocol.ListToolsResult:
-        await self._be_reached()
-        return protocol.ListToolsResult(tools=_listed(self._peer.mood, self._peer.random))
-
     async def send_request(
-        self, request: protocol.CallToolRequest, kind: type[protocol.CallToolResult], *, progress_callback: Any = None
-    ) -> protocol.CallToolResult:
+        self, request: protocol.ClientRequest, kind: type[protocol.Result], *, progress_callback: Any = None
+    ) -> protocol.Result:
         peer = self._peer
+        if isinstance(request, protocol.ListToolsRequest):
+            await self._be_reached()
+            listed = [tool.model_dump(by_alias=True) for tool in _listed(peer.mood, peer.random)]
+            return kind.model_validate({"tools": listed})
         peer.asked += 1
         peer.running += 1
         peer.most_running = max(peer.most_running, peer.running)
