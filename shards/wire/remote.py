@@ -46,7 +46,9 @@ _MOST_TOOLS: Final = 500
 _MOST_PAGES: Final = 50
 
 _LONGEST_HEADER: Final = 8_000
-"""Characters of an argument in a header: a longer one would be a fault of the connection, and here only of the call."""
+_LONGEST_HEADERS: Final = 12_000
+"""Characters of an argument in a header, and of all of them: more than many a server takes (Node: 16 KiB with all other
+headers) would be a fault of the connection, and here only of the call."""
 
 _HANGS: Final = 0.25
 """Of the time that a call may take: if its client hangs up after that, it was the shard that did not answer. Clients
@@ -306,8 +308,7 @@ class Link:
         try:
             if self._post:
                 meta, mirrored = {REQUEST_ID: request_id}, mcp_param_headers(self._mirrored.get(tool, {}), arguments)
-                short = {name: value for name, value in mirrored.items() if len(value) <= _LONGEST_HEADER}
-                return await self._post.call(tool, arguments, meta, _relay(progress), short)
+                return await self._post.call(tool, arguments, meta, _relay(progress), _short(mirrored))
             params = protocol.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_named(request_id))
             # Not `call_tool`, which evaluates the schemas of a stranger.
             return await client.session.send_request(
@@ -358,6 +359,16 @@ async def _offered(client: Client, wanted: frozenset[str]) -> list[protocol.Tool
         if not cursor or tools <= 0 or room <= 0:
             break
     return found
+
+
+def _short(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """As many of them as any server takes."""
+    kept, left = {}, _LONGEST_HEADERS
+    for name, value in headers.items():
+        size = len(f"{name}: {value}\r\n")
+        if len(value) <= _LONGEST_HEADER and size <= left:
+            kept[name], left = value, left - size
+    return kept
 
 
 def _named(request_id: str) -> protocol.RequestParamsMeta:

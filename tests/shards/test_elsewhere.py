@@ -252,7 +252,8 @@ def test_of_a_list_whose_pages_are_large_no_more_is_read_than_of_any_answer(
 
 
 async def _mirrored(*_: Any) -> protocol.ListToolsResult:
-    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+    more = {f"more{number}": {"type": "string", "x-mcp-header": f"More{number}"} for number in range(200)}
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}, **more}}
     return protocol.ListToolsResult(tools=[protocol.Tool(name="ask", input_schema=schema)])
 
 
@@ -270,7 +271,10 @@ def test_an_argument_that_a_shard_wants_in_a_header_too_is_put_there(make_waypos
         for city in ("Kiel", "Köln\r\nX-Evil: 1"):
             answer = waypost.call("particular_ask", era, city=city)
             assert not answer.is_error and answer.content[0].text[:2] == city[:2]  # type: ignore[union-attr]
-        assert waypost.refusal("particular_ask", era="legacy", city="x" * 100_000)["code"] == "shard-refused"
+        for long, number in ((100_000, 0), (7_000, 20), (100, 200)):
+            more = {f"more{each}": "x" * long for each in range(number)}
+            refusal = waypost.refusal("particular_ask", era="legacy", city="x" * long, **more)
+            assert refusal["code"] == "shard-refused", "a shard was sent more in headers than servers take"
 
 
 def test_a_token_of_a_client_never_travels_on(weather: Waypost) -> None:
