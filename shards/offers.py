@@ -82,13 +82,14 @@ class Local:
         is given up on, and goes on taking room: a hung tool hangs its own shard alone."""
         telling = replace(call, tell=_from_a_thread(progress)) if progress else call
         attempt = Attempt(audit, self.clock, self.tool, telling, arguments)
+        limit = asyncio.timeout(None if self.writes else self.tool.traits.seconds)
         try:
-            async with asyncio.timeout(None if self.writes else self.tool.traits.seconds) as limit:
+            async with limit:
                 return await self._ran(attempt, limit)
         except TimeoutError:
             return await in_thread(attempt.give_up)
         except asyncio.CancelledError:
-            await recorded(attempt.hang_up)
+            await recorded(attempt.give_up if limit.expired() else attempt.hang_up)
             raise
 
     async def _ran(self, attempt: Attempt, limit: asyncio.Timeout) -> Outcome:
@@ -200,7 +201,7 @@ def _from_a_thread(progress: Progress) -> Tell:
     return tell
 
 
-async def recorded(note: Callable[[], None]) -> None:
+async def recorded(note: Callable[[], object]) -> None:
     """Do in a worker thread what records a call, also where its client does not wait for it any more."""
     with anyio.CancelScope(shield=True):
         await in_thread(note)

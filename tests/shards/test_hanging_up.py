@@ -17,6 +17,7 @@ from shards.config import GatewaySettings
 from shards.kit import Call, Made, Shard, Traits, tool
 from shards.limits import Bounds
 from state.events import ToolCalled
+from tests.conftest import wait_until
 from tests.shards.serving import ERAS, NOBODY, DesiredRepo, Waypost, served
 
 NARROW = Bounds(at_once=1, proposals_a_day=1)
@@ -39,6 +40,13 @@ class Slow(Shard):
         self.ends.wait(30)
         return Made(proposal="late")
 
+    @tool(Traits(title="Read", seconds=0.5))
+    def read(self, call: Call) -> Made:
+        """Read, and never come to an end of it."""
+        self.begun.set()
+        self.ends.wait(30)
+        return Made(proposal="")
+
 
 @pytest.fixture
 def slow() -> Iterator[Slow]:
@@ -55,12 +63,12 @@ def waypost(slow: Slow, tmp_path: Path) -> Iterator[Waypost]:
         yield Waypost(url, settings, desired)
 
 
-def hang_up_on(waypost: Waypost, slow: Slow, era: str) -> None:
+def hang_up_on(waypost: Waypost, slow: Slow, era: str, tool: str = "slow_make") -> None:
     """Call, and be gone before there is an answer."""
 
     async def call() -> None:
         async with waypost._client("/mcp", era) as client, anyio.create_task_group() as calling:
-            calling.start_soon(client.call_tool, "slow_make", {})
+            calling.start_soon(client.call_tool, tool, {})
             assert await anyio.to_thread.run_sync(slow.begun.wait, 30)
             calling.cancel_scope.cancel()
 
@@ -84,3 +92,12 @@ def test_a_call_runs_until_it_ends_and_a_proposal_counts_whoever_is_gone_by_then
         assert time.monotonic() < deadline
     assert waypost.refusal("slow_make")["code"] == "quota"
     assert [outcome for tool, outcome in calls(waypost) if tool == "slow_make"] == ["ok", "quota"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_what_is_read_without_end_is_recorded_as_too_slow_whoever_is_gone_by_then(
+    waypost: Waypost, slow: Slow, era: str
+) -> None:
+    hang_up_on(waypost, slow, era, "slow_read")
+    wait_until(lambda: calls(waypost), "the audit of a call that goes on", 30)
+    assert calls(waypost) == [("slow_read", "too-slow")]

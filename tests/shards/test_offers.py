@@ -95,3 +95,23 @@ def test_one_that_never_began_never_begins_takes_no_room_and_is_recorded_as_give
 
     asyncio.run(asyncio.wait_for(story(), 30))
     assert (shard.ran, codes(outbox)) == (0, ["cancelled"])
+
+
+def test_one_whose_client_hung_up_is_recorded_at_its_limit_and_not_again_when_it_ends(outbox: Outbox) -> None:
+    shard = Hanging()
+    offer = offers.of(shard, SystemClock())["x_hang"]
+    assert isinstance(offer, Local)
+
+    async def story() -> None:
+        calling = asyncio.create_task(offer.carry_out(Audit(outbox), CALL, {}, None))
+        while not shard.ran:
+            await asyncio.sleep(0.01)
+        calling.cancel()
+        await asyncio.wait({calling})
+        assert (calling.cancelled(), codes(outbox)) == (True, ["too-slow"])
+        shard.go_on.set()
+        while room_left(offer) < AT_ONCE:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+    assert (shard.ran, codes(outbox)) == (1, ["too-slow"])
