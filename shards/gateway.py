@@ -141,7 +141,8 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
     query = QueryClient(settings.reconciler_url, timeout=settings.answer_within)
     desk = Desk(settings, store, audit, query, clock, chance)
     desk.recover()
-    own = Own(desk, version("waypost"), lambda: registry.standings())
+    limits = Limits(clock, settings.bounds)
+    own = Own(desk, version("waypost"), lambda: registry.standings(), limits)
     of_systems, close = systems.shards(settings, desk, clock, chance)
     scribe = Scribe()
     around = Surroundings(
@@ -163,7 +164,7 @@ def _assembled(settings: GatewaySettings, clock: Clock, chance: Chance, more: Se
         registry=registry,
         audit=audit,
         new_request_id=functools.partial(_request_id, clock, chance),
-        limits=Limits(clock, settings.bounds),
+        limits=limits,
         metrics=Metrics(registry.standings),
         announcer=Announcer(registry.offers),
     )

@@ -72,6 +72,7 @@ class Call:
     request_id: str
     client: str
     tool: str
+    caller: str = ""  # the name under which it was let in, to which limits are kept; "" where nobody was asked
     tell: Tell = field(default=_silent, compare=False, repr=False)
 
     @contextmanager

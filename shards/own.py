@@ -14,6 +14,7 @@ from shards import masking, reports
 from shards.covering import covered
 from shards.fields import Reason
 from shards.kit import Call, Refused, Shard, Traits, tool
+from shards.limits import Limits
 from shards.proposing import REVIEW, Desk, Plan
 from shards.registry import Standing
 from shards.reports import Chain, History
@@ -28,6 +29,13 @@ ResourceAddress = Annotated[
 _MOST_DIFF_LINES = 400
 
 
+class Quotas(BaseModel):
+    """What the client that asks may still do today."""
+
+    proposals_left: int = Field(description="how many proposals it may still make until midnight, UTC")
+    proposals_a_day: int
+
+
 class Status(BaseModel):
     """How the gateway, its shards and the reconciler are."""
 
@@ -39,6 +47,7 @@ class Status(BaseModel):
     main: str = Field(description="the commit of main that the gateway sees; '' where it sees none")
     main_trouble: str = Field(description="why main cannot be seen, or ''")
     proposals: int = Field(description="how many proposals stand in the gateway's clone")
+    quotas: Quotas
     reconciler: str = Field(description="'up', or why it does not answer; proposals are kept for it meanwhile")
     targets: dict[str, Any] = Field(description="what the reconciler says about itself and its targets")
 
@@ -89,8 +98,11 @@ class Own(Shard):
     title = "Waypost"
     prefix = ""
 
-    def __init__(self, desk: Desk, version: str, standings: Callable[[], Mapping[str, Standing]]) -> None:
+    def __init__(
+        self, desk: Desk, version: str, standings: Callable[[], Mapping[str, Standing]], limits: Limits
+    ) -> None:
         self._desk = desk
+        self._limits = limits
         self._version = version
         self._standings = standings
 
@@ -108,6 +120,10 @@ class Own(Shard):
             main=main,
             main_trouble=trouble,
             proposals=len(self._desk.standing()),
+            quotas=Quotas(
+                proposals_left=self._limits.left_today(call.caller),
+                proposals_a_day=self._limits.bounds.proposals_a_day,
+            ),
             reconciler=answer.reason if isinstance(answer, Away) else "up",
             targets=told,
         )

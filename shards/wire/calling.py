@@ -57,7 +57,10 @@ async def called(
 ) -> protocol.CallToolResult:
     """What a client is told of its call. Raises MCPError for what is no tool, and where no audit can be kept."""
     call = Call(
-        request_id=bench.new_request_id(), client=client(context, caller), tool=params.name[:_LONGEST_TOOL_NAME]
+        request_id=bench.new_request_id(),
+        client=client(context, caller),
+        tool=params.name[:_LONGEST_TOOL_NAME],
+        caller=caller.name,
     )
     offer, arguments = bench.registry.offer(params.name, shard(context.request)), params.arguments or {}
     measure = (offer.shard, call.tool) if offer else ("", "")

@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 from reconciler import web
 from reconciler.loop import Outcome
+from reconciler.ports import SystemClock
 from shards.kit import Call, Refused, Shard, Traits, tool
+from shards.limits import Limits
 from shards.own import Own
 from shards.proposing import Desk, Intent
 from shards.registry import Standing
@@ -137,7 +139,7 @@ class TestOwn(OfTheWiki):
         self.proposal = self.desk.restore(call, intent, self.first).proposal
 
     def make(self) -> Shard:
-        return Own(self.desk, "1", lambda: {"traefik": Standing(state="up", tools=1)})
+        return Own(self.desk, "1", lambda: {"traefik": Standing(state="up", tools=1)}, Limits(SystemClock()))
 
     @contextlib.contextmanager
     def through(self) -> Iterator[str]:

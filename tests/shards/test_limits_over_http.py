@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +89,16 @@ def test_the_proposals_of_a_day(waypost: Waypost) -> None:
     waypost.answer("traefik_create_route", **ROUTE)
     refusal = waypost.refusal("traefik_create_route", **{**ROUTE, "name": "another"})
     assert refusal["code"] == "quota" and refusal["retry"] and 0 < refusal["retry_after_seconds"] <= 86_400
+
+
+def test_the_status_tells_each_client_what_it_has_left(make_waypost: Callable[..., Waypost]) -> None:
+    waypost = make_waypost()
+    ada, bob = (waypost.token(name) for name in ("ada", "bob"))
+    waypost.answer("traefik_create_route", token=ada, **ROUTE)
+    left = [waypost.answer("gateway_status", token=token)["quotas"] for token in (ada, bob)]
+    a_day = waypost.settings.bounds.proposals_a_day
+    assert [one["proposals_left"] for one in left] == [a_day - 1, a_day]
+    assert {one["proposals_a_day"] for one in left} == {a_day}
 
 
 def test_an_answer_that_is_too_long(waypost: Waypost) -> None:
