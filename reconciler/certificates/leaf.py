@@ -52,8 +52,14 @@ def covers(names: Iterable[str], host: str) -> bool:
 
 
 def read(der: bytes) -> Leaf:
-    """A certificate. Raises ValueError where these bytes are none."""
-    found = x509.load_der_x509_certificate(der)
+    """A certificate. Raises ValueError where these bytes are none, or none that can be read."""
+    try:
+        return _leaf(x509.load_der_x509_certificate(der))
+    except (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, TypeError) as fault:
+        raise ValueError(str(fault)) from fault
+
+
+def _leaf(found: x509.Certificate) -> Leaf:
     return Leaf(
         subject=_text(found.subject),
         issuer=_text(found.issuer),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.fuzz import (
     edges_of_agents,
     edges_of_authentik,
+    edges_of_certificates,
     edges_of_documentation,
     edges_of_files,
     edges_of_gitea,
@@ -36,4 +37,5 @@ EDGES = (
     *edges_of_shards.EDGES,
     *edges_of_systems.EDGES,
     *edges_of_webhooks.EDGES,
+    *edges_of_certificates.EDGES,
 )

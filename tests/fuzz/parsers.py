@@ -15,6 +15,7 @@ READING = frozenset(
         "zlib.decompressobj", "zlib.decompress", "gzip.decompress", "struct.unpack", "datetime.fromisoformat",
         "bytes.fromhex", "urlsplit", "parse_qs", "b64decode", "model_validate", "model_validate_json",
         "validate_json", "TypeAdapter", "from_crontab", "compile", "json", "get_unverified_header", "from_dict",
+        "load_der_x509_certificate",
     }
 )  # fmt: skip
 """Calls by which bytes or text become something else; of a method only its name."""
@@ -23,6 +24,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "reconciler/authentik/api.py": ("answer of authentik",),
     "reconciler/backups/archive.py": ("backup",),
     "reconciler/backups/manifest.py": ("backup",),
+    "reconciler/certificates/leaf.py": ("certificate of a door",),
     "reconciler/config.py": ("settings", "backup"),
     "reconciler/core/policy.py": ("policy",),
     "reconciler/document.py": ("desired file", "policy", "neighbours' files", "our live file"),

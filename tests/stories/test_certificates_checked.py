@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from reconciler.certificates import ending
 from state import events
 from tests.stories.town import Town
+
+X400 = x509.UnrecognizedExtension(
+    x509.SubjectAlternativeName.oid, b"\x30\x13" + b"\x82\x0bstrange.lab" + b"\xa3\x04\x30\x02\x30\x00"
+)
+"""A name and an address of X.400: Traefik and visitors pass over the one that they do not know."""
 
 
 def route(host: str, **more: object) -> dict[str, object]:
@@ -24,6 +30,7 @@ def hosts(town: Town) -> None:
         issue("soon.lab", until=timedelta(days=3)),
         issue("*.wild.lab", "wild.lab"),
         issue("*.secured.lab"),
+        issue("strange.lab", names=X400),
     ]
     routers = {
         "good": route("good.lab"),
@@ -31,6 +38,7 @@ def hosts(town: Town) -> None:
         "soon": route("soon.lab"),
         "wild": route("git.wild.lab"),
         "none": route("none.lab"),
+        "strange": route("strange.lab"),
         "asked": route("asked.lab", tls={"certResolver": "le"}),
         "plain": {"rule": "Host(`plain.lab`)", "service": "noop@internal", "entryPoints": ["web"]},
     }
@@ -76,6 +84,8 @@ def test_what_is_wrong_is_named_with_what_to_do(town: Town) -> None:
     their = told(town, "their.lab")
     assert codes(their)[0] == "unknown-resolver" and "only le" in str(their["trouble"])
     assert "no-tls" in codes(told(town, "plain.lab"))
+    strange = told(town, "strange.lab")
+    assert codes(strange) == ["no-answer"] and "no certificate that can be read" in str(strange["trouble"])
 
 
 def test_all_hosts_with_tls_are_asked_at_once_and_trouble_comes_first(town: Town) -> None:
@@ -100,4 +110,5 @@ def test_the_reconcilers_own_look_finds_what_ends_as_visitors_are_shown_it(town:
     assert ends["old.lab"] < now < ends["soon.lab"] < now + timedelta(days=4) < ends["good.lab"]
     news = list(ending.news("traefik", {}, found, now))
     assert "old.lab" in {one.host for one in news if isinstance(one, events.CertificateEnding)}
-    assert not {one.host for one in news} & {"good.lab", "git.wild.lab", "none.lab", "plain.lab"}
+    assert found[next(door for door in doors if door.host == "strange.lab")] is None, "and it silences nobody else"
+    assert not {one.host for one in news} & {"strange.lab", "good.lab", "git.wild.lab", "none.lab", "plain.lab"}

@@ -50,11 +50,13 @@ class Authority:
     def file(self) -> Path:
         return self.place / "town.pem"
 
-    def issue(self, *hosts: str, until: timedelta = 90 * DAY) -> dict[str, str]:
+    def issue(
+        self, *hosts: str, until: timedelta = 90 * DAY, names: x509.ExtensionType | None = None
+    ) -> dict[str, str]:
         """A certificate for these hosts and its key, as Traefik wants them in `tls.certificates`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+        names = names or x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
         made = self._made(name, key, datetime.now(UTC) + until).add_extension(names, critical=False)
         certificate, private = self.place / f"{hosts[0]}.pem", self.place / f"{hosts[0]}.key"
         certificate.write_bytes(made.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
