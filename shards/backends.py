@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
@@ -27,6 +29,9 @@ MOST: Final = 50
 
 PATIENCE: Final = 3.0
 """Seconds that each of them gets."""
+
+ALTOGETHER: Final = 13.0
+"""Seconds that all of them get: a name may take long to be looked up, which nothing here can cut short."""
 
 _AT_ONCE: Final = 16
 
@@ -111,10 +116,18 @@ def _services_of(ground: Ground, instance: str, name: str) -> set[str]:
 
 
 def asked(backends: Sequence[Known], away: str) -> BackendStatus:
-    """Ask them all at once, each for a few seconds."""
+    """Ask them all at once, each for a few seconds. Whoever is late is told as such, and left behind."""
     chosen = backends[:MOST]
-    with ThreadPoolExecutor(_AT_ONCE) as workers:
-        answers = list(workers.map(_asked, chosen))
+    workers = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        asking = [workers.submit(_asked, one) for one in chosen]
+        wait(asking, timeout=ALTOGETHER)
+        answers = [
+            each.result() if each.done() else _told(one, None, f"no answer within {ALTOGETHER:g} s")
+            for one, each in zip(chosen, asking, strict=True)
+        ]
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
     return BackendStatus(
         backends=sorted(answers, key=lambda one: (one.answers, one.service, one.url)),
         left_out=len(backends) - len(chosen),
@@ -125,7 +138,10 @@ def asked(backends: Sequence[Known], away: str) -> BackendStatus:
 def _asked(backend: Known) -> Backend:
     started = time.monotonic()
     status, error = _head(backend.url)
-    took = round((time.monotonic() - started) * 1000)
+    return _told(backend, status, error, round((time.monotonic() - started) * 1000))
+
+
+def _told(backend: Known, status: int | None, error: str, took: int = 0) -> Backend:
     return Backend(
         service=backend.service,
         url=backend.url,
@@ -143,6 +159,7 @@ _NO_ADDRESS: Final = "this is no address that can be asked over HTTP"
 
 def _head(url: str) -> tuple[int | None, str]:
     """Status of HEAD at a backend, or why there is none. Redirects are not followed."""
+    ends = time.monotonic() + PATIENCE
     try:
         parts = urlsplit(url)
         connection = _connection(parts.scheme, parts.hostname or "", parts.port)
@@ -150,7 +167,7 @@ def _head(url: str) -> tuple[int | None, str]:
         return None, _NO_ADDRESS
     try:
         connection.request("HEAD", parts.path or "/", headers={"User-Agent": "waypost", "Connection": "close"})
-        with contextlib.closing(connection.getresponse()) as response:  # it holds the socket now
+        with contextlib.closing(_response(connection.sock, ends)) as response:
             return response.status, ""
     except UnicodeError:  # no name that could be looked up, or a path that no request line carries
         return None, _NO_ADDRESS
@@ -167,6 +184,35 @@ def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPCon
     if scheme not in ("http", "h2c") or not host:
         raise ValueError(scheme)
     return http.client.HTTPConnection(host, port, timeout=PATIENCE)
+
+
+def _response(connected: socket.socket, ends: float) -> http.client.HTTPResponse:
+    """The head of the answer. Whoever says a line of it now and then keeps within the limit of each."""
+    response = http.client.HTTPResponse(_Until(connected, ends), method="HEAD")  # type: ignore[arg-type]
+    response.begin()
+    return response
+
+
+class _Until(io.RawIOBase):
+    """What comes over a connection until that moment; then it is late."""
+
+    def __init__(self, connected: socket.socket, ends: float) -> None:
+        super().__init__()
+        self._connected, self._ends = connected, ends
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """As of a socket: it is all that is asked of one here."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connected.settimeout(left)
+        return self._connected.recv_into(buffer)
 
 
 def _words(fault: Exception) -> str:

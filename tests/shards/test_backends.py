@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from shards import backends
+from tests import dripping
 from tests.ports import free_port
 from tests.shards.serving import Answers, DesiredRepo, Waypost
 
@@ -93,6 +94,29 @@ def test_those_that_do_not_answer_come_first_and_hold_up_nobody(
         told = waypost.answer("traefik_get_backend_status")
     names = [one["service"] for one in told["backends"]]
     assert names[-1] == "good" and "no answer within" in told["backends"][0]["error"]
+
+
+def test_one_that_says_a_byte_now_and_then_is_left_when_its_time_is_over(
+    waypost: Waypost, desired: DesiredRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "PATIENCE", 0.3)
+    with answering(200) as good, dripping.dripping(dripping.PARTS["headers"]) as peer:
+        want(desired, good=good, dripping=peer.url)
+        [ill, well] = waypost.answer("traefik_get_backend_status")["backends"]
+        assert (ill["service"], ill["error"], peer.outlasted) == ("dripping", "no answer within 0.3 s", 0)
+    assert well["answers"]
+
+
+def test_when_all_of_the_time_is_over_those_that_answered_are_told_and_the_others_named(
+    waypost: Waypost, desired: DesiredRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "PATIENCE", 30.0)
+    monkeypatch.setattr(backends, "ALTOGETHER", 2.0)
+    with answering(200) as good, saying(b"") as silent:
+        want(desired, good=good, **{f"silent{number}": silent for number in range(20)})
+        told = waypost.answer("traefik_get_backend_status")["backends"]
+    assert {one["error"] for one in told if one["service"] != "good"} == {"no answer within 2 s"}
+    assert told[-1]["service"] == "good" and told[-1]["answers"]
 
 
 def test_one_route_may_be_asked_for_by_its_name(waypost: Waypost, desired: DesiredRepo) -> None:
