@@ -31,6 +31,9 @@ _LAST: Final = 5
 _OTHERS_TAKE: Final = 12.0
 """Seconds that other shards get to say what they know."""
 
+_TAKES: Final = 15.0
+"""Seconds of each of our own two rounds, after which the answer is what is known by then."""
+
 
 class Diagnosis(BaseModel):
     """The most likely cause, and what it rests on."""
@@ -59,11 +62,14 @@ def diagnosis(
     """Ask everybody twice: first what does not depend on anything, then about the route that serves the request."""
     ground = desk.ground()
     ground.instance(instance, "traefik")
-    with ThreadPoolExecutor(_AT_ONCE) as workers:
+    workers = ThreadPoolExecutor(_AT_ONCE)
+    try:
         told = _first(desk, instance, workers)
         subject = subject_of(ground, instance, told.encryption, what, status)
         known = _known(ground, instance, subject, told)
         known = _second(desk, ground, instance, known, told, method, workers)
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
     known = _with_others(others, known)
     found = likely(known)
     return Diagnosis(
@@ -79,13 +85,22 @@ def _first(desk: Desk, instance: str, workers: ThreadPoolExecutor) -> Told:
     query = desk.query
     live, setup = workers.submit(query.live, instance), workers.submit(query.encryption, instance)
     status, drift, proposals = (workers.submit(ask) for ask in (query.status, query.drift, query.proposals))
+    wait((live, setup, status, drift, proposals), timeout=_TAKES)
     return Told(
-        live=live.result(),
-        status=status.result(),
-        drift=drift.result(),
-        proposals=proposals.result(),
-        encryption=setup.result(),
+        live=_by_now(live),
+        status=_by_now(status),
+        drift=_by_now(drift),
+        proposals=_by_now(proposals),
+        encryption=_by_now(setup),
     )
+
+
+def _by_now(asked: Future[Answer]) -> Answer:
+    return asked.result() if asked.done() else Away(_late(_TAKES))
+
+
+def _late(seconds: float) -> str:
+    return f"there was no answer within {seconds:g} s"
 
 
 # ── what is asked about ──────────────────────────────────────────────────────────────────────────
@@ -232,13 +247,15 @@ def _second(
 ) -> Facts:
     known = _with_explained(desk, instance, known, method)
     concerned = _concerned(instance, known)
-    asked = (
-        workers.submit(_with_backends, ground, instance, known, told.live),
-        workers.submit(_with_certificates, desk, ground, instance, known, told.encryption),
-        workers.submit(_with_history, desk, concerned, known),
-    )
-    for each in asked:
-        known = _merged(known, each.result())
+    asked: Mapping[Source, Future[Facts]] = {
+        "backends": workers.submit(_with_backends, ground, instance, known, told.live),
+        "certificate": workers.submit(_with_certificates, desk, ground, instance, known, told.encryption),
+        "history": workers.submit(_with_history, desk, concerned, known),
+    }
+    wait(asked.values(), timeout=_TAKES)
+    for source, each in asked.items():
+        late = replace(known, missing={source: _late(_TAKES)})
+        known = _merged(known, each.result() if each.done() else late)
     return _with_log(known, concerned, told)
 
 
@@ -327,7 +344,7 @@ def _with_others(others: Sequence[Knowing], known: Facts) -> Facts:
 
 def _answer(future: Future[Known]) -> Known | str:
     if not future.done():
-        return f"there was no answer within {_OTHERS_TAKE:g} s"
+        return _late(_OTHERS_TAKE)
     try:
         return future.result()
     except Refused as refusal:

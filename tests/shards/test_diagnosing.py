@@ -21,6 +21,7 @@ from shards.proposing import Desk
 from shards.traefik import Traefik
 from tests.ports import free_port
 from tests.shards.serving import NOBODY, DesiredRepo, Waypost
+from tests.shards.test_backends import saying, want
 
 
 @pytest.fixture
@@ -59,6 +60,18 @@ def test_what_is_no_address_is_refused(waypost: Waypost, what: str) -> None:
 def test_certificates_cannot_be_looked_at_without_the_reconciler_and_say_so(waypost: Waypost) -> None:
     refused = waypost.refusal("traefik_check_ssl_status", host="grafana.example.org")
     assert (refused["code"], refused["retry"]) == ("reconciler-away", True)
+
+
+def test_what_takes_too_long_to_find_out_is_missing_and_the_rest_is_told(
+    desk: Desk, desired: DesiredRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosing, "_TAKES", 0.5)
+    with saying(b"") as silent:
+        want(desired, wiki=silent)
+        told = diagnosing.diagnosis(desk, "traefik", "r-wiki", 502, "GET")
+    found = {one.source: one for one in told.evidence}
+    assert (found["desired"].outcome, found["backends"].outcome, told.partial) == ("fine", "missing", True)
+    assert found["backends"].said == "there was no answer within 0.5 s"
 
 
 # ── what other shards know ───────────────────────────────────────────────────────────────────────
