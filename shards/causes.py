@@ -184,7 +184,8 @@ def _in_words(rules: str) -> str:
 
 
 def _waiting(facts: Facts) -> str:
-    if not (facts.nobody_takes_it or not facts.wanted) or not facts.waiting:
+    not_wanted = not facts.wanted and "desired" not in facts.missing
+    if not (facts.nobody_takes_it or not_wanted) or not facts.waiting:
         return ""
     one = facts.waiting[0]
     return f"there is no such route yet; proposal {one.id} ({one.title}) waits for a person's approval"
@@ -206,8 +207,8 @@ def _taken(facts: Facts) -> str:
     one, route = facts.explained, facts.subject.route.removesuffix("@file")
     if one is None or not one.router or not route:
         return ""
-    foreign = not facts.wanted and "@" not in route  # named without its provider
-    if (one.router.rpartition("@")[0] if foreign else one.router) == route:
+    foreign = not facts.wanted and "@" not in route  # it may have been named without its provider
+    if one.router == route or (foreign and one.router.rpartition("@")[0] == route):
         return ""
     return f"{one.router} takes the request instead of {route}: {one.reason}"
 

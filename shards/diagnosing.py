@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
+from reconciler.desired import Desired
 from reconciler.query_client import Answer, Away
 from reconciler.routing import rules
 from shards import answers, backends, certificates, facts
@@ -33,6 +34,8 @@ _OTHERS_TAKE: Final = 12.0
 
 _TAKES: Final = 15.0
 """Seconds of each of our own two rounds, after which the answer is what is known by then."""
+
+_NOTHING: Final = Ground(commit="", desired=Desired(commit="", tree=""), instances=())
 
 
 class Diagnosis(BaseModel):
@@ -60,13 +63,12 @@ def diagnosis(
     desk: Desk, instance: str, what: str, status: int | None, method: str, others: Sequence[Knowing] = ()
 ) -> Diagnosis:
     """Ask everybody twice: first what does not depend on anything, then about the route that serves the request."""
-    ground = desk.ground()
-    ground.instance(instance, "traefik")
+    ground, unread = _ground(desk, instance)
     workers = ThreadPoolExecutor(_AT_ONCE)
     try:
         told = _first(desk, instance, workers)
         subject = subject_of(ground, instance, told.encryption, what, status)
-        known = _known(ground, instance, subject, told)
+        known = _known(ground, instance, subject, told, unread)
         known = _second(desk, ground, instance, known, told, method, workers)
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
@@ -79,6 +81,16 @@ def diagnosis(
         evidence=facts.evidences(known),
         partial=bool(known.unasked),
     )
+
+
+def _ground(desk: Desk, instance: str) -> tuple[Ground, Mapping[Source, str]]:
+    """What is desired; where that cannot be read, nothing is, and why: what runs can be told without it."""
+    try:
+        ground = desk.ground()
+    except Refused as refusal:
+        return _NOTHING, {"desired": str(refusal)}
+    ground.instance(instance, "traefik")
+    return ground, {}
 
 
 def _first(desk: Desk, instance: str, workers: ThreadPoolExecutor) -> Told:
@@ -181,8 +193,8 @@ def _of_rule(rule: str) -> tuple[str, str]:
 # ── what is known after the first round ──────────────────────────────────────────────────────────
 
 
-def _known(ground: Ground, instance: str, subject: Subject, told: Told) -> Facts:
-    missing: dict[Source, str] = {}
+def _known(ground: Ground, instance: str, subject: Subject, told: Told, unread: Mapping[Source, str]) -> Facts:
+    missing = dict(unread)
     wanted = list(_wanted(ground, instance, subject, answers.read_live(told.live)))
     known = Facts(subject=subject, wanted=wanted)
     if isinstance(told.live, Away) or isinstance(told.encryption, Away):

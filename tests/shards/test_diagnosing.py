@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from shards.knowing import About, Known, Question
 from shards.proposing import Desk
 from shards.traefik import Traefik
 from tests.ports import free_port
-from tests.shards.serving import NOBODY, DesiredRepo, Waypost
+from tests.shards.serving import NOBODY, Answers, DesiredRepo, Waypost
 from tests.shards.test_backends import saying, want
 
 
@@ -45,6 +46,40 @@ def test_without_the_reconciler_it_tells_what_it_knows_and_what_is_missing(waypo
     }  # fmt: skip
     assert all("cannot be reached" in one["said"] for one in told["evidence"] if one["outcome"] == "missing")
     assert told["most_likely"]["cause"] == "backend-down" and dead_wiki in told["most_likely"]["said"]
+
+
+def test_where_main_cannot_be_read_what_runs_is_told_and_that_what_is_desired_is_missing(
+    make_waypost: Callable[..., Waypost], desired: DesiredRepo, reconciler: str, answers: Answers
+) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    address = "traefik/http.routers/wiki"
+    door = {"name": "wiki", "protocol": "http", "hosts": ["wiki.lab"], "entry_points": ["web"], "tls": False}
+    asked = json.dumps({"method": "GET", "url": "http://wiki.lab/"}, separators=(",", ":"))
+    answers.told |= {
+        "live": {"services": {"wiki@file": {"servers": {dead: ""}}}},
+        "encryption": {"routers": [door], "entry_points": []},
+        "status": {"targets": {}},
+        "drift": {},
+        "proposals": {"proposals": [{"id": "p1", "title": "Move", "status": "open", "resources": [address]}]},
+        f"explain traefik {asked}": {
+            "router": "wiki",
+            "service": "wiki",
+            "status": None,
+            "reason": "it names the host",
+        },
+        f"history {address} 5": {"events": [{"seq": 1, "said": "made"}]},
+    }
+    waypost = make_waypost(reconciler_url=reconciler)
+    desired.path.rename(desired.path.with_name("elsewhere.git"))
+    for what in ("wiki", "wiki.lab", "http://wiki.lab/"):
+        told = waypost.answer("traefik_diagnose", what=what, status=502)
+        found = {one["source"]: one for one in told["evidence"]}
+        assert [one for one, each in found.items() if each["outcome"] == "missing"] == ["desired"]
+        assert told["partial"] and "desired.git" in found["desired"]["said"]
+        assert (found["request"]["outcome"], found["history"]["outcome"]) == ("fine", "fine")
+        assert told["most_likely"]["cause"] == "backend-down" and dead in told["most_likely"]["said"]
+        assert told["besides"] == [], "nobody knows that there is no such route"
+    assert waypost.refusal("traefik_get_backend_status")["code"] == "repository", "what cannot do without it says so"
 
 
 def test_what_nobody_can_know_about_has_no_cause_made_up(waypost: Waypost) -> None:
