@@ -103,6 +103,7 @@ def test_a_home_whose_disk_is_full_changes_nothing_says_so_and_goes_on_once_ther
         filler = fill(disk)  # and now the log has none either
         outcome = reconciler.pass_now()
         assert outcome.state == "lost"
+        assert "event log" in outcome.said and "the disk is full: make room, nothing was lost" in outcome.said
         assert house.live_file.read_bytes() == before
         assert wire(house, "r1") == [True]
         filler.unlink()
