@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -72,23 +72,45 @@ def test_whatever_answers_instead_of_traefik_what_was_applied_is_served_on_and_t
 
 
 @contextlib.contextmanager
-def mute() -> Iterator[str]:
-    """Somebody who takes a call and never says a word."""
+def mute() -> Iterator[tuple[str, Callable[[], list[bytes]]]]:
+    """Somebody who takes a call and never says a word; and what each said until it hung up again.
+
+    After a while it goes itself: whoever still waits then has no limit, and is told something else.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        tired = threading.Timer(15, listening.close)
+        tired.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", lambda: list(_said_to(listening))
+        finally:
+            tired.cancel()
+            tired.join()
 
 
-def test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_seconds_only(house):
+def _said_to(listening: socket.socket) -> Iterator[bytes]:
+    listening.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            caller, _ = listening.accept()
+            with caller, caller.makefile("rb") as words:
+                caller.settimeout(10)
+                yield words.read()
+
+
+def test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_two_time_outs_only(house):
     house.push({"traefik/r.yaml": routes("r1")})
     house.run()
     honest = house.home
-    with mute() as url:
+    with mute() as (url, heard):
         house.home = home.open(honest.path, {"WAYPOST_TRAEFIK_API_URL": url})
         house.push({"traefik/r2.yaml": routes("r2")})
         with house.world() as world:
             outcome = loop.run_pass(world)
             (cause,) = told(world)
+            calls = heard()
     assert (outcome.state, "no answer in time" in outcome.said) == ("waiting", True)
+    # Each was hung up on when its time was over, and the pass asked for no more: two time-outs are all that it took.
+    assert [call.split(b" ")[:2] for call in calls] == [[b"GET", b"/api/overview"], [b"GET", b"/api/version"]]
     assert "traefik does not answer" in cause and "no answer in time" in cause
     assert wire(house, "r1") == [True]
     house.home = honest
