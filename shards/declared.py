@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from reconciler.setting import ConfigError, Secret
+from shards import catalogue
 from shards.health import Patience
 from state.sparing import dataclass
 
 FILE: Final = "shards.toml"
 
-OURS: Final = frozenset({"traefik", "gateway", "own"})
+OURS: Final = catalogue.OURS | {"own"}
 """Names that no shard elsewhere may take."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -228,9 +229,24 @@ def read(path: Path) -> Mapping[str, Declared]:
             found[name] = shard
         else:
             faults += shard
+    ours = {tool: "a tool of Waypost's own" for tools in catalogue.GENERATIONS for tool in tools}
+    faults += _alike(path, "tools", ours, [(shard, shard.tools) for shard in found.values()])
+    faults += _alike(path, "prompts", {}, [(shard, shard.prompts) for shard in found.values()])
     if faults:
         raise ConfigError(*faults)
     return found
+
+
+def _alike(
+    path: Path, kind: str, known: dict[str, str], offered: Sequence[tuple[Declared, frozenset[str]]]
+) -> Iterator[str]:
+    """What clients could not tell apart by its name: a call would go to one of them, and nobody says to which."""
+    for shard, names in offered:
+        for name in sorted(names):
+            public = shard.public_prefix + name
+            if public in known:
+                yield f"{path}: shards.{shard.name}: {kind}: '{name}' would be called {public}, as {known[public]} is"
+            known[public] = f"'{name}' of shards.{shard.name}"
 
 
 def _shard(place: str, name: str, entry: Any) -> Declared | list[str]:

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from reconciler.setting import ConfigError
-from shards import declared
+from shards import catalogue, declared
 from shards.declared import Effort, Listed, Watched
 from shards.wire import alone
 from tests import plain_http
@@ -101,6 +101,46 @@ every = 5
                   "token: right would be a reference", "every:"):  # fmt: skip
         assert words in faults
     assert "hunter2" not in faults
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.OURS))
+def test_no_shard_elsewhere_takes_the_name_of_one_of_ours_whether_that_runs_or_not(file: Path, name: str) -> None:
+    file.write_text(WEATHER.replace("weather]", f"{name}]"))
+    with pytest.raises(ConfigError, match=f"'{name}' is the name of one of Waypost's own"):
+        declared.read(file)
+
+
+def _entry(name: str, **lists: list[str]) -> str:
+    return f'[shards.{name}]\nurl = "http://x/mcp"\n' + "".join(f"{key} = {each}\n" for key, each in lists.items())
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        (
+            _entry("foo", tools=["bar_x"]) + _entry("foo-bar", tools=["x"]),
+            "shards.foo-bar: tools: 'x' would be called foo_bar_x, as 'bar_x' of shards.foo is",
+        ),
+        (
+            _entry("foo-bar", tools=["y"], prompts=["x"]) + _entry("foo", tools=["a"], prompts=["bar_x"]),
+            "shards.foo: prompts: 'bar_x' would be called foo_bar_x, as 'x' of shards.foo-bar is",
+        ),
+        (
+            _entry("proposals", tools=["read", "list"]),
+            "shards.proposals: tools: 'list' would be called proposals_list, as a tool of Waypost's own is",
+        ),
+    ],
+)
+def test_two_that_would_be_called_alike_are_both_named(file: Path, entries: str, told: str) -> None:
+    file.write_text(entries)
+    with pytest.raises(ConfigError) as error:
+        declared.read(file)
+    assert error.value.faults == (f"{file}: {told}",)
+
+
+def test_a_tool_and_a_prompt_may_be_called_alike(file: Path) -> None:
+    file.write_text(_entry("foo", tools=["bar_x"]) + _entry("foo-bar", tools=["y"], prompts=["x"]))
+    assert len(declared.read(file)) == 2
 
 
 @pytest.mark.parametrize("url", ["http://[weather/mcp", "http://weather:99999/mcp", "http://weather:0/mcp"])
