@@ -32,7 +32,7 @@ from reconciler.home import Lock
 from reconciler.ports import Chance, Clock, Disk, SystemClock
 from reconciler.query_client import Away, QueryClient
 from reconciler.tokens import Keyring, TokenError
-from shards import access, belongings, oauth, systems
+from shards import access, belongings, oauth, offers, systems
 from shards.access import Caller
 from shards.audit import Audit
 from shards.belongings import Shelves
@@ -62,6 +62,10 @@ _JUDGED_AT_ONCE: Final = 8
 """Whose access tokens are looked at; of strangers, for whom an issuer may have to be waited, as many more. They must
 not take all threads, nor keep those out whose key is known."""
 
+_THREADS_BESIDE: Final = 40
+"""Those that are left when every place of every shard here is taken: for the audit, of which one flush is shared by all
+who wait, and for what is small."""
+
 _logger = logging.getLogger("waypost.gateway")
 
 
@@ -76,6 +80,8 @@ class Parts:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While this lasts, shards elsewhere are kept; at its end all is closed."""
+        places = offers.AT_ONCE * len(self.bench.registry.residents)
+        anyio.to_thread.current_default_thread_limiter().total_tokens = places + _THREADS_BESIDE
         async with AsyncExitStack() as stack:
             for close in reversed(self.closing):
                 stack.callback(close)

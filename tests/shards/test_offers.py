@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 from pydantic import BaseModel
 
 from reconciler.ports import SystemClock
-from shards import offers
+from shards import gateway, offers
 from shards.audit import Audit
+from shards.config import GatewaySettings
 from shards.kit import Call, Shard, Traits, tool
 from shards.offers import AT_ONCE, Local
 from state.events import ToolCalled
 from state.outbox import Outbox
-from tests.shards.serving import now
+from tests.shards.serving import ERAS, NOBODY, WIDE, DesiredRepo, Waypost, now, served
 
 CALL = Call(request_id="1", client="a test", tool="x_hang")
 
@@ -115,3 +118,58 @@ def test_one_whose_client_hung_up_is_recorded_at_its_limit_and_not_again_when_it
 
     asyncio.run(asyncio.wait_for(story(), 30))
     assert (shard.ran, codes(outbox)) == (1, ["too-slow"])
+
+
+class Slow(Shard):
+    """One of several, all of which wait for the same word."""
+
+    title = "Slow"
+
+    def __init__(self, name: str, go_on: threading.Event) -> None:
+        self.name, self.prefix = name, f"{name}_"
+        self.go_on = go_on
+        self.begun: list[str] = []
+
+    @tool(Traits(title="Wait", seconds=60))
+    def wait(self, call: Call) -> Nothing:
+        """Wait until somebody says to go on."""
+        self.begun.append(call.request_id)
+        self.go_on.wait(60)
+        return Nothing()
+
+
+def test_slow_tools_of_six_shards_leave_threads_to_a_seventh_and_to_the_audit(
+    desired: DesiredRepo, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    slow = [Slow(f"slow{number}", go_on) for number in range(6)]
+
+    def begun() -> int:
+        return sum(len(shard.begun) for shard in slow)
+
+    async def story(waypost: Waypost) -> None:
+        async with waypost._client("/mcp", ERAS[-1]) as client, anyio.create_task_group() as calling:
+            for shard in slow * AT_ONCE:
+                calling.start_soon(client.call_tool, f"{shard.name}_wait", {})
+            while begun() < 40:  # as many threads as there are where nobody says how many there should be
+                await anyio.sleep(0.01)
+            with anyio.fail_after(20):
+                assert not (await client.call_tool("traefik_list_routes", {})).is_error
+                while begun() < len(slow) * AT_ONCE:
+                    await anyio.sleep(0.01)
+            calling.cancel_scope.cancel()
+
+    settings = GatewaySettings(
+        directory=tmp_path / "gateway",
+        source=desired.path,
+        reconciler_url=NOBODY,
+        bounds=replace(WIDE, at_once=1_000),
+    )
+    with served(gateway.build(settings, more=slow)) as url:
+        waypost = Waypost(url, settings, desired)
+        try:
+            anyio.run(story, waypost)
+            noted = [row.event.tool for row in waypost.outbox() if isinstance(row.event, ToolCalled)]
+        finally:
+            go_on.set()
+    assert noted == ["traefik_list_routes"]
