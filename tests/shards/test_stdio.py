@@ -57,7 +57,8 @@ def command(home: Path) -> list[str]:
 @contextmanager
 def started(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, *command(home)], env=environ(), **pipes)  # type: ignore[call-overload]
+    # Unbuffered: `communicate` does not give out what `readline` read ahead, and begins in the middle of a message.
+    process = subprocess.Popen([sys.executable, *command(home)], env=environ(), bufsize=0, **pipes)  # type: ignore[call-overload]
     try:
         yield process
     finally:
