@@ -46,7 +46,7 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
         r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"]*:[^\s/@'\"{$]{3,}@", re.IGNORECASE
     ),
     "an Authorization header": re.compile(
-        r"\b(?:bearer|basic|token|digest|negotiate)\s+(?=[\w.~+/=-]*[0-9A-Z=_])[\w.~+/-]{8,}={0,2}", re.IGNORECASE
+        r"\b(?i:bearer|basic|token|digest|negotiate)\s+(?=[\w.~+/-]*(?:[0-9=_]|[a-z][A-Z]))[\w.~+/-]{8,}={0,2}"
     ),
     "an access token": re.compile(
         r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{20,}|glpat-[\w-]{18,}|gitea_[0-9a-f]{30,}|xox[abeoprs]-[\w-]{10,}"
