@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.secrets import without_secrets
 from reconciler.world import World
 from state import views
 from state.events import CommitApproved
@@ -33,7 +34,7 @@ def _commit(world: World, approved: CommitApproved) -> dict[str, Any]:
     told = world.log.view(views.Approvals).told.get(approved.commit, approved)
     return {
         "commit": approved.commit,
-        "subject": approved.subject,
+        "subject": without_secrets(approved.subject),
         "by": told.by,
         "reviewers": list(told.reviewers),
         "proposal": approved.proposal,

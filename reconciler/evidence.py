@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Final
+from typing import Any, Final
 
 from reconciler.core import redact
 from reconciler.core.target import Observation, Verdict
+from reconciler.secrets import without_secrets
 from reconciler.world import World
 from state import events, views
 from state.log import Entry
@@ -48,6 +49,8 @@ def covered(verdict: Verdict, specs: Iterable[Spec]) -> Verdict:
         return replace(verdict, deeds=deeds)  # in our own words, and a look through thousands of specs has its price
     words = {str(address): fault for address, fault in verdict.faults.items()}
     faults, evidence = redact.covered([words, verdict.evidence], specs)
+    if verdict.outcome == "refuted":  # of an outage, a sentence of ours tells; it may name the setting of a secret
+        faults, evidence = _without_secrets(faults), _without_secrets(evidence)
     by_address = {address: faults[str(address)] for address in verdict.faults}
     return replace(verdict, evidence=evidence, faults=by_address, deeds=deeds)
 
@@ -59,4 +62,11 @@ _FREE_TEXT: Final = frozenset({"reason", "said", "resources"})
 def _covered_words(event: events.Event, specs: list[Spec]) -> events.Event:
     words = {each.name: getattr(event, each.name) for each in fields(event) if each.name in _FREE_TEXT}
     texts = {name: value for name, value in words.items() if isinstance(value, str | Mapping)}
-    return replace(event, **redact.covered(texts, specs))
+    return replace(event, **_without_secrets(redact.covered(texts, specs)))
+
+
+def _without_secrets(words: Any) -> Any:
+    """What a target says may hold secrets that stand in no spec: a program's, in what Komodo tells of a deploy."""
+    if isinstance(words, Mapping):
+        return {name: _without_secrets(each) for name, each in words.items()}
+    return without_secrets(words) if isinstance(words, str) else words

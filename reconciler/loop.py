@@ -23,6 +23,7 @@ from reconciler.gitea.vouching import Word
 from reconciler.kept import keep_again
 from reconciler.planned import Planned
 from reconciler.planning import mended, plan_main, plan_standing
+from reconciler.secrets import without_secrets
 from reconciler.world import ACTOR, World
 from state import events, views
 from state.grants import Grants
@@ -169,9 +170,9 @@ def _approved(approval: Approval, word: Word, people: Mapping[str, str]) -> Iter
         commit=approval.commit,
         via=approval.via,
         proposal=approval.proposal,
-        by=word.merge.by or claimed,
-        subject=approval.subject,
-        reviewers=word.merge.reviewers,
+        by=without_secrets(word.merge.by or claimed),
+        subject=without_secrets(approval.subject),
+        reviewers=tuple(map(without_secrets, word.merge.reviewers)),
     )
     if word.doubt:
         yield events.ApproverAwaited(commit=approval.commit, reason=word.doubt)

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler import document
+from reconciler.core.redact import COVERED, redact
 from state.model import Problem
 
 if TYPE_CHECKING:
@@ -133,6 +134,39 @@ def _shows_a_secret(text: str, key: str) -> bool:
     if _tells(name) and not _harmless(value):
         return True
     return any(True for signs in (_forms(), _library()) for _ in _signed(text, signs))
+
+
+_NAMED = re.compile(
+    r"""(?P<name>(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key
+    |credentials?|authorization|session[_-]?id)[\w.-]{0,40}\\{0,3}["']?\s{0,3}(?:=|:(?!//))\s{0,3})
+    (?P<value>(?:(?:bearer|basic|digest|token)\s+)?
+    (?:\\{1,3}"(?:(?!\\{1,3}").)*(?:\\{1,3}"|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|[^\s"',;&}\]]+))
+    |(?P<cookie>cookie\\{0,3}["']?\s{0,3}[:=]).*""",
+    re.I | re.X | re.S,
+)
+"""A value goes to its closing quote, or to the end where there is none; of cookies nobody can tell where they end."""
+
+
+def without_named(line: str) -> str:
+    """The line without what stands behind a name that tells of a secret. Those known by their form may be left."""
+    return _NAMED.sub(lambda match: f"{match['name'] or match['cookie']}{COVERED}", str(redact(line)))
+
+
+def without_secrets(words: str) -> str:
+    """Words of people or of other systems, such as a commit's subject, with every secret in them covered."""
+    bare = "\n".join(map(without_named, str(redact(words)).split("\n")))  # of a key no line is left
+    if redacted(bare) != REDACTED:
+        return bare
+    return "\n".join(COVERED if redacted(line) == REDACTED else line for line in bare.split("\n"))
+
+
+_MOST_SAID = 4_000
+"""Characters of what somebody says that are looked at: more would not be told on one line."""
+
+
+def said_shortly(words: str, most: int) -> str:
+    """The beginning of the same on one line: what a system answers goes into events and into messages of errors."""
+    return without_secrets(" ".join(words[:_MOST_SAID].split()))[:most]
 
 
 _Sign = tuple[str, Callable[[str], object]]

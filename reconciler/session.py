@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import alerts, app, locks, loop, reviewing
 from reconciler.core.plan import Plan
@@ -25,6 +25,7 @@ from reconciler.planned import Planned
 from reconciler.planning import plan_main, plan_proposal
 from reconciler.ports import Disk
 from reconciler.query_client import Away, QueryClient
+from reconciler.secrets import without_secrets
 from reconciler.tokens import Keyring
 from reconciler.world import World
 from state import events, views
@@ -120,6 +121,8 @@ class Session:
     def say(self, event: events.Event, stream: str, id: str = "") -> None:
         """Put a person's word where the reconciler takes it from; durable when it returns. The same id is one word."""
         self._require_open()
+        if reason := getattr(event, "reason", ""):  # the one field of theirs that a person writes freely
+            event = replace(event, reason=without_secrets(reason))  # type: ignore[call-arg]
         people = Outbox.open(self.home.people_path, self.world.clock.now, create=True)
         try:
             people.put(event, stream=stream, actor=person(), id=id)

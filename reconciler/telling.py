@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from reconciler.commits import load
@@ -12,10 +12,12 @@ from reconciler.core.account import problem_json
 from reconciler.core.redact import redact
 from reconciler.core.target import Observation
 from reconciler.loop import Outcome
+from reconciler.secrets import without_secrets
 from reconciler.world import World
 from state import views
 from state.events import ApplyProven, ApplyStarted, CommitApproved, Event
 from state.model import Address
+from state.outbox import GATEWAY_EVENTS, PEOPLE_EVENTS
 from state.record import Anchor, Recorded
 from state.review import ProposalRecord
 
@@ -40,6 +42,7 @@ def _about(world: World, address: Address) -> list[int]:
 
 def told(recorded: Recorded) -> dict[str, Any]:
     """One event as JSON-plain data, secrets covered."""
+    event = _covered(recorded.event)
     return {
         "seq": recorded.seq,
         "at": recorded.at.isoformat(timespec="seconds"),
@@ -47,9 +50,23 @@ def told(recorded: Recorded) -> dict[str, Any]:
         "type": recorded.type,
         "actor": recorded.actor,
         "request_id": recorded.request_id,
-        "said": sentence(recorded.event),
-        "data": redact(asdict(recorded.event)),
+        "said": sentence(event),
+        "data": redact(asdict(event)),
     }
+
+
+def _covered(event: Event) -> Event:
+    """What people wrote enters the log without secrets, but did not always: an old event is for ever."""
+    names = _WRITTEN | {"reason"} if type(event) in _OF_PEOPLE else _WRITTEN
+    written = {name: value for name in names if (value := getattr(event, name, None))}
+    texts = {name: without_secrets(value) for name, value in written.items() if isinstance(value, str)}
+    lists = {name: tuple(map(without_secrets, value)) for name, value in written.items() if isinstance(value, tuple)}
+    return replace(event, **texts, **lists) if written else event
+
+
+_WRITTEN = frozenset({"subject", "title", "by", "reviewers", "said"})
+_OF_PEOPLE = PEOPLE_EVENTS | GATEWAY_EVENTS
+"""Reasons of other events are sentences of ours, and may name a setting whose name tells of a secret."""
 
 
 def sentence(event: Event) -> str:
@@ -132,7 +149,7 @@ def _told_approval(world: World, approval: Recorded | None) -> dict[str, Any] | 
         "at": approval.at.isoformat(timespec="seconds"),
         "by": told_later.by,
         "via": approval.event.via,
-        "subject": approval.event.subject,
+        "subject": without_secrets(approval.event.subject),
         "proposal": approval.event.proposal or None,
     }
 
@@ -146,7 +163,7 @@ def _request(world: World, proposal: str) -> dict[str, Any] | None:
         "tool": record.tool,
         "client": record.client,
         "proposal": record.id,
-        "title": record.title,
+        "title": without_secrets(record.title),
         "at": record.made_at.isoformat(timespec="seconds"),
     }
 
@@ -206,8 +223,8 @@ def proposal(record: ProposalRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "status": record.status,
-        "reason": record.reason,
-        "title": record.title,
+        "reason": without_secrets(record.reason),
+        "title": without_secrets(record.title),
         "branch": record.branch,
         "commit": record.commit,
         "tool": record.tool,

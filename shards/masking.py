@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from reconciler.core.redact import COVERED, redact
-from reconciler.secrets import REDACTED, redacted
+from reconciler.core.redact import COVERED
+from reconciler.secrets import REDACTED, redacted, without_named
 from shards.containers import Line
 from shards.untrusted import clean
 
@@ -22,16 +22,6 @@ _LONGEST: Final = 4_000
 _WORD: Final = 400
 _TOGETHER: Final = 50
 """Lines that are looked at together."""
-
-_NAMED: Final = re.compile(
-    r"""(?P<name>(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key
-    |credentials?|authorization|session[_-]?id)[\w.-]{0,40}\\{0,3}["']?\s{0,3}(?:=|:(?!//))\s{0,3})
-    (?P<value>(?:(?:bearer|basic|digest|token)\s+)?
-    (?:\\{1,3}"(?:(?!\\{1,3}").)*(?:\\{1,3}"|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|[^\s"',;&}\]]+))
-    |(?P<cookie>cookie\\{0,3}["']?\s{0,3}[:=]).*""",
-    re.I | re.X | re.S,
-)
-"""A value goes to its closing quote, or to the end where there is none; of cookies nobody can tell where they end."""
 
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _OF_A_KEY: Final = re.compile(
@@ -46,13 +36,13 @@ _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 def masked(lines: Sequence[Line]) -> list[Line]:
     """The same lines, every secret in them covered. Looking closely has its price: give those that are shown."""
     # What shows nothing would take a name apart from its secret, and is taken out before a model sees it.
-    found = [replace(line, text=_without_named(clean(line.text))) for line in lines]
+    found = [replace(line, text=without_named(clean(line.text))) for line in lines]
     return [line for at in range(0, len(found), _TOGETHER) for line in _without_known(found[at : at + _TOGETHER])]
 
 
 def told(text: str) -> str:
     """Words of another system, such as an error of its, without the secrets that it may quote."""
-    bare = _without_named(clean(short(text)))
+    bare = without_named(clean(short(text)))
     return COVERED if redacted(bare) == REDACTED else bare
 
 
@@ -67,10 +57,6 @@ def without_keys(lines: Iterable[Line]) -> list[Line]:
         inside = (inside or begins is not None) and ends is None
         found.append(replace(line, text=COVERED if of_a_key else text))
     return found
-
-
-def _without_named(text: str) -> str:
-    return _NAMED.sub(lambda match: f"{match['name'] or match['cookie']}{COVERED}", str(redact(text)))
 
 
 def _without_known(lines: list[Line]) -> list[Line]:

@@ -20,6 +20,7 @@ from reconciler.git.errors import GitError
 from reconciler.git.store import Commit, Store
 from reconciler.ports import Chance, Clock
 from reconciler.query_client import Answer, Away, QueryClient
+from reconciler.secrets import without_secrets
 from reconciler.setting import secrets_in
 from shards.audit import Audit
 from shards.config import GatewaySettings
@@ -246,7 +247,7 @@ class Desk:
         with self._at_work():
             self.commit_of(id)
             # The fact first: a branch that outlives it is harmless, a branch gone without a word is not.
-            event = ProposalWithdrawn(proposal=id, reason=reason)
+            event = ProposalWithdrawn(proposal=id, reason=without_secrets(reason))
             self._audit.record(event, stream=f"proposal/{id}", call=call, id=f"withdrawn:{id}")
             proposals.withdraw(self._store, id)
 

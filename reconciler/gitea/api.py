@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from reconciler.asking import AskError, Asking, Question
 from reconciler.gitea.address import Repository
+from reconciler.secrets import said_shortly
 
 _MOST_PAGES: Final = 40
 _PAGE: Final = 50
@@ -340,4 +341,4 @@ def _said(body: bytes) -> str:
         message = orjson.loads(body).get("message", "")
     except (orjson.JSONDecodeError, AttributeError):
         return ""
-    return f": {' '.join(str(message).split())[:200]}" if message else ""
+    return f": {said_shortly(str(message), 200)}" if message else ""

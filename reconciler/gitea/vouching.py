@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from reconciler.git.main import Approval
 from reconciler.gitea.api import GiteaError, Merge
+from reconciler.secrets import without_secrets
 from reconciler.world import ACTOR, World
 from state import events, views
 from state.log import Entry
@@ -58,7 +59,10 @@ def ask_again(world: World) -> None:
         if word.doubt and world.clock.now() - asked.since < PATIENCE:
             continue
         told = events.ApproverTold(
-            commit=asked.commit, by=word.merge.by, reviewers=word.merge.reviewers, reason=_reason(word)
+            commit=asked.commit,
+            by=without_secrets(word.merge.by),
+            reviewers=tuple(map(without_secrets, word.merge.reviewers)),
+            reason=_reason(word),
         )
         key = f"told:{asked.commit}:{asked.since.isoformat()}"
         world.log.append(Entry(stream="main", event=told, actor=ACTOR, key=key))

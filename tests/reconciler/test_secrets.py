@@ -9,7 +9,7 @@ import time
 import pytest
 
 from reconciler.in_use import pieces
-from reconciler.secrets import find_secrets
+from reconciler.secrets import find_secrets, without_secrets
 
 HASH = "$2y$05$" + "ab/CD.12" * 6 + "abcde"
 WORD = "Tr0ub4dor-3xample"
@@ -110,6 +110,39 @@ def test_a_secret_is_found_at_its_line_and_never_repeated(text: str) -> None:
 )
 def test_what_is_no_secret_is_let_through(text: str) -> None:
     assert find_secrets("traefik/a.yaml", text) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("Log in with ghp_0123456789abcdefghijklmnopqrstuvwxyz", "•••"),
+        (f"Fix the login: password: {WORD}, and more", "Fix the login: password: •••, and more"),
+        (f"Fetch https://ada:{WORD}@git.lab/x", "Fetch https://•••@git.lab/x"),
+        (f"first\ntoken={WORD}\nlast", "first\ntoken=•••\nlast"),
+        (f"first\nuser ada:{HASH}\nlast", "first\n•••\nlast"),
+        (
+            "keep it\n-----BEGIN RSA PRIVATE KEY-----\nMIIEvQ\nx9==\n-----END RSA PRIVATE KEY-----\nend",
+            "keep it\n•••\nend",
+        ),
+    ],
+)
+def test_words_of_people_are_told_without_the_secrets_in_them(words: str, told: str) -> None:
+    assert without_secrets(words) == told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "Move gitea behind the new proxy (#12), see https://git.lab/ada/lab/issues/12",
+        "Rotate the token of ada: it ends soon",
+        "Revert 3f786850e387550fdab836ed7e6dc881de23001b: Traefik refused what it asks for",
+        "Ada Lovelace <ada@example.org>",
+        "the password stands in the vault\n\n  and not here",
+    ],
+)
+def test_words_without_a_secret_stay_as_they_are(words: str) -> None:
+    assert without_secrets(words) == words
 
 
 def test_every_secret_of_a_file_is_named_at_once() -> None:

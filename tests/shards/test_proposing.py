@@ -455,3 +455,11 @@ def test_a_withdrawn_proposal_is_gone_and_recorded(waypost: Waypost) -> None:
     assert (event.proposal, event.reason) == (proposed["proposal"], "changed my mind")
     refusal = waypost.refusal("proposals_withdraw", proposal=proposed["proposal"], reason="once more")
     assert refusal["code"] == "unknown-proposal"
+
+
+def test_why_a_proposal_was_withdrawn_is_recorded_without_the_secret_in_it(waypost: Waypost) -> None:
+    proposed = waypost.answer("traefik_create_route", **ROUTE)
+    reason = "wrong, password: hunter2hunter2"
+    waypost.answer("proposals_withdraw", proposal=proposed["proposal"], reason=reason)
+    [event] = [row.event for row in waypost.outbox() if isinstance(row.event, ProposalWithdrawn)]
+    assert event.reason == "wrong, password: •••"

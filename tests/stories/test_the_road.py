@@ -4,6 +4,7 @@ import json
 
 from reconciler import drifting, reviewing, rolling_back, telling
 from state import events, views
+from state.log import Entry
 from state.model import Address
 
 HELLO = "traefik/http.routers/hello"
@@ -33,6 +34,33 @@ def test_a_commit_on_main_becomes_a_proven_route_and_a_plain_revert_takes_it_awa
     assert house.run().state == "applied"
     assert not served(house)
     assert [made.number for made in house.events(events.RevisionMade)] == [1, 2, 3]
+
+
+TOKEN = "ghp_c4n4rycanarycanarycanarycanary012345"
+
+
+def test_a_token_that_a_person_pastes_into_a_commit_or_a_reason_enters_no_log_and_is_told_by_nobody(house):
+    house.push({"traefik/hello.yaml": hello()}, f"Log in, password: {TOKEN}")
+    house.run()
+    house.edit_live("hello.lab", "edited.lab")
+    with house.session() as person:
+        drifting.heal(person, Address.parse(HELLO), f"it is {TOKEN}")
+    house.run()
+    assert house.events(events.CommitApproved)[-1].subject == "Log in, password: •••"
+    assert [asked.reason for asked in house.events(events.DriftHealRequested)] == ["•••"]
+    kept = [path for path in house.home.path.rglob("*") if path.is_file() and "desired" not in str(path)]
+    assert len(kept) > 3 and not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+
+
+def test_what_an_older_version_kept_of_a_token_is_told_by_nobody(house):
+    house.run()
+    old = events.CommitApproved(commit="c" * 40, via="push", by=f"token={TOKEN}", subject=f"Log in, {TOKEN}")
+    by = events.CommitApproved(commit="d" * 40, via="push", reviewers=(f"token={TOKEN}", "ada"), subject="Fine")
+    with house.world() as world:
+        world.log.append([Entry(stream="main", event=one) for one in (old, by)])
+        told = telling.history(world)[-2:]
+        assert TOKEN not in str(told)
+        assert list(told[1]["data"]["reviewers"]) == ["token=•••", "ada"] and told[1]["said"] == "commit approved Fine"
 
 
 def test_a_pass_with_nothing_to_do_writes_nothing(house):
