@@ -46,6 +46,12 @@ def told(text: str) -> str:
     return COVERED if redacted(bare) == REDACTED else bare
 
 
+def told_whole(text: str) -> str:
+    """The same of a text of many lines, such as a commit's message, of which one may begin a key."""
+    lines = without_keys(Line(text=line) for line in text.split("\n"))
+    return "\n".join(line.text for line in masked(lines))
+
+
 def without_keys(lines: Iterable[Line]) -> list[Line]:
     """The same lines, shortened, and private keys covered, which go over many of them. To be done with all lines."""
     found: list[Line] = []

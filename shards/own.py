@@ -148,8 +148,8 @@ class Own(Shard):
         answer = self._desk.query.proposal(proposal)
         return ProposalDetail(
             proposal=proposal,
-            title=masking.told(commit.subject),
-            message="\n".join(map(masking.told, commit.message.split("\n"))),
+            title=masking.told_whole(commit.subject),
+            message=masking.told_whole(commit.message),
             commit=commit.id,
             parent=commit.parents[0],
             diff=_diff(self._desk.touched(commit)),
@@ -195,7 +195,7 @@ def _by_id(answer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _line(id: str, commit: Commit, known: Mapping[str, Any]) -> ProposalLine:
     return ProposalLine(
         proposal=id,
-        title=masking.told(commit.subject),
+        title=masking.told_whole(commit.subject),
         status=str(known.get("status", "pending")),
         commit=commit.id,
         client=commit.trailers.get("Waypost-Client", "unknown"),
@@ -206,7 +206,7 @@ def _line(id: str, commit: Commit, known: Mapping[str, Any]) -> ProposalLine:
 def _known_line(id: str, known: Mapping[str, Any]) -> ProposalLine:
     """A proposal that the reconciler knows and this clone does not hold (any more)."""
     words = {name: str(known.get(name, "")) for name in ("title", "status", "commit", "client", "made_at")}
-    return ProposalLine(proposal=id, **words | {"title": masking.told(words["title"])})
+    return ProposalLine(proposal=id, **words | {"title": masking.told_whole(words["title"])})
 
 
 def _diff(touched: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:

@@ -183,6 +183,25 @@ def test_what_a_person_wrote_into_a_proposal_is_shown_without_the_secret_in_it(
     assert len(listed) == 2 and canary not in str((shown, listed))
 
 
+def test_a_key_in_a_commit_message_is_covered_whole(waypost: Waypost) -> None:
+    key = [
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        *["c4n4ry" * 11] * 3,
+        "c4n4ryEnd==",
+        "-----END OPENSSH PRIVATE KEY-----",
+    ]
+    desired, file = waypost.desired, b"http: {services: {a: {loadBalancer: {servers: [{url: http://a}]}}}}\n"
+    for id, title, body in (("aaaaaa", "Log in", "\n".join(["With", *key, "it works"])), ("bbbbbb", key[1], "Pasted")):
+        proposals.propose(
+            desired.store, parent=desired.main, edits={f"traefik/{id}.yaml": file}, id=f"by-hand-{id}", author="Ada",
+            title=title, body=body, trailers={}, at=now(),
+        )  # fmt: skip
+    shown = [waypost.answer("proposals_get", proposal=f"by-hand-{id}") for id in ("aaaaaa", "bbbbbb")]
+    listed = waypost.answer("proposals_list")["proposals"]
+    assert "With\n" in shown[0]["message"] and "\nit works" in shown[0]["message"]
+    assert len(listed) == 2 and "c4n4ry" not in str((shown, listed))
+
+
 def test_what_others_wrote_is_told_without_tricks(accompanied: Waypost, answers: Answers) -> None:
     tricks, desired = "\x1b[31mup\u202e and\u200b on", accompanied.desired
     file = f"# {tricks}\nhttp: {{services: {{a: {{loadBalancer: {{servers: [{{url: http://a}}]}}}}}}}}\n".encode()
