@@ -180,3 +180,11 @@ def test_what_belongs_to_a_secret_is_covered_with_it() -> None:
     text = "a:\n  password: |\n    one\n\n    two\n  b: c\n"
     assert covered("authentik/x.yaml", text) == f"a:\n  # {MARK}\n  b: c\n"
     assert covered("authentik/x.yaml", "a: b\n") == "a: b\n"
+
+
+def test_a_private_key_in_a_file_is_covered_to_its_end() -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", *[CANARY * 8] * 2, CANARY, "-----END PRIVATE KEY-----"]
+    told = covered("traefik/x.yaml", "\n".join(["a:", "- keyFile: |", *(f"    {line}" for line in key), "  b: c", ""]))
+    assert told == "\n".join(["a:", "- keyFile: |", *[f"    # {MARK}"] * 5, "  b: c", ""])
+    assert covered("traefik/x.yaml", "\n".join([*(f"# {line}" for line in key), "a: b"])).endswith(f"# {MARK}\na: b")
+    assert CANARY not in covered("traefik/x.yaml", "\n".join(["a: |", *(f"  {line}" for line in key[:-1])]))
