@@ -135,7 +135,8 @@ class Settings:
     public_url: tuple[str, ...] = _setting(
         "WAYPOST_PUBLIC_URL", setting.several(setting.ORIGIN), "",
         "The addresses by which clients may call the gateway from elsewhere; any other host name is turned "
-        "away. Loopback always works; /health and /metrics answer to IP addresses and names without a dot as well.",
+        "away. Loopback always works. What needs no token (/health, /metrics, and where clients find the issuer) "
+        "answers to IP addresses and names without a dot as well, which no DNS of a stranger gives; /mcp does not.",
     )  # fmt: skip
     traefik_dynamic_dir: Path | None = _setting(
         "WAYPOST_TRAEFIK_DYNAMIC_DIR", setting.PATH, "",

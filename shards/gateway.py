@@ -253,7 +253,7 @@ def application(settings: GatewaySettings, parts: Parts, admit: Admit) -> Starle
     )
     routes += [Route(path, gate) for path in ("/mcp", "/mcp/{shard}")]
     if issuer:
-        metadata = functools.partial(_metadata, issuer)
+        metadata = addressed.guarded(functools.partial(_metadata, issuer), security)
         routes += [Route(path, metadata) for path in (oauth.METADATA, f"{oauth.METADATA}/{{resource:path}}")]
 
     @asynccontextmanager

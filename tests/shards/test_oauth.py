@@ -197,6 +197,16 @@ def test_a_client_without_a_token_finds_out_where_to_get_one(make_waypost: MakeW
         assert (metadata["resource"], metadata["authorization_servers"]) == (RESOURCE, [auth.url])
 
 
+def test_nobody_reads_where_that_is_by_a_name_that_a_stranger_brought(make_waypost: MakeWaypost, auth: Auth) -> None:
+    waypost = make_waypost(issuer=auth.issuer, public_urls=("https://waypost.example.org",))
+    for place in (oauth.METADATA, f"{oauth.METADATA}/mcp"):
+        for host, status in {"waypost.example.org": 200, "gateway:9100": 200, "evil.example.net": 421}.items():
+            answer = plain_http.get(waypost.url + place, headers={"Host": host})
+            assert answer.status_code == status, host
+        page = {"Host": "waypost.example.org", "Origin": "https://evil.example.net"}
+        assert plain_http.get(waypost.url + place, headers=page).status_code == 403
+
+
 def test_tokens_of_waypost_open_it_all_the_same(make_waypost: MakeWaypost, auth: Auth) -> None:
     waypost = make_waypost(issuer=auth.issuer)
     assert knock(waypost, waypost.token("claude")).status_code == 200
