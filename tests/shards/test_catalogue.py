@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from reconciler import tokens
 from shards import catalogue
+from shards.access import Caller
 from shards.authentik_live import AuthentikAt
 from shards.gitea_reading import GiteaAt
 from shards.komodo_at import KomodoAt
@@ -30,6 +34,18 @@ def test_every_tool_of_every_system_stands_in_a_generation(tmp_path_factory: pyt
 def test_a_token_that_is_made_today_knows_all_generations() -> None:
     assert len(catalogue.GENERATIONS) == tokens.NEWEST_TOOLS
     assert sum(map(len, catalogue.GENERATIONS)) == len(frozenset().union(*catalogue.GENERATIONS))
+
+
+def test_a_tool_elsewhere_is_open_to_older_tokens_that_are_not_narrowed_as_soon_as_a_person_declares_it() -> None:
+    new: dict[str, Any] = {
+        "shard": "weather",
+        "tool": "weather_snow",
+        "writes": False,
+        "since": catalogue.since("weather", "weather_snow"),
+    }
+    old = Caller(name="old", role="read", knows=1)
+    assert old.may(**new) and replace(old, grants=frozenset({"weather"})).may(**new)
+    assert not replace(old, grants=frozenset({"traefik"})).may(**new)
 
 
 def test_a_tool_of_ours_that_nobody_catalogued_is_known_to_nobody() -> None:
