@@ -236,9 +236,10 @@ class Traefik(Shard):
         come first."""
         ground = self._desk.ground()
         ground.instance(instance, "traefik")
-        live = self._desk.query.live(instance)
-        found = backends.known(ground, instance, live, name)
-        return backends.asked(found, live.reason if isinstance(live, Away) else "")
+        with call.waiting("waiting for Traefik and the backends"):
+            live = self._desk.query.live(instance)
+            found = backends.known(ground, instance, live, name)
+            return backends.asked(found, live.reason if isinstance(live, Away) else "")
 
     @tool(Traits(title="Are the certificates right?", seconds=45.0))
     def check_ssl_status(
@@ -250,9 +251,10 @@ class Traefik(Shard):
         trouble come first, each with what to do next."""
         ground = self._desk.ground()
         ground.instance(instance, "traefik")
-        setup = certificates.known(ground, instance, told(self._desk.query.encryption(instance)))
-        questions = certificates.questions(setup, host)
-        return certificates.asked(setup, questions, self._desk.settings.ca_file, self._desk.clock.now())
+        with call.waiting("waiting for the certificates"):
+            setup = certificates.known(ground, instance, told(self._desk.query.encryption(instance)))
+            questions = certificates.questions(setup, host)
+            return certificates.asked(setup, questions, self._desk.settings.ca_file, self._desk.clock.now())
 
     @tool(Traits(title="Why does it fail?", seconds=60.0))
     def diagnose(
@@ -268,7 +270,8 @@ class Traefik(Shard):
         proposals, trouble of the target, the containers behind it with their last complaints, the last deploy and who
         is let in, and names the most likely cause with what to do next. Give the status that was seen. What could not
         be asked is told as missing, with the reason. Changes nothing."""
-        return diagnosing.diagnosis(self._desk, instance, what, status, method, self._others)
+        with call.waiting("waiting for all who may know"):
+            return diagnosing.diagnosis(self._desk, instance, what, status, method, self._others)
 
     @tool(Traits(title="List middlewares"))
     def list_middlewares(self, call: Call, instance: fields.InstanceName = "traefik") -> MiddlewareList:

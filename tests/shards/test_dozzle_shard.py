@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from reconciler.ports import SystemClock
 from reconciler.setting import Secret
 from shards import docker_engine
-from shards.containers import SourceError, Wanted
+from shards.containers import Container, SourceError, Wanted
 from shards.docker_engine import Engine
 from shards.dozzle import Dozzle
 from shards.kit import Call, Refused
 from shards.log_reading import sources
-from shards.log_sources import LogsAt
+from shards.log_sources import LogsAt, Sources
 from tests.dozzle.containers_told import FULL, Box, House, house, labelled, now
 
 CLOCK = SystemClock()
@@ -406,3 +407,43 @@ def test_what_is_no_docker_is_told_so(at_home: House, version: str) -> None:
     with pytest.raises(SourceError, match="no Docker Engine"):
         engine.containers()
     engine.close()
+
+
+class Unhurried:
+    """A source that tells nothing, and that not before somebody has heard that it is waited for."""
+
+    title = "Unhurried"
+
+    def __init__(self) -> None:
+        self.heard = threading.Event()
+
+    def containers(self) -> NoReturn:
+        assert self.heard.wait(60), "nobody heard of it"
+        raise SourceError("it tells nothing")
+
+    def read(self, container: Container, wanted: Wanted) -> NoReturn:
+        raise AssertionError
+
+    def usage(self, container: Container) -> NoReturn:
+        raise AssertionError
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("tail_logs", {}), ("search_logs", {"text": "error"}), ("list_containers", None)]
+)
+def test_who_waits_for_a_log_hears_for_how_long(name: str, arguments: dict[str, Any] | None) -> None:
+    source, steps = Unhurried(), []
+
+    def tell(*step: object) -> None:
+        steps.append(step)
+        source.heard.set()
+
+    call = Call(request_id="r1", client="test", tool="x", tell=tell)
+    given = {} if arguments is None else {"container": "gitea", **arguments}
+    [tool] = (one for one in Dozzle(Sources([source], CLOCK), CLOCK, os.urandom).tools() if one.name == name)
+    with pytest.raises(Refused, match="it tells nothing"):
+        tool.run(call, given)
+    assert steps[0] == (1, None, "waiting for the containers")

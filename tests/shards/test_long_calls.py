@@ -24,7 +24,7 @@ from shards.declared import Declared, Listed
 from state.events import ToolCalled
 from tests import plain_http
 from tests.shards.elsewhere import QUICK
-from tests.shards.serving import ERAS, Answers, DesiredRepo, Waypost, gateway_over, served
+from tests.shards.serving import ERAS, HAND_WRITTEN, Answers, DesiredRepo, Waypost, gateway_over, served
 
 Context = ServerRequestContext[dict[str, Any], Any]
 
@@ -159,7 +159,7 @@ def test_an_error_of_its_own_making_is_a_refusal_and_the_connection_stays(waypos
 
 @dataclass
 class Unhurried(Answers):
-    """A reconciler whose pass takes until somebody has heard that it is waited for."""
+    """A reconciler that answers nothing until somebody has heard that it is waited for."""
 
     heard: threading.Event = field(default_factory=threading.Event)
 
@@ -167,10 +167,25 @@ class Unhurried(Answers):
         assert self.heard.wait(60), "nobody heard of it"
         return Outcome(state="nothing", said="all is as it should be")
 
+    def _tell(self, question: str) -> dict[str, Any]:
+        self.heard.wait(5)
+        return super()._tell(question)
+
 
 @pytest.mark.parametrize("era", ERAS)
-def test_who_waits_for_a_pass_hears_for_how_long(tmp_path: Path, era: str) -> None:
-    answers, steps = Unhurried(), []
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("reload_config", {}, "waiting for the pass"),
+        ("get_backend_status", {}, "waiting for Traefik and the backends"),
+        ("check_ssl_status", {}, "waiting for the certificates"),
+        ("diagnose", {"what": "grafana"}, "waiting for all who may know"),
+    ],
+)
+def test_who_waits_for_others_hears_for_how_long(
+    tmp_path: Path, era: str, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    answers, steps = Unhurried({"encryption": {"entry_points": [], "routers": []}}), []
 
     async def hear(done: float, total: float | None, words: str | None) -> None:
         steps.append((done, total, words))
@@ -181,15 +196,17 @@ def test_who_waits_for_a_pass_hears_for_how_long(tmp_path: Path, era: str) -> No
             plain_http.AsyncClient(timeout=30) as http,
             Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=era) as client,
         ):
-            result = await client.call_tool("traefik_reload_config", {}, progress_callback=hear)
+            result = await client.call_tool(f"traefik_{tool}", arguments, progress_callback=hear)
             assert not result.is_error, result.content
 
+    desired = DesiredRepo(tmp_path / "desired.git")
+    desired.commit({"traefik/grafana.yaml": HAND_WRITTEN.replace(b"10.0.0.5:3000", b"127.0.0.1:9")})
     with (
         served(web.build(answers, ["127.0.0.1"])) as reconciler,
-        gateway_over(DesiredRepo(tmp_path / "desired.git"), tmp_path / "gateway", reconciler_url=reconciler) as running,
+        gateway_over(desired, tmp_path / "gateway", reconciler_url=reconciler) as running,
     ):
         anyio.run(ask, running.url)
-    assert steps[0] == (1, None, "waiting for the pass")
+    assert steps[0] == (1, None, words)
 
 
 def calls(waypost: Waypost) -> list[ToolCalled]:
