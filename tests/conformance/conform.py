@@ -33,9 +33,11 @@ Verdict = Literal["passed", "baselined", "not counted", "FAILED"]
 
 @dataclass(frozen=True)
 class Expected:
-    """What is written down of one course. `alone`: scenarios that call for no shard; `baseline`: scenario, or
-    scenario:check, -> why it does not pass; `idle`: -> why its passing says nothing."""
+    """What is written down of one course. `scored`: all its scenarios, where the suite does not say which there are;
+    `alone`: those that call for no shard; `baseline`: scenario, or scenario:check, -> why it does not pass; `idle`: ->
+    why its passing says nothing."""
 
+    scored: frozenset[str]
     alone: frozenset[str]
     baseline: Mapping[str, str]
     idle: Mapping[str, str]
@@ -52,6 +54,10 @@ class Line:
 
 def judge(name: str, said: Said, bare: Said, expected: Expected) -> Line:
     """One scenario, as it went with the shard and without (`bare`)."""
+    if suite.NOT_RUN in (said, bare):
+        return Line(name, "FAILED", "did not run")
+    if expected.scored and name not in expected.scored:
+        return Line(name, "FAILED", "runs, but is not written down")
     if name in expected.idle and not said.failed:
         return Line(name, "not counted", expected.idle[name])
     if name in expected.baseline:
@@ -77,16 +83,12 @@ def stale(expected: Expected, names: set[str]) -> list[Line]:
 
 def main() -> int:
     suite.install()
-    written = tomllib.loads(WRITTEN.read_text())
-    with _gateway(with_shard=True) as url:
-        full = {course.name: suite.run(course, url) for course in suite.COURSES}
-    with _gateway(with_shard=False) as url:
-        bare = {course.name: suite.run(course, url) for course in suite.COURSES}
+    written = {name: _expected(told) for name, told in tomllib.loads(WRITTEN.read_text()).items()}
+    full, bare = (_run(written, with_shard=with_shard) for with_shard in (True, False))
     failed, console = 0, Console(width=None if sys.stdout.isatty() else 140)
     for course in suite.COURSES:
-        expected = _expected(written[course.name])
-        went, without = full[course.name], bare[course.name]
-        lines = [judge(name, said, without.get(name, Said({})), expected) for name, said in went.items()]
+        expected, went, without = written[course.name], full[course.name], bare[course.name]
+        lines = [judge(name, said, without.get(name, suite.NOT_RUN), expected) for name, said in went.items()]
         lines += stale(expected, set(went))
         console.print(_table(f"{course.name} (suite {course.version})", lines))
         counted = [sum(not said.failed for said in each.values()) for each in (went, without)]
@@ -96,7 +98,14 @@ def main() -> int:
 
 
 def _expected(told: Mapping[str, Any]) -> Expected:
-    return Expected(frozenset(told["alone"]), told.get("baseline", {}), told.get("idle", {}))
+    scored, alone = (frozenset(told.get(name, ())) for name in ("scored", "alone"))
+    return Expected(scored, alone, told.get("baseline", {}), told.get("idle", {}))
+
+
+def _run(written: Mapping[str, Expected], *, with_shard: bool) -> dict[str, dict[str, Said]]:
+    """Course -> how its scenarios went."""
+    with _gateway(with_shard=with_shard) as url:
+        return {course.name: suite.run(course, url, written[course.name].scored) for course in suite.COURSES}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,8 +65,12 @@ def install() -> None:
             _do([str(_node()), str(npm), "install", *quiet, "--prefix", str(PLACE / version), package])
 
 
-def run(course: Course, url: str) -> dict[str, Said]:
-    """Scenario -> what is said of it, of all that this course scores; "failed" also where it says nothing."""
+NOT_RUN: Final = Said({"it ran": False})
+
+
+def run(course: Course, url: str, scored: Collection[str] = ()) -> dict[str, Said]:
+    """Scenario -> what is said of it, of all that this course scores: as the suite itself says, or else all that ran
+    and those that are `scored`. "Failed" also where nothing is said."""
     with tempfile.TemporaryDirectory() as output:
         command = [str(_node()), str(_entry(course.version)), "server", "--url", url, *course.arguments]
         patience = ("--timeout", PATIENCE) if course.requirements else ()
@@ -76,7 +80,7 @@ def run(course: Course, url: str) -> dict[str, Said]:
         found = {_scenario(path): _said(path) for path in sorted(Path(output).glob("server-*/checks.json"))}
     if not found:
         raise SystemExit(f"the suite {course.version} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return {name: found.get(name, Said({"it ran": False})) for name in _scored(course) or found}
+    return {name: found.get(name, NOT_RUN) for name in _scored(course) or sorted({*scored, *found})}
 
 
 def _scored(course: Course) -> list[str]:
