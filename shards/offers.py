@@ -93,24 +93,24 @@ class Local:
             raise
 
     async def _ran(self, attempt: Attempt, limit: asyncio.Timeout) -> Outcome:
-        """The thread gives its room back, whenever it ends; one that never began cannot."""
+        """Room is given back once the thread has ended, or will not begin."""
         await self.room.acquire()
-        over = asyncio.Event()
-        release = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._release, over)
+        over, left, loop = asyncio.Event(), False, asyncio.get_running_loop()
         try:
-            return await in_thread(functools.partial(attempt.run, release))
+            return await in_thread(attempt.run)
         except asyncio.CancelledError:
+            if attempt.call_off():
+                raise
+            left = attempt.leave(functools.partial(loop.call_soon_threadsafe, self._release, over))
             if limit.expired():
                 raise
-            if attempt.call_off():
-                self.room.release()
-                raise
             # Whoever hung up still has this call: else one that hangs up and calls again had no limits.
-            with anyio.CancelScope(shield=True):
-                await over.wait()
+            if left:
+                with anyio.CancelScope(shield=True):
+                    await over.wait()
             return attempt.result()
         finally:
-            if attempt.call_off():
+            if not left:
                 self.room.release()
 
     def _release(self, over: asyncio.Event) -> None:
@@ -127,47 +127,57 @@ class Attempt:
         self._tool = tool
         self._call = call
         self._arguments = arguments
-        self._lock = threading.Lock()
+        self._recording = threading.Lock()
         self._outcome: Outcome | None = None
-        self._begun = self._called_off = False
+        self._standing = threading.Lock()  # never held for long: the loop waits for it
+        self._begun = self._called_off = self._over = False
+        self._left: Callable[[], object] | None = None
 
     def call_off(self) -> bool:
-        """See to it that it never begins; whether that is so, and not before."""
-        with self._lock:
-            was, self._called_off = self._called_off, not self._begun
-            return self._called_off and not was
+        """See to it that it never begins; whether that is so."""
+        with self._standing:
+            self._called_off = not self._begun
+            return self._called_off
 
-    def run(self, release: Callable[[], object]) -> Outcome:
-        with self._lock:
+    def leave(self, tell: Callable[[], object]) -> bool:
+        """Have its thread call `tell` at its end, as nobody waits for it any more. False: it has come to its end."""
+        with self._standing:
+            self._left = tell
+            return not self._over
+
+    def run(self) -> Outcome:
+        with self._standing:
             if self._called_off:
-                return _CALLED_OFF  # nobody waits for it, and its room was given back
+                return _CALLED_OFF  # nobody waits for it
             self._begun = True
         try:
             came = outcome.run(self._tool, self._call, self._arguments, self._clock)
-            with self._lock:
+            with self._recording:
                 return self._outcome or self._record(came)
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop may be gone by now
-                release()
+            with self._standing:
+                self._over, left = True, self._left
+            if left:
+                with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+                    left()
 
     def result(self) -> Outcome:
         """What came of one that is over. Raises LogError where that could not be recorded."""
-        with self._lock:
+        with self._recording:
             if self._outcome is None:
                 raise LogError("what this call came to was not recorded")
             return self._outcome
 
     def hang_up(self) -> None:
         """Record of one that never began that its client did not wait for it; of one that did, its thread tells."""
-        with self._lock:
-            if not self._begun and self._outcome is None:
-                self._called_off = True
+        if self.call_off():
+            with self._recording:
                 self._record(_CALLED_OFF)
 
     def give_up(self) -> Outcome:
         """Answer without it; or what came of it, if that is known by now."""
         seconds = self._tool.traits.seconds
-        with self._lock:
+        with self._recording:
             return self._outcome or self._record(
                 Outcome(
                     refusal=Refused("too-slow", f"{self._call.tool} took more than {seconds:g} s.", retry=True),
