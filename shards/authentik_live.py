@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.asking import AskError, Asking
+from reconciler.asking import AskError
 from reconciler.setting import ConfigError, Secret
+from shards.resting import Resting
 from shards.untrusted import short
 
 _MOST_PAGES: Final = 50
@@ -45,7 +46,7 @@ class Live:
     def __init__(self, at: AuthentikAt, ca_file: Path | None = None) -> None:
         self._instance = at.instance
         self._token = at.token
-        self._asking = Asking("authentik", at.url.rstrip("/").removesuffix("/api/v3"), ca_file)
+        self._asking = Resting("authentik", at.url.rstrip("/").removesuffix("/api/v3"), ca_file)
 
     def close(self) -> None:
         self._asking.close()

@@ -13,9 +13,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from reconciler.asking import AskError, Asking, Query
+from reconciler.asking import AskError, Query
 from reconciler.setting import ConfigError, Secret
 from shards.kit import Refused
+from shards.resting import Resting
 
 PAGE: Final = 50
 """Items of one answer; Gitea gives no more unless it is told to."""
@@ -115,10 +116,10 @@ class Reader:
     """Asks Gitea, and changes nothing. Every method raises Refused where Gitea does not answer as it should."""
 
     at: GiteaAt
-    _asking: Asking = field(init=False)
+    _asking: Resting = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asking = Asking("Gitea", self.at.url.rstrip("/").removesuffix("/api/v1"), self.at.ca_file)
+        self._asking = Resting("Gitea", self.at.url.rstrip("/").removesuffix("/api/v1"), self.at.ca_file)
 
     def close(self) -> None:
         self._asking.close()

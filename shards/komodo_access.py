@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from reconciler.komodo.reading import Reader
 from reconciler.komodo.wire import KomodoError, Wire
+from reconciler.setting import Secret
 from shards import untrusted
 from shards.kit import Refused
 from shards.komodo_at import KomodoAt
+from shards.resting import Resting
 
 _Answer = TypeVar("_Answer")
 
@@ -38,9 +40,7 @@ class Komodos:
 
     def __init__(self, places: Sequence[KomodoAt], ca_file: Path | None = None) -> None:
         self.looking = {
-            at.instance: Looking(Reader(Wire(at.url, at.key, at.secret, ca_file=ca_file, only_reads=True)))
-            for at in places
-            if at.key and at.secret
+            at.instance: Looking(Reader(_wire(at, at.key, at.secret, ca_file))) for at in places if at.key and at.secret
         }
 
     def close(self) -> None:
@@ -64,6 +64,10 @@ class Komodos:
             return self.of(instance).ask(Reader.version)
         except Refused:
             return ""
+
+
+def _wire(at: KomodoAt, key: Secret, secret: Secret, ca_file: Path | None) -> Wire:
+    return Wire(at.url, key, secret, ca_file=ca_file, only_reads=True, ask_with=Resting)
 
 
 def _what_looks(instance: str) -> str:

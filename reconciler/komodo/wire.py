@@ -52,12 +52,13 @@ class Wire:
         *,
         ca_file: Path | None = None,
         only_reads: bool = False,
+        ask_with: type[Asking] = Asking,
     ) -> None:
         self.url = url.rstrip("/")
         self._key, self._secret = key, secret
         self._only_reads = only_reads
         try:
-            self._asking = Asking("Komodo", self.url, ca_file)
+            self._asking = ask_with("Komodo", self.url, ca_file)
         except AskError as error:
             raise KomodoError(str(error), retry=False) from None
 
