@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler import founding, reviewing
+from reconciler import founding, reviewing, telling
 from reconciler.core.policy import Policy
 from reconciler.git import proposals
 from reconciler.git.store import Store
@@ -100,6 +100,18 @@ def test_each_proposal_gives_way_to_the_newest_later_one_that_touches_what_it_to
         }
         assert desk.superseded() == expected
         desk.clear()
+
+
+def test_a_proposal_is_told_without_the_secrets_in_its_words(desk):
+    token = "ghp_c4n4rycanarycanarycanarycanary012345"
+    made = events.ProposalMade(
+        proposal="p", branch="proposals/p", commit="1" * 40, parent=desk.head, tool="t", client="m",
+        title=f"Log in, password: {token}", resources=(),
+    )  # fmt: skip
+    rejected = events.ProposalRejected(proposal="p", reason=f"that is {token}")
+    desk.world.log.append([Entry(stream="proposal/p", event=one) for one in (made, rejected)])
+    told = telling.proposal(desk.world.log.view(Proposals).items["p"])
+    assert (told["title"], told["reason"]) == ("Log in, password: •••", "•••")
 
 
 def test_what_a_proposal_touches_is_read_from_its_commit_and_not_from_its_makers_word(desk):
