@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,6 +9,7 @@ import orjson
 import pytest
 
 from state.codec import Redacted
+from state.errors import DiskFault
 from state.events import (
     ApplyProven,
     CommitApproved,
@@ -214,6 +216,26 @@ def test_a_closed_log_says_so(log):
     log.close()
     with pytest.raises(LogError, match="is closed"):
         log.head()
+
+
+def test_a_log_that_met_a_fault_of_the_disk_takes_nothing_more_though_the_disk_is_well_again(path):
+    log = EventLog.open(path, now=lambda: datetime.now(UTC), create=True)
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, allowed[1]))
+    try:
+        with pytest.raises(DiskFault):
+            for _ in range(1_000):
+                log.append([lost()] * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    for asking in (lambda: log.append(lost()), log.head):
+        with pytest.raises(LogError, match="met a disk error; check the disk, then start again"):
+            asking()
+    log.close()
+    log = EventLog.open(path, now=lambda: datetime.now(UTC))
+    log.append(lost())
+    assert log.verify().ok
+    log.close()
 
 
 # ── history ──────────────────────────────────────────────────────────────────────────────────────
