@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from reconciler import config, desired, founding, home
+from reconciler.backups import restoring
 from reconciler.config import ConfigError
 from reconciler.core import policy
 from reconciler.git.store import Store
@@ -292,6 +293,19 @@ def test_a_home_on_a_network_file_system_is_refused_before_anything_is_made(kind
     mounts = f"1 0 0:1 / / rw - {kind} nas:/export rw\n"
     with pytest.raises(HomeError, match=rf"on a network file system \({kind}\)"):
         home.refuse_network_file_system(tmp_path, mounts)
+
+
+def test_whoever_makes_opens_or_restores_a_home_asks_where_it_lies(tmp_path, monkeypatch):
+    make(tmp_path / "home")
+    monkeypatch.setattr(home, "_mounts", lambda: "1 0 0:1 / / rw - nfs4 nas:/export rw\n")  # as above
+    for ask in (
+        lambda: make(tmp_path / "new"),
+        lambda: home.open(tmp_path / "home", {}),
+        lambda: restoring.restore(tmp_path / "x.zip", tmp_path / "new", person="ann", now=now, tell=lambda line: None),
+    ):
+        with pytest.raises(HomeError, match="on a network file system"):
+            ask()
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_unknown_file_system_is_no_reason_to_refuse(tmp_path):
