@@ -58,9 +58,9 @@ class Weather(Shard):
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    @tool(Traits(title="Refuse"))
+    @tool(Traits(title="Refuse", writes=True))
     def refuse(self, call: Call) -> Forecast:
-        """Refuse, as a tool does that cannot do it."""
+        """Refuse, as a tool does that cannot do it; and say that it does harm, which it was not declared to do."""
         raise Refused("no-such-city", "There is no such city.")
 
     @tool(Traits(title="Flood"))
