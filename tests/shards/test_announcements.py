@@ -20,9 +20,11 @@ from mcp.server import Server
 from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 
+from shards.access import Caller, TurnedAway
 from shards.declared import Declared, Listed
 from shards.errors import Code
-from shards.wire.announcing import MOST_OF_ONE
+from shards.gate import STILL, Gate, Scope
+from shards.wire.announcing import MOST_OF_ONE, Announcer, always
 from tests import plain_http
 from tests.ports import free_port
 from tests.shards.elsewhere import QUICK
@@ -119,6 +121,41 @@ async def listening(house: House, era: str, token: str = "") -> AsyncIterator[tu
         await house.until(lambda health: health["listeners"] == before + 1)
         yield client, heard
         group.cancel_scope.cancel()
+
+
+def test_who_listens_is_told_as_soon_as_somebody_looks_and_finds_another_list() -> None:
+    offered = {"rain": 1}
+    announcer = Announcer(lambda: dict(offered))
+
+    async def story() -> None:
+        with announcer.listening("ann", lambda: dict(offered), always) as stream, anyio.fail_after(5):
+            offered["snow"] = 2
+            announcer.look()
+            assert await stream.news()
+
+    anyio.run(story)
+
+
+def test_who_was_let_in_is_asked_for_anew_with_what_they_came_with() -> None:
+    known = {"Bearer ann": Caller(name="ann", role="read")}
+    came: dict[str, Any] = {}
+
+    async def admit(authorization: str, host: str) -> Caller | TurnedAway:
+        return known.get(authorization) or TurnedAway("nobody knows that token")
+
+    async def keep(scope: Scope, *_: Any) -> None:
+        came.update(scope)
+
+    async def story() -> None:
+        scope = {"type": "http", "headers": [(b"authorization", b"Bearer ann"), (b"host", b"localhost")]}
+        await Gate(keep, admit, lambda shard: True)(scope, *([None] * 2))  # type: ignore[arg-type]
+        assert await came[STILL]()
+        known["Bearer ann"] = Caller(name="ann", role="propose")
+        assert not await came[STILL]()  # with other rights, so with another list
+        known.clear()
+        assert not await came[STILL]()
+
+    anyio.run(story)
 
 
 @pytest.mark.parametrize("era", ["legacy", "auto"])
