@@ -145,7 +145,8 @@ def test_a_bomb_of_aliases_is_refused_without_expanding_it() -> None:
     bomb = "\n".join(lines).encode()
     assert len(document.read("f.yaml", bomb).problems) == 50
     trusted = document.read("f.yaml", bomb, trusting=True)
-    assert trusted.value is None
+    whole = trusted.value is not None  # by itself: who writes out a Document to say what is wrong never ends
+    assert not whole
     assert [problem.severity for problem in trusted.problems] == ["warning"]
 
 
