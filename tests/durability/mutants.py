@@ -308,7 +308,119 @@ switched_passes = _tests(
 dripping_peers = _tests(
     "dripping_peers",
     "tests/reconciler/test_asking_systems.py::test_whatever_part_of_an_answer_drips_it_is_left_when_its_time_is_over",
+    "tests/reconciler/traefik/test_api.py::test_an_answer_that_drips_is_left_when_its_time_is_over",
 )
+
+_STATE, _HOME, _HTTP = (
+    "tests/state/test_",
+    "tests/reconciler/test_home.py::test_",
+    "tests/shards/test_gateway.py::test_",
+)
+_DOCUMENT, _API = "tests/reconciler/test_document.py::test_", "tests/reconciler/traefik/test_api.py::test_"
+_ASKING, _DOCS = "tests/reconciler/test_asking_systems.py::test_", "tests/reconciler/documentation/test_"
+_GUARDS, _CONDITIONS = "tests/stories/test_guards.py::test_", "tests/reconciler/core/test_guard.py::test_"
+_PEOPLE, _ELSEWHERE = "tests/stories/test_gitea.py::test_", "tests/shards/test_elsewhere.py::test_"
+_LISTENING = "tests/shards/test_announcements.py::test_"
+failing_disks = _tests(
+    "failing_disks",
+    f"{_STATE}log.py::test_a_log_that_met_a_fault_of_the_disk_takes_nothing_more_though_the_disk_is_well_again",
+)
+old_sqlites = _tests("old_sqlites", f"{_STATE}database.py::test_a_faulty_sqlite_means_a_rollback_journal_and_a_word")
+old_events = _tests("old_events", f"{_STATE}codec.py::test_every_golden_line_is_still_understood")
+network_disks = _tests("network_disks", f"{_HOME}whoever_makes_opens_or_restores_a_home_asks_where_it_lies")
+unread_backups = _tests("unread_backups", f"{_BACKUP}what_cannot_be_read_back_never_takes_the_place_of_what_was_good")
+lost_segments = _tests("lost_segments", f"{_BACKUP}a_segment_that_is_missing_stops_a_backup")
+strange_segments = _tests("strange_segments", f"{_BACKUP}a_log_that_names_a_segment_elsewhere_is_not_good")
+restored_views = _tests("restored_views", f"{_BACKUP}a_view_that_is_not_what_its_events_say_is_not_good")
+overdue_backups = _tests("overdue_backups", f"{_BACKUP}a_home_that_never_had_a_backup_is_alerted_too")
+thinned_backups = _tests("thinned_backups", f"{_BACKUP}only_so_many_are_kept_and_others_files_are_left_alone")
+forgotten_reads = _tests("forgotten_reads", f"{_BACKUP}what_was_only_looked_at_is_forgotten_after_its_time")
+wrong_clocks = _tests(
+    "wrong_clocks",
+    f"{_BACKUP}a_clock_is_believed_once_it_went_on_like_the_one_that_counts",
+    f"{_BACKUP}while_the_clock_is_not_believed_nothing_is_forgotten_or_sealed_for_its_age",
+)
+answers_of_systems = _tests(
+    "answers_of_systems",
+    f"{_ASKING}an_answer_without_an_end_is_left",
+    f"{_ASKING}an_answer_that_drips_is_left_when_its_time_is_over",
+)
+answers_of_traefik = _tests(
+    "answers_of_traefik",
+    f"{_API}a_huge_answer_is_cut_off",
+    f"{_API}pages_that_never_end_are_given_up",
+)
+suspicious_files = _tests(
+    "suspicious_files",
+    f"{_DOCUMENT}what_could_hide_something_is_refused_with_its_place",
+    f"{_DOCUMENT}a_bomb_of_aliases_is_refused_without_expanding_it",
+    f"{_DOCUMENT}a_file_too_large_is_not_even_parsed",
+)
+turns = _tests("turns", "tests/reconciler/core/test_order.py")
+small_losses = _tests("small_losses", f"{_GUARDS}hosts_that_go_a_few_at_a_time_add_up")
+old_agreements = _tests(
+    "old_agreements",
+    f"{_STATE}grants.py::test_consent_to_a_head_that_is_a_revision_already_holds_for_one_apply",
+)
+other_causes = _tests(
+    "other_causes", f"{_CONDITIONS}a_yes_is_about_what_causes_the_loss_not_only_about_the_example_that_is_told"
+)
+open_ways = _tests(
+    "open_ways",
+    f"{_GUARDS}a_new_open_route_before_one_with_authentication_is_held_and_would_have_opened_it",
+    f"{_GUARDS}another_open_way_to_what_asks_who_is_there_is_held",
+)
+few_approvers = _tests("few_approvers", f"{_PEOPLE}where_the_policy_asks_for_two_one_who_merges_is_not_enough")
+approving_accounts = _tests("approving_accounts", f"{_PEOPLE}waypost_itself_is_none_of_those_who_approve")
+gifts_of_the_host = _tests("gifts_of_the_host", "tests/reconciler/komodo/test_komodo_consequences.py")
+unknown_fields = _tests(
+    "unknown_fields",
+    "tests/reconciler/komodo/test_komodo_powers.py::test_a_field_that_nobody_here_knows_is_asked_for",
+)
+orphans = _tests(
+    "orphans",
+    "tests/reconciler/targets/test_authentik_target.py::test_a_file_that_goes_takes_its_objects_with_it",
+)
+hand_edits = _tests(
+    "hand_edits", "tests/stories/test_the_road.py::test_a_hand_edit_is_reported_once_and_touched_by_nobody"
+)
+strange_sources = _tests(
+    "strange_sources", f"{_DOCS}fetching.py::test_a_redirect_that_leads_out_of_the_sources_is_not_followed"
+)
+addresses_at_home = _tests(
+    "addresses_at_home",
+    f"{_DOCS}fetching.py::test_an_official_name_that_resolves_to_a_private_address_is_not_connected_to",
+)
+other_builds = _tests("other_builds", f"{_DOCS}watching.py::test_what_every_build_changes_is_no_news")
+shown_secrets = _tests(
+    "shown_secrets", "tests/stories/test_nothing_secret_told.py::test_no_tool_that_reads_tells_a_secret"
+)
+logged_secrets = _tests("logged_secrets", "tests/shards/test_masking.py::test_a_secret_in_a_line_is_covered")
+newest_lines = _tests(
+    "newest_lines",
+    "tests/shards/test_dozzle_shard.py::test_the_newest_lines_come_in_order_with_output_and_level",
+)
+terminals = _tests(
+    "terminals", "tests/stories/test_command_line.py::test_what_others_wrote_is_seen_and_drives_no_terminal"
+)
+full_disks = _tests("full_disks", f"{_HTTP}no_answer_leaves_when_the_audit_cannot_be_written")
+early_answers = _tests("early_answers", f"{_HTTP}every_call_is_audited_before_its_answer")
+strange_pages = _tests("strange_pages", f"{_HTTP}a_web_page_from_elsewhere_is_turned_away")
+long_answers = _tests("long_answers", "tests/shards/test_limits_over_http.py::test_an_answer_that_is_too_long")
+later_tools = _tests(
+    "later_tools", f"{_ACCESS}a_tool_that_came_after_a_token_is_closed_to_it_until_it_is_granted_by_name"
+)
+revoked_tokens = _tests("revoked_tokens", f"{_LISTENING}who_was_let_in_is_asked_for_anew_with_what_they_came_with")
+changed_lists = _tests(
+    "changed_lists", f"{_LISTENING}who_listens_is_told_as_soon_as_somebody_looks_and_finds_another_list"
+)
+boasting_shards = _tests("boasting_shards", f"{_ELSEWHERE}what_it_says_about_itself_counts_for_nothing")
+flooding_shards = _tests("flooding_shards", f"{_ELSEWHERE}too_much_text_is_refused_and_tricks_in_it_are_taken_out")
+failing_shards = _tests(
+    "failing_shards",
+    f"{_ELSEWHERE}one_that_fails_call_after_call_is_left_in_peace_for_a_while_however_well_its_checks_go",
+)
+wider_networks = _tests("wider_networks", "tests/test_compose.py::test_of_ours_only_the_reconciler_reaches_what_writes")
 
 
 def _repository(trial: Trial) -> Store:
@@ -388,6 +500,60 @@ TABLE = (
     Mutant("read-only holds for people", ("the_switch_is_off_for_the_reconciler",), switched_people),
     Mutant("read-only holds for passes", ("the_switch_is_off_for_the_reconciler",), switched_passes),
     Mutant("an exchange is over in time", ("an_exchange_has_no_end",), dripping_peers),
+    Mutant("a log that met a fault of the disk is over", ("a_failed_flush_is_tried_again",), failing_disks),
+    Mutant("a faulty SQLite has a rollback journal", ("every_sqlite_keeps_a_write_ahead_log",), old_sqlites),
+    Mutant("old events are read", ("events_are_read_only_as_they_are_written_now",), old_events),
+    Mutant("no home is on a network disk", ("a_home_may_be_anywhere",), network_disks),
+    Mutant("a backup is read back before it counts", ("a_backup_is_good_unread",), unread_backups),
+    Mutant("a backup has all segments", ("a_segment_that_is_gone_is_left_out_of_a_backup",), lost_segments),
+    Mutant("a restored segment is one of the log's own", ("a_segment_may_be_called_anything",), strange_segments),
+    Mutant("a restored view is folded anew", ("restored_views_are_not_folded",), restored_views),
+    Mutant("an overdue backup is told", ("nobody_hears_that_no_backup_is_made",), overdue_backups),
+    Mutant("old backups go", ("every_backup_is_kept",), thinned_backups),
+    Mutant("reads are forgotten after their time", ("reads_are_kept_for_ever",), forgotten_reads),
+    Mutant("a clock that jumped is not believed", ("the_clock_is_always_right",), wrong_clocks),
+    Mutant("nothing goes for its age by such a clock", ("what_is_old_goes_by_whatever_clock",), wrong_clocks),
+    Mutant("an answer of a system has bounds", ("as_much_as_came_is_all",), answers_of_systems),
+    Mutant("an answer of Traefik's API has a size", ("traefik_answers_as_much_as_it_likes",), answers_of_traefik),
+    Mutant("an answer of Traefik's API has a last page", ("the_pages_that_were_read_are_all",), answers_of_traefik),
+    Mutant("no alias is followed", ("aliases_are_followed",), suspicious_files),
+    Mutant("others' aliases expand to so much only", ("aliases_may_expand_to_anything",), suspicious_files),
+    Mutant("no key stands twice", ("the_last_of_two_keys_counts",), suspicious_files),
+    Mutant("a file has a largest size", ("files_of_any_size_are_read",), suspicious_files),
+    Mutant("what others need comes first", ("all_has_its_turn_at_once",), turns),
+    Mutant("what goes, goes last", ("what_goes_has_the_turn_of_what_comes",), turns),
+    Mutant("small losses of a day add up", ("small_losses_do_not_add_up",), small_losses),
+    Mutant("an agreement ends with its commit", ("an_agreement_is_never_used_up",), old_agreements),
+    Mutant("a yes covers what causes a loss", ("a_yes_is_to_the_words_of_a_loss",), other_causes),
+    Mutant("what opens is a loss", ("what_opens_is_no_loss",), open_ways),
+    Mutant("another open way is a loss", ("other_ways_to_a_service_are_not_looked_for",), open_ways),
+    Mutant("as many say yes as the policy asks for", ("one_yes_is_enough",), few_approvers),
+    Mutant("our own account is no person", ("our_own_account_is_a_person",), approving_accounts),
+    Mutant("a stack gets of its host what is agreed to", ("compose_files_may_give_all",), gifts_of_the_host),
+    Mutant("what nobody here knows is agreed to", ("a_field_that_nobody_knows_gives_nothing",), unknown_fields),
+    Mutant("what leaves a blueprint is taken away", ("what_leaves_a_blueprint_is_forgotten",), orphans),
+    Mutant("drift is told by paths", ("what_drifted_is_told_with_its_values",), hand_edits),
+    Mutant("documentation is official", ("anybody_publishes_documentation",), strange_sources),
+    Mutant("documentation is outside this house", ("documentation_may_be_at_home",), addresses_at_home),
+    Mutant("another build of the same words is no news", ("the_same_words_anew_are_news",), other_builds),
+    Mutant("secrets that Traefik shows are covered", ("nothing_is_a_secret",), shown_secrets),
+    Mutant("secrets in logs are covered", ("lines_of_logs_are_shown_as_they_are",), logged_secrets),
+    Mutant("what is left out of a log is told", ("what_is_left_out_is_not_told",), newest_lines),
+    Mutant("what others wrote has no tricks", ("text_of_others_keeps_its_tricks",), flooding_shards),
+    Mutant("what others wrote drives no terminal", ("a_terminal_obeys_what_others_wrote",), terminals),
+    Mutant("no answer without an audit", ("an_answer_needs_no_audit",), full_disks),
+    Mutant("the audit comes before the answer", ("calls_are_recorded_after_their_answers",), early_answers),
+    Mutant("no page of others calls the gateway", ("any_page_at_the_gateway",), strange_pages),
+    Mutant("a client proposes only so often", ("proposals_are_not_counted",), fast_callers),
+    Mutant("a client has so many calls at once", ("any_number_of_calls_at_once",), fast_callers),
+    Mutant("an answer has a largest length", ("answers_of_any_length",), long_answers),
+    Mutant("a later tool is closed to a token", ("later_tools_are_open",), later_tools),
+    Mutant("whose token is revoked hears no more", ("who_was_let_in_stays",), revoked_tokens),
+    Mutant("a client hears of new tools", ("nobody_is_told_of_new_tools",), changed_lists),
+    Mutant("what a shard claims counts for nothing", ("a_shard_is_taken_at_its_word",), boasting_shards),
+    Mutant("what a shard answers is bounded and clean", ("a_shard_may_answer_anything",), flooding_shards),
+    Mutant("a shard that fails is left in peace", ("a_failing_shard_is_called_on_and_on",), failing_shards),
+    Mutant("no way from the gateway to what writes", ("the_gateway_is_beside_what_writes",), wider_networks),
 )  # fmt: skip
 
 

@@ -85,6 +85,33 @@ def outbox_answers_before_it_is_durable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def a_failed_flush_is_tried_again() -> Iterator[None]:
+    """A log that met a fault of the disk takes the next event as if nothing had been."""
+    from state import storage
+
+    with mock.patch.object(storage._Stating, "_end", storage._Reading._end):
+        yield
+
+
+@contextlib.contextmanager
+def every_sqlite_keeps_a_write_ahead_log() -> Iterator[None]:
+    from state import database
+
+    durable = database._make_durable
+    with mock.patch.object(database, "_make_durable", lambda *those, wal: durable(*those, wal=True)):
+        yield
+
+
+@contextlib.contextmanager
+def events_are_read_only_as_they_are_written_now() -> Iterator[None]:
+    """What an older event does not say yet stands for nothing."""
+    from state import codec
+
+    with mock.patch.object(codec, "_default", lambda of: None):
+        yield
+
+
+@contextlib.contextmanager
 def small_wal() -> Iterator[None]:
     """No safeguard: a write-ahead log that is moved to the file every few appends, to have that in a short record."""
     from state import database
@@ -99,6 +126,14 @@ def rollback_journal() -> Iterator[None]:
     from state import database
 
     with mock.patch.object(database, "degradation", lambda version: "as on a machine with an old SQLite"):
+        yield
+
+
+@contextlib.contextmanager
+def a_home_may_be_anywhere() -> Iterator[None]:
+    from reconciler import home
+
+    with mock.patch.object(home, "NETWORK_FILE_SYSTEMS", frozenset()):
         yield
 
 
@@ -298,6 +333,96 @@ def backup_not_flushed() -> Iterator[None]:
     from reconciler.backups import archive
 
     with mock.patch.object(archive.os, "fsync", lambda descriptor: None):
+        yield
+
+
+@contextlib.contextmanager
+def a_backup_is_good_unread() -> Iterator[None]:
+    from reconciler.backups import making
+
+    make = making.make
+
+    def made(*those: Any, check: Any, **more: Any) -> Any:
+        return make(*those, check=lambda file, place: None, **more)
+
+    with mock.patch.object(making, "make", made):
+        yield
+
+
+@contextlib.contextmanager
+def a_segment_that_is_gone_is_left_out_of_a_backup() -> Iterator[None]:
+    from reconciler.backups import making
+    from state import segments
+    from state.log import EventLog
+
+    whole, known = making._Making._log, EventLog.segments
+
+    def there(one: Any) -> Any:
+        place = segments.directory(one._home.log_path)
+        with mock.patch.object(
+            EventLog, "segments", lambda log: [each for each in known(log) if (place / each.file).exists()]
+        ):
+            return whole(one)
+
+    with mock.patch.object(making._Making, "_log", there):
+        yield
+
+
+@contextlib.contextmanager
+def a_segment_may_be_called_anything() -> Iterator[None]:
+    """Also what leads to a file elsewhere."""
+    from state import segments
+
+    with mock.patch.object(segments, "_named", lambda file: file):
+        yield
+
+
+@contextlib.contextmanager
+def restored_views_are_not_folded() -> Iterator[None]:
+    from reconciler.backups import checking
+
+    with mock.patch.object(checking, "_views", lambda log: 0):
+        yield
+
+
+@contextlib.contextmanager
+def nobody_hears_that_no_backup_is_made() -> Iterator[None]:
+    from reconciler import housekeeping
+
+    with mock.patch.object(housekeeping, "notice_overdue", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def every_backup_is_kept() -> Iterator[None]:
+    from reconciler import housekeeping
+
+    with mock.patch.object(housekeeping, "_thin", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def reads_are_kept_for_ever() -> Iterator[None]:
+    from state.log import EventLog
+
+    with mock.patch.object(EventLog, "forget_reads", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def the_clock_is_always_right() -> Iterator[None]:
+    from reconciler.schedule import Steady
+
+    with mock.patch.object(Steady, "__call__", lambda steady: True):
+        yield
+
+
+@contextlib.contextmanager
+def what_is_old_goes_by_whatever_clock() -> Iterator[None]:
+    from reconciler import housekeeping
+
+    tidy = housekeeping.tidy
+    with mock.patch.object(housekeeping, "tidy", lambda world, policy, by_age=True: tidy(world, policy, by_age=True)):
         yield
 
 
@@ -547,4 +672,439 @@ def an_exchange_has_no_end() -> Iterator[None]:
     from reconciler import in_time
 
     with mock.patch.object(in_time._Watch, "left", lambda watch, timeout: timeout):
+        yield
+
+
+@contextlib.contextmanager
+def all_has_its_turn_at_once() -> Iterator[None]:
+    from reconciler.core import order
+
+    with mock.patch.object(order, "position", lambda kind, want, live=None: 0):
+        yield
+
+
+@contextlib.contextmanager
+def what_goes_has_the_turn_of_what_comes() -> Iterator[None]:
+    from reconciler.core import order
+
+    with mock.patch.object(order, "position", lambda kind, want, live=None: order.KINDS.index(kind)):
+        yield
+
+
+# ── what is decided ──────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def small_losses_do_not_add_up() -> Iterator[None]:
+    from state.lately import Lately
+
+    with mock.patch.object(Lately, "before", lambda *_: {}):
+        yield
+
+
+@contextlib.contextmanager
+def an_agreement_is_never_used_up() -> Iterator[None]:
+    from state.grants import Grant
+
+    with mock.patch.object(Grant, "without", lambda grant, *_: grant):
+        yield
+
+
+@contextlib.contextmanager
+def a_yes_is_to_the_words_of_a_loss() -> Iterator[None]:
+    """Whatever causes it."""
+    from reconciler.core.plan import Loss
+
+    def key(loss: Loss) -> str:
+        return f"{loss.guard} {loss.address} {loss.lost}"
+
+    with mock.patch.object(Loss, "key", property(key)):
+        yield
+
+
+@contextlib.contextmanager
+def what_opens_is_no_loss() -> Iterator[None]:
+    from reconciler.core import guard
+
+    with mock.patch.object(guard, "_opened", lambda effects: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def other_ways_to_a_service_are_not_looked_for() -> Iterator[None]:
+    """What only those let in could reach may get an open way beside the one that asks who is there."""
+    from reconciler.traefik.laid_open import LaidOpen
+
+    with mock.patch.object(LaidOpen, "among", lambda *_: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def one_yes_is_enough() -> Iterator[None]:
+    """However many the policy asks for."""
+    from reconciler import planning
+
+    with mock.patch.object(planning, "_approved_by_few", lambda *_: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def our_own_account_is_a_person() -> Iterator[None]:
+    """Whoever has the token of it."""
+    from reconciler.gitea.api import Gitea, User
+
+    merge_of = Gitea.merge_of
+
+    def merged(gitea: Gitea, commit: str, branch: str) -> Any:
+        with mock.patch.object(Gitea, "me", lambda gitea: User(login="somebody-else")):
+            return merge_of(gitea, commit, branch)
+
+    with mock.patch.object(Gitea, "merge_of", merged):
+        yield
+
+
+@contextlib.contextmanager
+def compose_files_may_give_all() -> Iterator[None]:
+    from reconciler.komodo import consequences
+
+    with mock.patch.object(consequences, "_of_the_host", lambda *_: iter(())):
+        yield
+
+
+@contextlib.contextmanager
+def a_field_that_nobody_knows_gives_nothing() -> Iterator[None]:
+    from reconciler.komodo import powers
+
+    with mock.patch.object(powers, "_UNKNOWN", powers.free):
+        yield
+
+
+@contextlib.contextmanager
+def what_leaves_a_blueprint_is_forgotten() -> Iterator[None]:
+    from reconciler.authentik.keeping import Keeper
+
+    with mock.patch.object(Keeper, "_note_removals", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def what_drifted_is_told_with_its_values() -> Iterator[None]:
+    from reconciler import watching
+
+    found = watching._found
+
+    def told(difference: Any, by: str) -> Any:
+        return dataclasses.replace(found(difference, by), fields=(json.dumps(difference.live, default=str),))
+
+    with mock.patch.object(watching, "_found", told):
+        yield
+
+
+# ── what comes in, and what goes out ─────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def as_much_as_came_is_all() -> Iterator[None]:
+    """Of an answer of any system that is too large, or too slow, the beginning is taken for the whole."""
+    from reconciler.asking import Asking, Cut
+
+    pieces = Asking._pieces
+
+    def taken(*those: Any) -> Iterator[bytes]:
+        with contextlib.suppress(Cut):
+            yield from pieces(*those)
+
+    with mock.patch.object(Asking, "_pieces", taken):
+        yield
+
+
+@contextlib.contextmanager
+def traefik_answers_as_much_as_it_likes() -> Iterator[None]:
+    from reconciler.traefik.api import TraefikApi
+
+    with mock.patch.object(TraefikApi, "_body", lambda api, response, path: response.read()):
+        yield
+
+
+@contextlib.contextmanager
+def the_pages_that_were_read_are_all() -> Iterator[None]:
+    from reconciler.traefik.api import ApiError, TraefikApi
+
+    pages = TraefikApi._pages
+
+    def read(api: TraefikApi, path: str) -> Any:
+        try:
+            return pages(api, path)
+        except ApiError as error:
+            if "last page" in str(error):
+                return []
+            raise
+
+    with mock.patch.object(TraefikApi, "_pages", read):
+        yield
+
+
+@contextlib.contextmanager
+def aliases_are_followed() -> Iterator[None]:
+    """And tags passed over, and merges made, in our own files as in those of others."""
+    from reconciler import document
+
+    made = document._Reader.__init__
+
+    def make(reader: Any, file: str, trusting: bool, ends: bool, tagged: bool) -> None:
+        made(reader, file, True, ends, tagged)
+
+    with mock.patch.object(document._Reader, "__init__", make):
+        yield
+
+
+@contextlib.contextmanager
+def aliases_may_expand_to_anything() -> Iterator[None]:
+    from reconciler import document
+
+    with mock.patch.object(document, "_expanded", lambda value: 0):
+        yield
+
+
+@contextlib.contextmanager
+def the_last_of_two_keys_counts() -> Iterator[None]:
+    from reconciler import document
+
+    report = document._Reader._report
+
+    def told(reader: Any, message: str, *rest: Any, **more: Any) -> None:
+        if "stands here twice" not in message:
+            report(reader, message, *rest, **more)
+
+    with mock.patch.object(document._Reader, "_report", told):
+        yield
+
+
+@contextlib.contextmanager
+def files_of_any_size_are_read() -> Iterator[None]:
+    from reconciler import document
+
+    decode = document._decode
+    with mock.patch.object(document, "_decode", lambda file, content, most: decode(file, content, len(content))):
+        yield
+
+
+@contextlib.contextmanager
+def anybody_publishes_documentation() -> Iterator[None]:
+    from reconciler.documentation import sources
+
+    with mock.patch.object(sources, "source_of", lambda address, among: next(iter(among))):
+        yield
+
+
+@contextlib.contextmanager
+def documentation_may_be_at_home() -> Iterator[None]:
+    """Any address is one of the world outside."""
+    from reconciler.documentation import fetching
+
+    with mock.patch.object(fetching, "_meant", lambda address: []):
+        yield
+
+
+@contextlib.contextmanager
+def the_same_words_anew_are_news() -> Iterator[None]:
+    from reconciler.documentation import comparing
+
+    with mock.patch.object(comparing, "_same_words", lambda one, other: False):
+        yield
+
+
+@contextlib.contextmanager
+def nothing_is_a_secret() -> Iterator[None]:
+    """Neither by its place nor by its form: what Traefik's API shows is handed on."""
+    from reconciler.core import redact
+
+    class Nothing:
+        def sub(self, _: Any, text: str) -> str:
+            return text
+
+        def search(self, _: str) -> None: ...
+
+    with mock.patch.object(redact, "_is_secret", lambda at: False), mock.patch.object(redact, "_IN_TEXT", Nothing()):
+        yield
+
+
+@contextlib.contextmanager
+def lines_of_logs_are_shown_as_they_are() -> Iterator[None]:
+    from shards import masking
+
+    with (
+        mock.patch.object(masking, "_without_named", lambda text: text),
+        mock.patch.object(masking, "_without_known", lambda lines: lines),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def what_is_left_out_is_not_told() -> Iterator[None]:
+    """Of a log: the reader takes what is there for all of it."""
+    from shards import dozzle
+
+    logs = dozzle.Logs
+    with mock.patch.object(dozzle, "Logs", lambda **told: logs(**{**told, "left_out": []})):
+        yield
+
+
+@contextlib.contextmanager
+def text_of_others_keeps_its_tricks() -> Iterator[None]:
+    from shards import untrusted
+
+    with mock.patch.object(untrusted, "clean", lambda text: text):
+        yield
+
+
+@contextlib.contextmanager
+def a_terminal_obeys_what_others_wrote() -> Iterator[None]:
+    from reconciler import visible
+
+    with mock.patch.object(visible, "_seen", lambda letter: letter):
+        yield
+
+
+@contextlib.contextmanager
+def an_answer_needs_no_audit() -> Iterator[None]:
+    """What cannot be recorded is answered all the same."""
+    from shards.audit import Audit
+    from state.errors import LogError
+
+    put = Audit._put
+
+    def tried(audit: Audit, entries: Any) -> None:
+        with contextlib.suppress(LogError):
+            put(audit, entries)
+
+    with mock.patch.object(Audit, "_put", tried):
+        yield
+
+
+@contextlib.contextmanager
+def calls_are_recorded_after_their_answers() -> Iterator[None]:
+    import threading
+
+    from shards.audit import Audit
+
+    note = Audit.note
+
+    def later(*those: Any) -> None:
+        waiting = threading.Timer(1, note, those)
+        waiting.daemon = True
+        waiting.start()
+
+    with mock.patch.object(Audit, "note", later):
+        yield
+
+
+@contextlib.contextmanager
+def any_page_at_the_gateway() -> Iterator[None]:
+    """By one of its own names, from a page of somebody else's."""
+    from mcp.server.transport_security import TransportSecurityMiddleware
+
+    with mock.patch.object(TransportSecurityMiddleware, "_validate_origin", lambda guard, origin: True):
+        yield
+
+
+@contextlib.contextmanager
+def proposals_are_not_counted() -> Iterator[None]:
+    from shards.limits import Limits
+
+    with mock.patch.object(Limits, "_require_quota", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def any_number_of_calls_at_once() -> Iterator[None]:
+    from shards.limits import Limits
+
+    with mock.patch.object(Limits, "_require_room", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def answers_of_any_length() -> Iterator[None]:
+    from shards import outcome
+
+    with mock.patch.object(outcome, "LARGEST", 1 << 40):
+        yield
+
+
+@contextlib.contextmanager
+def later_tools_are_open() -> Iterator[None]:
+    """A token opens what came after it."""
+    from shards.access import Caller
+
+    may = Caller.may
+
+    def knowing_all(caller: Caller, shard: str, tool: str, *, writes: bool, since: int = 0) -> bool:
+        return may(caller, shard, tool, writes=writes)
+
+    with mock.patch.object(Caller, "may", knowing_all):
+        yield
+
+
+@contextlib.contextmanager
+def who_was_let_in_stays() -> Iterator[None]:
+    """Whatever has become of the token."""
+    from shards.gate import Gate
+
+    async def always(*_: Any) -> bool:
+        return True
+
+    with mock.patch.object(Gate, "_would_be_let_in", always):
+        yield
+
+
+@contextlib.contextmanager
+def nobody_is_told_of_new_tools() -> Iterator[None]:
+    from shards.wire.announcing import Announcer
+
+    with mock.patch.object(Announcer, "look", lambda announcer: None):
+        yield
+
+
+@contextlib.contextmanager
+def a_shard_is_taken_at_its_word() -> Iterator[None]:
+    """What it claims about its tools is handed on."""
+    from shards.wire import distrust
+
+    with mock.patch.object(
+        distrust, "listing", lambda prefix, tool: tool.model_copy(update={"name": prefix + tool.name})
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def a_shard_may_answer_anything() -> Iterator[None]:
+    from shards.wire import distrust
+
+    with mock.patch.object(distrust, "answer", lambda shard, tool, result: result):
+        yield
+
+
+@contextlib.contextmanager
+def a_failing_shard_is_called_on_and_on() -> Iterator[None]:
+    from shards.health import Breaker
+
+    with mock.patch.object(Breaker, "failed", lambda breaker, now: None):
+        yield
+
+
+@contextlib.contextmanager
+def the_gateway_is_beside_what_writes() -> Iterator[None]:
+    """No patch of ours: compose.yaml, as it would be with one network more."""
+    import yaml
+
+    load = yaml.safe_load
+
+    def wider(text: Any) -> Any:
+        read = load(text)
+        if isinstance(read, dict) and "gateway" in read.get("services", {}):
+            read["services"]["gateway"]["networks"] += read["services"]["gitea"]["networks"]
+        return read
+
+    with mock.patch.object(yaml, "safe_load", wider):
         yield
