@@ -400,6 +400,10 @@ newest_lines = _tests(
     "newest_lines",
     "tests/shards/test_dozzle_shard.py::test_the_newest_lines_come_in_order_with_output_and_level",
 )
+long_texts = _tests(
+    "long_texts",
+    "tests/shards/test_untrusted.py::test_of_a_long_text_the_end_is_kept_and_what_is_left_out_is_told",
+)
 terminals = _tests(
     "terminals", "tests/stories/test_command_line.py::test_what_others_wrote_is_seen_and_drives_no_terminal"
 )
@@ -540,6 +544,7 @@ TABLE = (
     Mutant("secrets in logs are covered", ("lines_of_logs_are_shown_as_they_are",), logged_secrets),
     Mutant("what is left out of a log is told", ("what_is_left_out_is_not_told",), newest_lines),
     Mutant("what others wrote has no tricks", ("text_of_others_keeps_its_tricks",), flooding_shards),
+    Mutant("what others wrote has an end", ("text_of_others_has_no_end",), long_texts),
     Mutant("what others wrote drives no terminal", ("a_terminal_obeys_what_others_wrote",), terminals),
     Mutant("no answer without an audit", ("an_answer_needs_no_audit",), full_disks),
     Mutant("the audit comes before the answer", ("calls_are_recorded_after_their_answers",), early_answers),

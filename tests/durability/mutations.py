@@ -959,6 +959,19 @@ def text_of_others_keeps_its_tricks() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def text_of_others_has_no_end() -> Iterator[None]:
+    from shards import untrusted
+
+    real = untrusted.wrapped
+
+    def wrapped(text: str, source: str, chance: Any, most: int = untrusted.MOST) -> str:
+        return real(text, source, chance, len(text))
+
+    with mock.patch.object(untrusted, "wrapped", wrapped):
+        yield
+
+
+@contextlib.contextmanager
 def a_terminal_obeys_what_others_wrote() -> Iterator[None]:
     from reconciler import visible
 
