@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -35,19 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wanted.seed:
         return max([_tell_one(seed) for seed in wanted.seed])
     seeds = range(wanted.first, wanted.first + wanted.seeds)
-    started, census, failed = time.monotonic(), Counter[str](), 0
-    for seed, violation, injected in _spread(seeds, wanted.jobs):
-        census.update(injected)
-        if violation:
-            failed += 1
-            print(f"seed {seed} violates {violation}\nrun it again: tests/simulation/run.py --seed {seed}\n")
+    started, census, done, failed = time.monotonic(), Counter[str](), 0, 0
+    with contextlib.suppress(KeyboardInterrupt):
+        for seed, violation, injected in _spread(seeds, wanted.jobs):
+            census.update(injected)
+            done += 1
+            if violation:
+                failed += 1
+                print(f"seed {seed} violates {violation}\nrun it again: tests/simulation/run.py --seed {seed}\n")
+            if done % _TOLD_EVERY == 0:
+                print(f"{done:,} of {len(seeds):,} schedules, {failed} violations so far", flush=True)
     seconds = time.monotonic() - started
+    stopped = f" of {len(seeds)}, then stopped," if done < len(seeds) else ""
     print(
-        f"{len(seeds)} schedules in {seconds:.0f} s ({len(seeds) / max(seconds, 1e-9):.1f} a second), "
-        f"{failed} violations"
+        f"{done} schedules{stopped} in {seconds:.0f} s ({done / max(seconds, 1e-9):.1f} a second), {failed} violations"
     )
     print("faults injected: " + ", ".join(f"{kind} {count}" for kind, count in sorted(census.items())))
-    return 1 if failed else 0
+    return 1 if failed or done < len(seeds) else 0
+
+
+_TOLD_EVERY: Final = 10_000
 
 
 def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
@@ -58,7 +68,7 @@ def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
         for part in parts:
             yield from outcomes(part)
         return
-    with get_context("spawn").Pool(jobs) as pool:
+    with get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for found in pool.imap_unordered(outcomes, parts):
             yield from found
 
