@@ -114,8 +114,14 @@ class Scene:
         given = {**ROUTE, "name": name, "host": f"{name}.lab"}
         return Work("tests.durability.steps:propose", (str(self.home.path), str(self.said_path), "create_route", given))
 
+    def passing(self) -> Work:
+        return self.command("reconcile", "--once")
+
+    def starting_gateway(self) -> Work:
+        return Work("tests.durability.steps:start_gateway", (str(self.home.path), str(self.said_path)))
+
     def gateway_starts(self) -> None:
-        self.server.do(Work("tests.durability.steps:start_gateway", (str(self.home.path), str(self.said_path))))
+        self.server.do(self.starting_gateway())
 
     def do(self, work: Work, allowed: tuple[int, ...] = (0, 2)) -> Child:
         """Do it to the end; 2 says that drift is pending."""
@@ -125,7 +131,7 @@ class Scene:
         return child
 
     def passes(self) -> Child:
-        return self.do(self.command("reconcile", "--once"))
+        return self.do(self.passing())
 
     def git(self, *arguments: str) -> str:
         command = ["git", "-C", str(self.clone), "-c", "user.name=Ada", "-c", "user.email=ada@home", *arguments]
