@@ -279,9 +279,16 @@ def set_up(place: Path, traefik: Any, server: Server, known: Receiver, until: Ca
     return scene
 
 
-def edit_by_hand(scene: Scene) -> None:
+def edit_by_hand(scene: Scene, was: bytes = b"other.lab", becomes: bytes = b"edited.lab") -> None:
     """Somebody edits a route of ours in place that nobody will change."""
     content = scene.live_path.read_bytes()
-    assert b"other.lab" in content
-    scene.traefik.drop("mcp-managed/waypost.yml", content.replace(b"other.lab", b"edited.lab"))
+    assert was in content
+    edited = content.replace(was, becomes)
+    scene.traefik.drop("mcp-managed/waypost.yml", edited)
     os.utime(scene.folder)
+    scene.by_hand.add(digest_bytes(edited))
+
+
+def take_back_by_hand(scene: Scene) -> None:
+    """And makes it again what it was."""
+    edit_by_hand(scene, b"edited.lab", b"other.lab")

@@ -41,7 +41,7 @@ def killed_after(scene: Scene, seconds: float) -> bool:
 
 
 def told_once(scene: Scene, edits: int, taken_back: int) -> None:
-    """Of each edit by hand an alert is raised once, and of it and of its end somebody heard once, or that is in doubt."""
+    """Each edit by hand raised one alert; of it, and of its end, somebody heard once, or that is in doubt."""
     raised, doubted = scene.events(events.AlertRaised), scene.events(events.AlertDoubted)
     assert len(raised) == edits, [one.title for one in raised]
     (title,) = {one.title for one in raised}
