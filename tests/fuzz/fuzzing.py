@@ -1,7 +1,7 @@
 """Throw inputs at a place where bytes come in, and see that each is taken or refused: never a surprise.
 
-An input that costs more than a second of processor time, or that waits for ever, is a hang. Where not even a signal is heard (a library that
-does not return) the system ends the process, and the input that it was at stands in its diary.
+An input that costs more than a second of processor time, or that waits for ever, is a hang. Where not even a signal is
+heard (a library that does not return) the system ends the process, and the input that it was at stands in its diary.
 """
 
 from __future__ import annotations

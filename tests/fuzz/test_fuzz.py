@@ -45,7 +45,8 @@ def test_a_planted_fault_of_each_sort_is_found_and_named() -> None:
     found = campaign(5, seed=1, edges="tests.fuzz.planted", patience=60)
     rows = {row.edge: row for row in found.rows}
     assert (rows["sound"].failed, rows["sound"].inputs) == (0, 1)
-    for edge, sign in (("raising", "KeyError"), ("endless", "processor"), ("waiting", "it waits"), ("hoarding", "MemoryError")):
+    signs = {"raising": "KeyError", "endless": "processor", "waiting": "it waits", "hoarding": "MemoryError"}
+    for edge, sign in signs.items():
         assert rows[edge].failed == 1
         assert sign in rows[edge].findings[0]
         assert f"--edge '{edge}' --seed 1 --only 0" in rows[edge].findings[0]
