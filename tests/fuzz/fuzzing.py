@@ -31,8 +31,14 @@ LONGEST_WAIT = 10.0
 DEAF = 2
 """Seconds of processor time after which a process that hears no signal is ended."""
 
-MEMORY = 1 << 30
-"""Bytes that a batch may take beyond what the program itself takes."""
+MEMORY = 256 << 20
+"""Bytes that one input may take beyond what the program itself takes …"""
+
+TIMES = 12
+"""… and so many times its own size: what is read, parsed, checked and written again is there a few times over."""
+
+TOGETHER = 2 << 30
+"""Bytes that a batch may take beyond what the program itself takes: a few of the largest inputs there are."""
 
 MOST_FINDINGS = 5
 """Findings of one edge that are told in full."""
@@ -118,7 +124,7 @@ def fuzz(edge: Edge, numbers: Sequence[int], seed: int, place: Path, note: Calla
             row.inputs += 1
             before = time.process_time()
             try:
-                with _watched(edge.wait):
+                with _watched(edge.wait), _bounded(given):
                     accepted = handed(edge, take, given)
             except BaseException as surprise:
                 if isinstance(surprise, KeyboardInterrupt):
@@ -169,10 +175,34 @@ def _told(edge: Edge, seed: int, number: int, given: Any, surprise: BaseExceptio
 
 
 def _bound_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MEMORY
+    limit = _taken() + TOGETHER
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@contextlib.contextmanager
+def _bounded(given: Any) -> Iterator[None]:
+    """Memory for this input, and no more."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _taken() + MEMORY + TIMES * _size(given)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _taken() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _size(given: Any, depth: int = 4) -> int:
+    """Bytes of all text in an input, down to a few levels: below that none is large."""
+    if isinstance(given, bytes | str):
+        return len(given)
+    if not depth or not isinstance(given, dict | list | tuple):
+        return 0
+    return sum(_size(one, depth - 1) for one in (given.values() if isinstance(given, dict) else given))
 
 
 def batch(edges: Sequence[Edge], share: Callable[[Edge], Sequence[int]], seed: int, place: Path) -> Iterator[Row]:

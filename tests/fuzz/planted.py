@@ -35,7 +35,7 @@ def _waiting(given: bytes) -> bool:
 
 
 def _hoarding(given: bytes) -> bool:
-    return len(bytes(3 << 30)) > len(given)
+    return len(bytes(300 << 20)) > len(given)
 
 
 def _edge(name: str, take: Callable[[Any], bool], wait: float = LONGEST_WAIT) -> Edge:
