@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -400,6 +401,9 @@ def the_clock_jumps(stage: Stage, random: Random) -> None:
 
 @deed(2)
 def time_passes(stage: Stage, random: Random) -> None:
+    """Longer than a tick. Where main moved since the last pass, nobody told the reconciler: the next one finds it."""
+    since = itertools.takewhile(lambda line: not line.startswith("outcome"), reversed(stage.home.trace.lines))
+    stage.home.census["nudge: lost"] += any(line.startswith("main is at") for line in since)
     stage.home.time.pass_by(random.choice([1, 60, 3600]))
 
 

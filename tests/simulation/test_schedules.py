@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import run
+from tests.simulation.ending import kept
+from tests.simulation.fate import Violation
+from tests.simulation.home import Setting
+from tests.simulation.people import CANARY
 from tests.simulation.schedule import EVERYTHING, Theatre, drawn, theatre
 from tests.simulation.weaknesses import WEAKNESSES, Weakness, caught, sound
 
@@ -91,6 +95,13 @@ def test_a_safeguard_that_is_missing_is_noticed(weakness: Weakness) -> None:
     after, violation = caught(weakness)
     assert violation, f"nothing noticed: {weakness.name}"
     assert not sound(weakness, after)
+
+
+def test_a_secret_in_git_is_noticed() -> None:
+    with theatre() as place, place.stage(Setting(), 0) as stage:
+        stage.people.push({"notes/README.md": CANARY.encode()}, "a slip")
+        with pytest.raises(Violation, match="no secret in Git"):
+            kept(stage)
 
 
 @pytest.fixture(scope="module")
