@@ -96,7 +96,8 @@ def explained(doing: str, fault: BaseException) -> GitError:
 
 
 def _said(fault: BaseException) -> str:
-    text = str(fault.args[0] if fault.args else fault).strip()
+    in_words = isinstance(fault, OSError) and fault.strerror  # its first argument is a number then
+    text = str(in_words or (fault.args[0] if fault.args else fault)).strip()
     if isinstance(fault, KeyError) and not isinstance(fault, pygit2.GitError):
         return f"object {text} is missing"
     return text.rstrip(":. ") or type(fault).__name__

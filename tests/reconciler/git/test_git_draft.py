@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 from reconciler.git import trees
 from reconciler.git.commits import Identity
 from reconciler.git.draft import Draft
+from reconciler.git.errors import GitError
+from reconciler.git.proposals import propose
 from reconciler.git.store import WAYPOST, Store
 from reconciler.git.trees import BLOB, Leaf
 from tests.reconciler.git.persons import AT, desired
@@ -72,6 +76,26 @@ def test_nothing_is_there_before_it_is_written_and_all_is_afterwards(library: St
     assert [entry.path for entry in Store.open(library.path).entries(commit)] == ["traefik/new.yaml"]
     assert not list(library.path.glob("objects/tmp_obj_*"))
     subprocess.run(["git", "-C", str(library.path), "fsck", "--strict", "--full"], check=True, capture_output=True)
+
+
+def test_a_full_disk_is_told_in_words_leaves_nothing_and_the_same_draft_can_be_written_later(
+    library: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write() -> None:
+        edits: dict[str, bytes | None] = {"traefik/late.yaml": b"late\n"}
+        head, who = library.head() or "", "a <a@b>"
+        propose(library, parent=head, edits=edits, id="p9", title="a", body="", trailers={}, author=who, at=AT)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(GitError, match=r"cannot write proposal p9 .*: No space left on device; free some") as told:
+            write()
+    assert told.value.retry
+    assert not list(library.path.glob("objects/tmp_obj_*"))
+    write()
 
 
 def test_what_is_there_already_is_not_written_again(library: Store) -> None:
