@@ -7,15 +7,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from pydantic import TypeAdapter
 
 from reconciler.documentation.comparing import Change, Kept
 from reconciler.ports import Disk
-from reconciler.schedule import next_time
 from state.model import digest_bytes
+
+if TYPE_CHECKING:
+    from reconciler import schedule
+else:
+    from state import lazily
+
+    schedule = lazily.module("reconciler.schedule")  # it brings a scheduler along, and a watch of files
 
 AGAIN: Final = timedelta(hours=1)
 """How soon a page that could not be read is tried again, where its own time is not sooner."""
@@ -64,7 +70,7 @@ def is_due(record: Record | None, every: str, asked: datetime | None, now: datet
         return True
     if record.seen and record.seen.looks < _MOST_LOOKS:
         return now >= record.tried + SETTLED
-    usual = next_time(every, record.tried)
+    usual = schedule.next_time(every, record.tried)
     return now >= (min(usual, record.tried + AGAIN) if record.failed else usual)
 
 
