@@ -360,7 +360,7 @@ def the_disk_fails(stage: Stage, random: Random) -> None:
 
 @deed(3)
 def the_disk_is_mended(stage: Stage, random: Random) -> None:
-    stage.home.disk.ailment = ""
+    stage.home.disk.ailment, stage.home.git_ailment = "", ""
 
 
 @deed(2)
@@ -549,3 +549,23 @@ def standing(stage: Stage) -> Any:
     log = stage.home.start().log
     main, quarantine = log.view(views.Main), log.view(views.Quarantine)
     return main.held, main.refused, main.source_lost, list(quarantine.held), log.view(views.Attempts).open
+
+
+def a_commit_while_git_cannot_write(stage: Stage, random: Random) -> None:
+    """The repository's disk fills, or fails: before a revision is kept, an anchor is written, a revert is proposed."""
+
+    def fail() -> None:
+        stage.home.git_ailment = random.choice(["full", "fault"])
+        stage.home.census[f"disk of Git: {stage.home.git_ailment}"] += 1
+
+    stage.people.push(edits_of(stage, random, random.choice(["", "refused"])), "into a full disk")
+    stage.home.run({(CHANGE, random.randint(1, 30)): fail})
+    stage.home.run()
+    if random.random() < 0.5:
+        stage.home.git_ailment = ""
+
+
+GIT_DEEDS: Final[dict[str, tuple[int, Deed]]] = {
+    "a commit while git cannot write": (1, a_commit_while_git_cannot_write),
+}
+"""What is added to a few schedules that are drawn without it."""

@@ -61,7 +61,7 @@ def end(stage: Stage, *, righted: bool) -> None:
 
 def heal(stage: Stage) -> None:
     home = stage.home
-    home.disk.ailment, home.log_ailment = "", ""
+    home.disk.ailment, home.log_ailment, home.git_ailment = "", "", ""
     home.remote_down, home.second_writer, home.refusing = False, False, frozenset()
     for name, traefik in home.traefiks.items():
         traefik.mood = ""

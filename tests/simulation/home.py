@@ -90,6 +90,7 @@ class Home:
     told: list[tuple[str, Message]] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
     log_ailment: LogAilment = ""
+    git_ailment: LogAilment = ""
     remote_down: bool = False
     refusing: frozenset[str] = frozenset()
     second_writer: bool = False
@@ -143,7 +144,7 @@ class Home:
         log.fate, log.ailment, log.acknowledged = fate, lambda: self.log_ailment, self._acknowledged
         store = SimulatedStore.open(self.repository)
         assert isinstance(store, SimulatedStore)
-        store.fate = fate
+        store.fate, store.ailment = fate, lambda: self.git_ailment
         store.sweep_stale_locks()
         world = World(
             log=log,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from pygit2 import Signature
 
@@ -13,7 +15,7 @@ from reconciler.alerting.channels import Undelivered
 from reconciler.alerting.receivers import Answers, Receivers, Sending
 from reconciler.git.bounds import BRANCHES
 from reconciler.git.draft import Draft
-from reconciler.git.errors import GitError, RefMoved
+from reconciler.git.errors import GitError, RefMoved, plain_words
 from reconciler.git.store import Store
 from reconciler.underway import Message
 from state.errors import DiskFault, LogError
@@ -26,6 +28,8 @@ from tests.simulation.fate import Fate
 V = TypeVar("V", bound=View)
 
 LogAilment = Literal["", "full", "fault"]
+
+_FAULTS: Final = {"full": errno.ENOSPC, "fault": errno.EIO}
 
 
 class SimulatedLog(EventLog):
@@ -105,32 +109,41 @@ class SimulatedLog(EventLog):
 
 
 class SimulatedStore(Store):
-    """The desired repo. A death inside of a deed leaves behind what a killed Git leaves: a lock."""
+    """The desired repo. A death inside of a deed leaves behind what a killed Git leaves: a lock; its disk may fail."""
 
     fate: Fate
+    ailment: Callable[[], LogAilment]
 
     def move(self, reference: str, to: str, *, was: str | None) -> None:
         self.fate.change(f"move {reference}")
+        with plain_words(f"cannot move {reference} in {self.path}"):
+            _require_well(self.ailment())
         self._locked(self.path / f"{reference}.lock")
         super().move(reference, to, was=was)
 
     def remove(self, reference: str) -> bool:
         self.fate.change(f"remove {reference}")
+        with plain_words(f"cannot remove {reference} from {self.path}"):
+            _require_well(self.ailment())
         return super().remove(reference)
 
     def anchor(self, commit: str, seq: int, hash: str, revision: int = 0, at: Any = None) -> None:
         self.fate.change("anchor the log's head")
+        with plain_words(f"cannot note the log's head beside {commit} in {self.path}"):
+            _require_well(self.ailment())
         super().anchor(commit, seq, hash, revision, at)
 
     def draft(self) -> Draft:
         draft = SimulatedDraft(self.repository)
-        draft.fate = self.fate
+        draft.fate, draft.ailment = self.fate, self.ailment
         return draft
 
     def write_commit(
         self, *, tree: str, parents: tuple[str, ...], author: Signature, committer: Signature, text: str
     ) -> str:
         self.fate.change("write a commit")
+        with plain_words(f"cannot write a commit to {self.path}"):
+            _require_well(self.ailment())
         return super().write_commit(tree=tree, parents=parents, author=author, committer=committer, text=text)
 
     def _locked(self, lock: Path) -> None:
@@ -143,16 +156,24 @@ class SimulatedStore(Store):
         lock.unlink()
 
 
+def _require_well(ailment: LogAilment) -> None:
+    if ailment:
+        raise OSError(_FAULTS[ailment], os.strerror(_FAULTS[ailment]))
+
+
 class SimulatedDraft(Draft):
-    """Objects that appear one after the other. A death in between leaves some of them, and half of the next."""
+    """Objects that appear one after the other. A death in between leaves some of them, and half of the next; so does
+    a disk that fails then, but for that half."""
 
     fate: Fate
+    ailment: Callable[[], LogAilment]
 
     def _put(self, staged: Any, place: Path) -> None:
         half = self._objects / "tmp_obj_half"
         half.write_bytes(b"x\x01")
         self.fate.change("write an object")
         half.unlink()
+        _require_well(self.ailment())
         super()._put(staged, place)
 
 

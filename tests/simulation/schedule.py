@@ -17,7 +17,7 @@ from typing import Final
 
 from reconciler.garbage import seldom_looked_for
 from tests.simulation.audit import Audit
-from tests.simulation.deeds import DEEDS, Stage, begin
+from tests.simulation.deeds import DEEDS, GIT_DEEDS, Stage, begin
 from tests.simulation.ending import end
 from tests.simulation.fate import Trace, Violation
 from tests.simulation.home import Home, Setting, make_place
@@ -26,7 +26,7 @@ from tests.simulation.quick import Remembered, remembering
 from tests.simulation.stacks import STACK_DEEDS
 
 IN_MEMORY: Final = Path("/dev/shm")
-EVERYTHING: Final = {**DEEDS, **STACK_DEEDS}
+EVERYTHING: Final = {**DEEDS, **STACK_DEEDS, **GIT_DEEDS}
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,16 @@ def drawn(seed: int) -> Schedule:
     steps = tuple(Step(name, random.getrandbits(32)) for name in chosen)
     if setting.instances == ("traefik",) and Random(f"komodo {seed}").random() < KOMODOS:
         setting, steps = replace(setting, komodo=True), with_stacks(steps)
+    if (apart := Random(f"git {seed}")).random() < GIT_FAILS:
+        place = apart.randrange(len(steps) + 1)
+        steps = (*steps[:place], Step(apart.choice(list(GIT_DEEDS)), apart.getrandbits(32)), *steps[place:])
     return Schedule(
         seed, setting, steps, settled=random.random() < 0.85, righted=random.random() < 0.3, thorough=seed % 10 == 0
     )
 
+
+GIT_FAILS: Final = 0.1
+"""In how many schedules the disk of the repository fails."""
 
 KOMODOS: Final = 0.15
 """How many of the homes with one Traefik have a Komodo as well."""
