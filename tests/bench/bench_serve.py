@@ -159,10 +159,12 @@ def _renamed(traefik: Traefik, live: Path, content: bytes, host: str, *, served:
     return time.perf_counter() - started
 
 
-def merged(home: Home, world: World, marks: Marks, number: int) -> dict[str, float]:
-    """Seconds of each part, from the merge of one more route until it is proven."""
+def merged(
+    home: Home, world: World, marks: Marks, number: int, file: Mapping[str, bytes] | None = None
+) -> dict[str, float]:
+    """Seconds of each part, from the merge of one more route (or of that file) until it is proven."""
     store = Store.open(home.desired_store_path)
-    file = {stand.route_file(number, "new"): json.dumps(stand.route(number, "new")).encode()}
+    file = file or {stand.route_file(number, "new"): json.dumps(stand.route(number, "new")).encode()}
     commit, head = stand.committed(store, file, f"route {number}", move=False), store.head()
     reconciler = Clocked(home, world, marks)
     with reconciler.running():
