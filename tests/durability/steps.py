@@ -81,7 +81,7 @@ def propose(home: str, said: str, tool: str, arguments: dict[str, Any]) -> None:
     with told(said) as tell, gateway(home) as (desk, audit):
         (found,) = (one for one in Traefik(desk).tools() if one.name == tool)
         call = Call(request_id="0" * 12 + "-" + os.urandom(8).hex(), client="a model", tool=f"traefik_{tool}")
-        outcome = Attempt(audit, SystemClock(), found, call, arguments).run(lambda: None)
+        outcome = Attempt(audit, SystemClock(), found, call, arguments).run()
         assert outcome.answer is not None, outcome.refusal
         tell(f"answered {outcome.answer.proposal}")  # type: ignore[attr-defined]
 
