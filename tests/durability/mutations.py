@@ -934,7 +934,7 @@ def lines_of_logs_are_shown_as_they_are() -> Iterator[None]:
     from shards import masking
 
     with (
-        mock.patch.object(masking, "_without_named", lambda text: text),
+        mock.patch.object(masking, "without_named", lambda text: text),
         mock.patch.object(masking, "_without_known", lambda lines: lines),
     ):
         yield

@@ -104,6 +104,7 @@ NO_EDGE: Mapping[str, str] = {
     "reconciler/targets/shadow.py": "lines of a Traefik that we started ourselves",
     "shards/backends.py": "whatever stands as a backend is asked over the network; its own tests name what is none",
     "shards/gateway.py": "addresses in the settings, which were read as such before",
+    "shards/wire/remote.py": "tools out of an answer that the SDK has read; one that is none fails that shard's check",
     "shards/wire/contract.py": "tests: answers of a gateway that they have started",
 }
 """Modules that read, and why they have no edge."""

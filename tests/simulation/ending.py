@@ -21,8 +21,9 @@ from tests.simulation.people import AUTH, CANARY, document, stack_files, text
 from tests.simulation.traefik import OUR_FILE
 
 TICKS: Final = 2
-"""The pass after which nothing live changes any more: what a first one had refused is left out by the second. But for
-a write that the faults left in doubt: that is settled first, and only then is there a first one."""
+"""The pass after which nothing live changes any more: what a first one had refused is left out by the second; but for
+a write that the faults left in doubt: that is settled first, and only then is there a first one. What several
+instances refuse is learnt of one after the other, a pass each."""
 
 PASSES: Final = 4
 """The pass, at the latest, to which nothing is news. What is live by the second may end a drift or an alert in the
@@ -92,7 +93,7 @@ def converge(stage: Stage, when: str) -> Outcome:
         did = [line for line in home.trace.lines[deeds:] if not line.startswith("outcome")]
         doubted = home.start().log.view(views.Attempts).open
         in_doubt = in_doubt or bool(doubted)
-        late = number > TICKS and not in_doubt and _live(stage) != live
+        late = number > TICKS + len(home.setting.instances) - 1 and not in_doubt and _live(stage) != live
         require(not late, "I3 live converges within two passes", when, number, did)
         if home.start().log.head().seq == before and (doubted or not did):
             if asked_again or not doubted:
