@@ -170,8 +170,17 @@ class KomodoTarget:
             pending=tuple(sorted({address.name for address in attempt.pending})),
             known=record.told_of(attempt.commit),
         )
-        self._record.save(replace(record, under_way=under_way))
+        self._put_down(replace(record, under_way=under_way))
         return after
+
+    def _put_down(self, record: Record) -> None:
+        """Raises TargetError where it does not stand there. Where it does, though the disk did not say so, somebody
+        has to go on with it: nothing is asked of Komodo before the disk has kept it once more."""
+        try:
+            self._record.save(record)
+        except TargetError:
+            if self._record.load() != record:
+                raise
 
     def prove(self, attempt: Attempt) -> Verdict:
         """Carry out what is not done yet, one stack after the other; the first that fails refutes all of it."""

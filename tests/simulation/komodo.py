@@ -69,9 +69,11 @@ class SimulatedKomodo(FakeKomodo):
                 self._conclude(update, update.fate)
 
     def runs(self, name: str) -> str:
-        """The image of what is deployed and up; "" where nothing is."""
+        """The image of what is deployed and up; "" where nothing is. What a failed deploy left alone goes on running,
+        whatever Komodo calls the stack since."""
         stack = self.stacks.get(name)
-        return image_in(stack.deployed) if stack and stack.state == "running" else ""
+        up = stack is not None and all(state == "running" for state, _ in stack.containers.values())
+        return image_in(stack.deployed) if stack and stack.containers and up else ""
 
     def _execute(self, request: str, params: Any) -> tuple[int, Any]:
         stack = self._find(params["stack"])

@@ -743,6 +743,24 @@ def test_where_the_record_is_lost_in_the_middle_nothing_is_proven_that_nobody_de
     assert lab.target.prove(attempt).outcome == "proven"
 
 
+class Unsure(Disk):
+    """Renames, and cannot say whether that will be known after a power cut."""
+
+    def replace(self, staged, path):
+        super().replace(staged, path)
+        raise OSError(5, "Input/output error")
+
+
+def test_an_intention_of_which_the_disk_is_unsure_is_carried_out_once_the_disk_is_well_and_not_before(lab):
+    attempt = lab.attempt(wanted(media=("a:1",)))
+    unsure = KomodoTarget("komodo", lab.api, clock=Quick(), deadline=60.0, record=lab.record, files=Unsure())
+    unsure.write(attempt)
+    with pytest.raises(TargetError, match="cannot be written"):
+        unsure.prove(attempt)
+    assert lab.komodo.stacks == {} and lab.target.observe().unserved == "deploy media is under way"
+    assert lab.target.prove(attempt).outcome == "proven"
+
+
 def test_a_request_that_is_reverted_to_an_earlier_one_is_not_carried_out_again(lab):
     first, second = ({**RESTART, "at": f"2026-11-{day}T10:00:00Z"} for day in (18, 19))
     for request in (None, first, second):
