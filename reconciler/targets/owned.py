@@ -119,7 +119,8 @@ class OwnedFile:
             # Where only the flush of the folder failed, the file stands there and Traefik will load it, now or later.
             if not self._stands(content):
                 raise _plainly("write", self.path, error) from None
-        self.wake()
+        with contextlib.suppress(TargetError):  # it stands there; whether Traefik noticed, its proof tells
+            self.wake()
         return digest
 
     def _write_stage(self, content: bytes) -> None:

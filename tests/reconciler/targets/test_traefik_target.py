@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.target import Attempt, TargetError
+from reconciler.ports import Disk
 from reconciler.targets.traefik import TraefikTarget
 from state.model import Address, digest_bytes
 
@@ -69,6 +70,22 @@ def test_what_is_proven_is_served_and_observed(traefik: Any, target: TraefikTarg
     assert observed.live == route("one")
     assert observed.file == attempt.after
     assert observed.witness == "" and observed.version and not observed.problems
+
+
+def test_a_file_that_stands_in_its_place_is_proven_though_traefik_could_not_be_woken(
+    traefik: Any, a_target: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = a_target(traefik.directory, traefik.url)
+    attempt = an_attempt(target, route("one"))
+    with monkeypatch.context() as sick:
+        sick.setattr(Disk, "touch_directory", read_only)
+        target.write(attempt)
+    target.wake(target.observe())
+    assert target.prove(attempt).outcome == "proven"
+
+
+def read_only(disk: Disk, path: Path) -> None:
+    raise OSError(30, "Read-only file system", str(path))
 
 
 def test_an_update_and_a_delete_are_proven_by_what_traefik_lists(traefik: Any, target: TraefikTarget) -> None:
