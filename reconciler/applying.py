@@ -217,6 +217,7 @@ def _attempt(world: World, instance: str, planned: Planned) -> Attempt:
         commit=planned.plan.commit,
         live=_without_idle(planned, instance),
         gone=frozenset(observed.live.keys() - planned.after[instance].keys()),
+        about=frozenset(change.address for change in planned.plan.of(instance).changes),
         before=observed.file,
         pending=frozenset(_pending(instance, planned)),
     )
@@ -239,13 +240,14 @@ def _pending(instance: str, planned: Planned) -> Iterator[Address]:
 
 
 def _again(started: events.ApplyStarted, live: Snapshot, base: Snapshot) -> Write:
-    gone = frozenset(Address.parse(text) for text, spec in started.changes.items() if spec is None)
+    changes = {Address.parse(text): spec for text, spec in started.changes.items()}
     attempt = Attempt(
         id=started.attempt,
         instance=started.instance,
         commit=started.commit,
         live=live,
-        gone=gone,
+        gone=frozenset(address for address, spec in changes.items() if spec is None),
+        about=frozenset(changes),
         before=started.before,
         after=started.after,
     )

@@ -59,7 +59,7 @@ class Attempt:
     """One write: everything a target needs to carry it out, prove it, and undo it after a crash.
 
     `live` is the whole state to serve (not only what changes); `gone` what must not be served any more.
-    `before` and `after` are digests of the owned file around the write.
+    `about` is what the plan changes. `before` and `after` are digests of the owned file around the write.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Attempt:
     commit: str
     live: Snapshot
     gone: frozenset[Address] = frozenset()
+    about: frozenset[Address] = frozenset()
     before: str = ""
     after: str = ""
     put_back: bool = True  # what was refused is undone; else it is left as it is, for a person to look at

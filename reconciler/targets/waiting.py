@@ -130,11 +130,12 @@ class Waiting:
         return Sight(seen=True, faults=caused | lingering, standing=len(found) - len(caused))
 
     def _previous(self, attempt: Attempt) -> Snapshot:
+        """What stood there before the write. Of a file that cannot be read: what the write was not about."""
         kept = self._owned.kept(attempt.before)
         try:
             return render.parse(kept, attempt.instance)[0] if kept is not None else {}
         except render.Unreadable:
-            return {}
+            return {address: spec for address, spec in attempt.live.items() if address not in attempt.about}
 
 
 def _lists(runtime: Runtime, marker: str) -> bool:

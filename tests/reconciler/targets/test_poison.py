@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,19 @@ def test_a_broken_resource_that_a_change_does_not_touch_only_warns(
     wanted = {**route("one", middlewares=["m"], priority=7), **route("two")}
     found = target.validate(wanted, target.observe())
     assert {one.severity for one in found.problems} == {"error"}
+
+
+def test_nor_is_it_one_where_our_own_file_cannot_be_read_before_the_write(traefik: Any, a_target: Make) -> None:
+    target = a_target(traefik.directory, traefik.url)
+    theirs = traefik.drop("theirs.yml", "http: {middlewares: {m: {compress: {minResponseBodyBytes: 1}}}}")
+    serve(target, route("one", middlewares=["m"]), "a1")
+    theirs.unlink()
+    (traefik.directory / OURS).write_text("http: {routers: {")
+    wanted = {**route("one", middlewares=["m"]), **route("two")}
+    attempt = replace(an_attempt(target, wanted, "a2"), about=frozenset(route("two")))
+    target.write(attempt)
+    assert target.prove(attempt).outcome == "proven"
+    assert traefik.get("two.test")[0] == 418
 
 
 def test_what_a_restart_would_lose_is_named_also_without_poison(
