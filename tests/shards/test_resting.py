@@ -12,7 +12,7 @@ import pytest
 from reconciler.asking import AskError, Question, Reply
 from shards.resting import IN_A_ROW, LONG, RESTS, Resting
 
-QUICKLY = Question(path="/", seconds=0.2, step=0.2)
+QUICKLY = Question(path="/", seconds=5, step=0.2)
 
 
 @dataclass

@@ -14,7 +14,7 @@ is said in words: by the pass, in an event, as an alert, or by `waypost doctor`.
 | any one flush of a pass fails (soak) | test_faults_of_disks::test_whichever_flush_of_a_pass_fails_the_next_pass_makes_good |
 | the file stands there, its name is not flushed | test_faults_of_disks::test_a_write_whose_name_the_disk_fails_to_keep_is_served_and_proven_only_once_it_is_kept |
 | Traefik's API is down, or answers nonsense | test_faults_of_traefik::test_whatever_answers_instead_of_traefik_what_was_applied_is_served_on_and_the_answer_is_told |
-| the API takes calls and never answers | test_faults_of_traefik::test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_seconds_only |
+| the API takes calls and never answers | test_faults_of_traefik::test_a_traefik_that_takes_calls_and_never_answers_holds_a_pass_up_for_two_time_outs_only |
 | the API fails in the middle of a proof | test_faults_of_traefik::test_a_witness_that_fails_in_the_middle_of_a_proof_undoes_nothing_and_is_waited_for |
 | the Git remote is gone | test_remote::test_a_repo_that_is_gone_leaves_everything_live_and_is_told_once_and_comes_back |
 | the Git remote is damaged, or empty | test_faults_of_git::test_a_repo_that_is_no_good_any_more_leaves_everything_live_and_is_taken_up_again |
