@@ -26,6 +26,7 @@ from shards.health import Patience
 from shards.wire import link
 from state.events import ToolCalled
 from tests import plain_http
+from tests.shards.misbehaving.peers import TRICKY
 from tests.shards.serving import ERAS, DesiredRepo, Waypost, gateway_over, served
 
 Context = ServerRequestContext[dict[str, Any], Any]
@@ -87,6 +88,15 @@ LIES: dict[str, Callable[[Send, Any], Awaitable[None]]] = {
     "endless": lambda send, id: for_ever(send, "application/json", b" " * 65_536),
     "notices": lambda send, id: for_ever(
         send, "text/event-stream", f"event: message\ndata: {json.dumps(PROGRESS)}\n\n".encode()
+    ),
+    "flood": lambda send, id: said(
+        send, 200, "application/json", answer(id, {**WELL, "content": [{"type": "text", "text": "x" * 2_000_000}]})
+    ),
+    "tricks": lambda send, id: said(
+        send,
+        200,
+        "application/json",
+        answer(id, {**WELL, "content": [{"type": "text", "text": TRICKY}], "structuredContent": {"words": TRICKY}}),
     ),
     "list": lambda send, id: said(send, 200, "application/json", answer(id, {**WELL, "structuredContent": [1]})),
     "expression": lambda send, id: said(
@@ -170,7 +180,7 @@ def memory() -> int:
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "list"])
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in ("list", "tricks")])
 def test_a_lie_is_a_refusal_and_nobody_else_notices(waypost: Waypost, lie: str) -> None:
     until_up(waypost)
     before = memory()
@@ -229,3 +239,10 @@ def test_what_was_not_promised_and_some_era_cannot_be_told_is_left_out(waypost: 
     result = waypost.call("liar_list", era)
     assert not result.is_error and isinstance(result.content[0], protocol.TextContent)
     assert (result.content[0].text, result.structured_content) == ("well", None)
+
+
+def test_what_is_told_without_our_kit_loses_its_tricks_as_well(waypost: Waypost) -> None:
+    until_up(waypost)
+    result = waypost.call("liar_tricks")
+    assert isinstance(result.content[0], protocol.TextContent)
+    assert (result.content[0].text, result.structured_content) == ("all well", {"words": "all well"})
