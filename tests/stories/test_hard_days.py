@@ -269,7 +269,8 @@ def failing_write(house):
     aside.rename(house.live_file)
 
 
-def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
+def edited_before_its_proof(house):
+    """A write whose proof was cut off, and that somebody edited before it was gone on with."""
     house.push({"traefik/r.yaml": routes("r1")})
     with house.world() as world:
         cut_proof(world, house)
@@ -277,6 +278,10 @@ def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
     house.traefik.start()
     house.until(house.traefik.up, "Traefik")
     house.run()
+
+
+def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
+    edited_before_its_proof(house)
     (abandoned,) = house.events(events.ApplyAbandoned)
     assert "overwritten by somebody" in abandoned.reason
     with house.world() as world:
@@ -284,13 +289,7 @@ def test_a_write_that_somebody_wrote_over_is_no_write_that_failed(house):
 
 
 def test_what_was_new_in_a_write_that_somebody_edited_before_its_proof_is_no_thing_of_somebody_elses(house):
-    house.push({"traefik/r.yaml": routes("r1")})
-    with house.world() as world:
-        cut_proof(world, house)
-    house.edit_live("r1.lab", "edited.lab")
-    house.traefik.start()
-    house.until(house.traefik.up, "Traefik")
-    house.run()
+    edited_before_its_proof(house)
     assert [one.address for one in house.events(events.DriftFound)] == ["traefik/http.routers/r1"]
     house.push({"traefik/r.yaml": None})
     assert house.run().state == "held"  # in conflict with the edit, and not left for good
