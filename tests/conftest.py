@@ -7,6 +7,7 @@ import gc
 import http.client
 import http.server
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 import freezegun
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -236,6 +238,16 @@ def signed_by_itself(place: Path, name: str) -> SelfSigned:
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
     return signed_by_itself(tmp_path_factory.mktemp("certificate"), "localhost")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_found() -> Iterator[None]:
+    """What a command that ran in this process made of the logs, which stays with the process, is gone with its test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", autouse=True)

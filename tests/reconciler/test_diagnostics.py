@@ -1,7 +1,6 @@
 """Diagnostic lines: a traceback helps whoever reads it, and shows no value of any variable."""
 
 import io
-import logging
 import re
 
 import pytest
@@ -20,11 +19,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal():
-    screen, root = Terminal(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield screen
-    structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
+    return Terminal()
 
 
 @pytest.mark.parametrize("configure", [running.log_to_stderr, gateway._log_to_stderr])

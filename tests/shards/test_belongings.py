@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-import structlog
 from sqlite_utils import Database
 
 from reconciler.home import Lock, lock
@@ -187,19 +186,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def logging_as_found() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("stream", [Terminal, io.StringIO])
-def test_a_traceback_shows_no_local_variable(
-    stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch, logging_as_found: None
-) -> None:
+def test_a_traceback_shows_no_local_variable(stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
     said = stream()
     monkeypatch.setattr("sys.stderr", said)
     process._log_to_stderr()
