@@ -25,6 +25,7 @@ LISTED: Final = frozenset(
 )
 """The kinds that Traefik's API lists; it says nothing of TLS options, stores, certificates and transports."""
 
+_ROUTERS: Final = frozenset(kind for kind in LISTED if kind.endswith(".routers"))
 _UNLISTED: Final = "Traefik does not list it"
 
 
@@ -49,8 +50,11 @@ def examine(
     copying = {kind for kind in LISTED if any(name.startswith(of_door) for name in runtime.of(kind))}
     found: dict[Address, Fault] = {}
     for address, spec in live.items():
-        if address.kind in LISTED:
-            using = doors if address.kind in copying else []
+        kind = address.kind
+        if kind in LISTED:
+            using, item = doors if kind in copying else [], runtime.of(kind).get(f"{address.name}@file")
+            if item and item.status == "enabled" and not using and (kind not in _ROUTERS or _same(spec, item)):
+                continue  # nearly always
             if fault := _fault(address, spec, live, runtime, using, elsewhere):
                 found[address] = fault
     return found
@@ -126,10 +130,7 @@ def _fault(
 ) -> Fault | None:
     listed = runtime.of(address.kind)
     item = listed.get(f"{address.name}@file")
-    is_router = address.kind.endswith(".routers")
-    if item is not None and item.status == "enabled" and not doors and (not is_router or _same(spec, item)):
-        return None  # nearly always
-    if not is_router:
+    if address.kind not in _ROUTERS:
         words = _UNLISTED if item is None else _disabled(item)
         return Fault(words) if words else None
     mine = [item for item in _candidates(address, live, listed, doors) if _same(spec, item)]
@@ -152,16 +153,18 @@ def _anothers(name: str, address: Address, live: Snapshot) -> bool:
 
 def _same(spec: Spec, item: Item) -> bool:
     """Is what Traefik lists what we wrote? Another file may hold the name, and be read first."""
-    if type(spec) is dict and "rule" in spec and _named(spec) == _named(item.spec):
+    theirs = item.spec.get
+    if (
+        type(spec) is dict
+        and "rule" in spec
+        and spec["rule"] == theirs("rule")
+        and spec.get("service") == theirs("service")
+    ):
         return True
     return all(
         (wanted := field_of(spec, name)) is None or str(item.spec.get(name, "")) == str(wanted)
         for name in ("rule", "service")
     )
-
-
-def _named(spec: Mapping[str, Any]) -> tuple[Any, Any]:
-    return spec.get("rule"), spec.get("service")
 
 
 def _stranger(

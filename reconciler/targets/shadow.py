@@ -29,7 +29,7 @@ from state.model import canonical, digest, digest_bytes
 
 _START: Final = 15.0  # seconds that the binary may take to answer first
 _VERDICT: Final = 15.0  # seconds that it may take to load a directory, or to say why not
-_POLL: Final = 0.005
+_POLL: Final = 0.002
 _MOST_REMEMBERED: Final = 32
 _MOST_LOG: Final = 1024 * 1024
 _STARTS: Final = 5

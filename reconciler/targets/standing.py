@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.ports import Clock
 from reconciler.targets import proof
@@ -71,6 +71,7 @@ class Watch:
     def __init__(self, api: TraefikApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
+        self._examined: _Examined | None = None
         self._believed: tuple[str, frozenset[tuple[str, str]]] = ("", frozenset())
 
     def settle(self, ours: Ours, witness: Witness, ask: Callable[[], Witness], patience: float) -> Standing:
@@ -80,11 +81,11 @@ class Watch:
         """
         deadline, wait = self._clock.monotonic() + patience, _FIRST_WAIT
         while not witness.outage:
-            standing = _standing(ours, witness.runtime, witness.doors)
+            standing = self._standing(ours, witness.runtime, witness.doors)
             if ours.poison or not self._news(standing, witness):
                 return self._believe(standing, witness)
             if self._clock.monotonic() >= deadline:
-                if _standing(ours, listed(self._api), witness.doors).troubles != standing.troubles:
+                if self._standing(ours, listed(self._api), witness.doors).troubles != standing.troubles:
                     raise ApiError(CONTRADICTION)
                 return self._believe(standing, witness)
             self._clock.sleep(wait)
@@ -100,11 +101,28 @@ class Watch:
         self._believed = (witness.version.started, standing.troubles)
         return standing
 
+    def _standing(self, ours: Ours, runtime: Runtime, doors: tuple[EntryPoint, ...]) -> Standing:
+        if unserved := _unserved(ours, runtime):
+            return Standing(unserved=unserved)
+        known = self._examined
+        if known is None or not known.is_of(ours, runtime, doors):
+            faults = proof.examine(ours.live, runtime, doors, ours.elsewhere)
+            known = self._examined = _Examined(ours, runtime, doors, faults)
+        return Standing(faults=known.faults, taken_over=ours.taken_over)
 
-def _standing(ours: Ours, runtime: Runtime, doors: tuple[EntryPoint, ...]) -> Standing:
-    if unserved := _unserved(ours, runtime):
-        return Standing(unserved=unserved)
-    return Standing(faults=proof.examine(ours.live, runtime, doors, ours.elsewhere), taken_over=ours.taken_over)
+
+class _Examined(NamedTuple):
+    """What was wrong with our file when it was looked at last."""
+
+    ours: Ours
+    runtime: Runtime
+    doors: tuple[EntryPoint, ...]
+    faults: Mapping[Address, proof.Fault]
+
+    def is_of(self, ours: Ours, runtime: Runtime, doors: tuple[EntryPoint, ...]) -> bool:
+        """Whether it was the very same file, and the very same answer of Traefik."""
+        same_sides = self.ours.live is ours.live and self.runtime is runtime
+        return same_sides and self.ours.elsewhere == ours.elsewhere and self.doors == doors
 
 
 def _unserved(ours: Ours, runtime: Runtime) -> str:

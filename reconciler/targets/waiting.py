@@ -17,7 +17,7 @@ from reconciler.traefik import render
 from reconciler.traefik.api import ApiError, EntryPoint, Runtime, TraefikApi
 from state.model import Address, Snapshot
 
-_FIRST_WAIT: Final = 0.01  # seconds between two looks at the API; after _EAGER seconds it grows
+_FIRST_WAIT: Final = 0.005  # seconds between two looks at the API; after _EAGER seconds it grows
 _LONGEST_WAIT: Final = 0.1
 _EAGER: Final = 0.5
 _SETTLE: Final = 0.3  # a fault must stand this long: other providers may still be loading

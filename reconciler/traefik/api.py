@@ -38,6 +38,7 @@ KINDS: Final = {
 _MOST_BYTES: Final = 64 * 1024 * 1024  # 10,000 routers and as many services are about 7 MB
 _MOST_PAGES: Final = 10_000
 _PATIENCE: Final = 5.0  # a whole answer may take this many times the time-out of one read
+_RAWDATA: Final = "/api/rawdata"
 _HUNG_UP: Final = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
@@ -123,6 +124,7 @@ class TraefikApi:
         self._auth = auth
         self._timeout = timeout
         self._clock = clock or SystemClock()
+        self._last: tuple[bytes, Runtime] | None = None  # what /api/rawdata answered, and what that says
         self._client = httpx2.Client(
             transport=in_time.Transport(_trust(self.url, ca_file), self._clock.monotonic),
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
@@ -148,11 +150,14 @@ class TraefikApi:
         return tuple(_entry_point(one) for one in self._list("/api/entrypoints")[0])
 
     def rawdata(self) -> Runtime:
-        """Everything that runs, in one answer, of one generation."""
-        answer = self._object("/api/rawdata")
-        return Runtime(
-            items={kind: _items(answer.get(section), section) for section, kind in KINDS.items()},
-        )
+        """Everything that runs, in one answer, of one generation; the very same while the answer is."""
+        _, body, _ = self._get(_RAWDATA)
+        known = self._last
+        if known is None or known[0] != body:
+            answer: Json = _decoded(body, _RAWDATA, dict, self.url)
+            items = {kind: _items(answer.get(section), section) for section, kind in KINDS.items()}
+            known = self._last = body, Runtime(items=items)
+        return known[1]
 
     def routers(self, protocol: str = "http") -> list[Json]:
         """Every router of "http", "tcp" or "udp", all pages."""
@@ -359,7 +364,7 @@ def _items(section: Any, name: str) -> dict[str, Item]:
     if section is None:
         return {}
     if not isinstance(section, dict) or not all(isinstance(one, dict) for one in section.values()):
-        raise ApiError(f"/api/rawdata answers with a '{name}' of another shape than Traefik's")
+        raise ApiError(f"{_RAWDATA} answers with a '{name}' of another shape than Traefik's")
     return {qualified: item(spec) for qualified, spec in section.items()}
 
 

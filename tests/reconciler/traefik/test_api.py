@@ -201,6 +201,15 @@ def test_a_redirect_is_not_followed(connect: Make, answer: Callable[..., None], 
     assert [path for path, _ in _Server.asked] == ["/api/version"]
 
 
+def test_an_answer_that_came_before_is_not_read_again(connect: Make, answer: Callable[..., None]) -> None:
+    api = connect()
+    answer("/api/rawdata", {"routers": {"a@file": {"status": "enabled"}}})
+    before = api.rawdata()
+    assert api.rawdata() is before
+    answer("/api/rawdata", {"routers": {"a@file": {"status": "disabled"}}})
+    assert api.rawdata().of("http.routers")["a@file"].status == "disabled"
+
+
 def test_a_huge_answer_is_cut_off(connect: Make, answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_module, "_MOST_BYTES", 1024 * 1024)
     answer("/api/rawdata", b" " * (1024 * 1024 + 1))
