@@ -37,7 +37,7 @@ from tests.bench.figures import Figure, missing, ratio, told
 from tests.bench.stand import Traefik, until
 
 BARS = {10: 3.0, 1_000: 2.0}
-ROUNDS = 11
+ROUNDS = 21  # how long Traefik takes varies by half from one time to the next
 PARTS = ("notice", "Git", "look", "plan", "validate", "decide", "write", "Traefik", "proof", "record")
 """`Traefik`: until it lists our marker; `proof`: until all of ours were found to be served."""
 _QUIET = 0.3  # seconds: after that a throttle of 100 ms holds nothing back any more
