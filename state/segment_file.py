@@ -20,10 +20,7 @@ from state.chain import Row, event_hash, payload_hash
 from state.database import Database, Format, explained, flush, open_database, run_script, written_once
 from state.errors import DamagedFile
 from state.shape import strange
-from state.tables import PAGE, Slice, Stored
-
-BLOCK = 1_000
-"""Events that are compressed together."""
+from state.tables import BLOCK, Slice, Stored
 
 LARGEST = 8 << 20
 """Bytes of payloads that are compressed together, where it is not a single event that has more."""
@@ -139,10 +136,10 @@ class SegmentReader:
         return [row for row in self._unfolded(*found) if row.seq > after] if found else []
 
     def page(self, wanted: Slice) -> list[Stored]:
-        """The first of these events, a page at least if there are as many."""
+        """The first of these events, as many as a block at least if there are as many: the file is opened each time."""
         found: list[Stored] = []
         after = wanted.after
-        while len(found) < PAGE and after < wanted.until and (rows := self.rows(after)):
+        while len(found) < BLOCK and after < wanted.until and (rows := self.rows(after)):
             found += [stored(row, brief=wanted.brief) for row in rows if _is_wanted(row, wanted)]
             after = rows[-1].seq
         return found

@@ -278,6 +278,14 @@ def test_nothing_is_sealed_where_the_file_is_gone_again(log, path, monkeypatch):
     assert log.verify().ok
 
 
+def test_a_thousand_events_are_compressed_together(log, path):
+    log.append([lost()] * 2_501)
+    log.seal(2_500, "enough")
+    file = segments.directory(path) / log.segments()[0].file
+    blocks = Database(file).execute("SELECT first, last FROM blocks ORDER BY first").fetchall()
+    assert blocks == [(1, 1_000), (1_001, 2_000), (2_001, 2_500)]
+
+
 def test_a_block_holds_no_more_than_whoever_reads_it_has_room_for(log, path, monkeypatch):
     monkeypatch.setattr(segment_file, "LARGEST", 2_000)
     log.append([*(proven(secret="x" * 400) for _ in range(6)), proven(secret="x" * 5_000), lost(), lost()])
