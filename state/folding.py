@@ -32,12 +32,18 @@ class _Folded(Generic[V]):
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """States grow and hold no circles: Python need not look through all of them, again and again, for garbage."""
+    """States grow and hold no circles: Python need not look through all of them, again and again, for garbage.
+
+    Nor at the end, when all is new to it: by then what stays is as old as what was there before.
+    """
     looking = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if not gc.get_freeze_count():  # else what somebody froze would thaw with it
+            gc.freeze()
+            gc.unfreeze()
         if looking:
             gc.enable()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_a_base_that_was_handed_out_is_the_callers_own(log):
     log.append(Entry(stream="x", event=proven({A: 1})))
     log.view(Applied).base("traefik").clear()
     assert log.view(Applied).base("traefik") == {A: 1}
+
+
+def test_python_need_not_look_for_garbage_among_what_was_just_replayed(log):
+    log.append(Entry(stream="x", event=proven({A: 1})))
+    gc.unfreeze()
+    try:
+        replayed = log.replayed([Applied])[Applied]
+        assert any(old is replayed for old in gc.get_objects(generation=2))
+        assert gc.isenabled()
+    finally:
+        gc.freeze()
+
+
+def test_a_replay_leaves_frozen_what_somebody_froze(log):
+    gc.freeze()
+    log.replayed([Applied])
+    assert gc.get_freeze_count()
 
 
 def test_another_version_of_a_view_is_folded_from_the_start(path, monkeypatch):
