@@ -80,4 +80,4 @@ def _people(by: str, reviewers: tuple[str, ...]) -> tuple[str, ...]:
 def _is_vouched_for(who: str) -> bool:
     # `Name <address>` is what a commit says of itself: anybody may write `gitea:alice` there. Nor is our own account,
     # of which that is said in this form, a person.
-    return ":" in who.partition(" ")[0] and "<" not in who
+    return "<" not in who and ":" in who.partition(" ")[0]

@@ -119,6 +119,9 @@ class Grants(View):
         proposed = self.proposed.pop(event.proposal, _NONE) if event.proposal else _NONE
         # After a rewrite the new head stands here already; what comes before it on main is approved before it.
         known = self.line.pop(event.commit, None) or self._taken_up(event.commit)
+        if known is _SEEN and not proposed.by:
+            self.line[event.commit] = proposed  # nothing was agreed to but with the proposal, nearly always
+            return
         # One merge can bring several proposals: it was seen if all of them were.
         self.line[event.commit] = Grant(
             known.seen and proposed.seen,
@@ -154,7 +157,7 @@ class Grants(View):
         refuted = isinstance(event, ResourcesQuarantined)
         blamed = event.commits if isinstance(event, ResourcesQuarantined) else ()
         if isinstance(event, ApplyProven):
-            self.ahead -= event.changes.keys()
+            self.ahead = self.ahead.difference(event.changes)
         for commit in self._up_to(event.commit):
             grant = self.line[commit]
             if not (refuted or grant.shown or grant.consented):

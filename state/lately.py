@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from state.events import (
@@ -128,11 +129,14 @@ class Lately(View):
 
 
 def _routers(changes: Json) -> list[tuple[Address, Spec]]:
-    return [
-        (address, spec)
-        for text, spec in changes.items()
-        if ".routers/" in text and (address := address_or_none(text)) and address.kind.endswith(".routers")
-    ]
+    return [(address, spec) for text, spec in changes.items() if (address := _router(text))]
+
+
+@lru_cache(maxsize=1 << 14)
+def _router(text: str) -> Address | None:
+    """The address of a router, None where it is anything else."""
+    address = address_or_none(text)
+    return address if address and address.kind.endswith(".routers") else None
 
 
 def _tells(losses: Iterable[Json]) -> bool:

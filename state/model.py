@@ -47,9 +47,12 @@ Snapshot = Mapping[Address, Spec]
 """What some side (base, want, live) holds at one moment."""
 
 
+_CANONICAL: Final = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+
+
 def canonical(value: Any) -> bytes:
     """The one byte form of a JSON-plain value: sorted keys, no spaces. Equal values have equal bytes."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(value, option=_CANONICAL)
 
 
 def digest(value: Any) -> str:

@@ -86,8 +86,7 @@ class Proposals(View):
 
     @on(PlanShown)
     def _show(self, event: PlanShown, at: Occasion) -> None:
-        shown = {"shown": event.digest, "refusals": event.refusals, "losses": event.losses}
-        self._change(event.proposal, **shown)
+        self._change(event.proposal, shown=event.digest, refusals=event.refusals, losses=event.losses)
 
     @on(ProposalReminded)
     def _remind(self, event: ProposalReminded, at: Occasion) -> None:
@@ -96,8 +95,7 @@ class Proposals(View):
     @on(CommitApproved)
     def _approve(self, event: CommitApproved, at: Occasion) -> None:
         # Presence on main is the approval, whatever was said of the proposal before.
-        if event.proposal in self.items:
-            self._change(event.proposal, status="approved", reason=event.via, by=event.by, settled_at=at.at)
+        self._change(event.proposal, status="approved", reason=event.via, by=event.by, settled_at=at.at)
 
     @on(ProposalSuperseded)
     def _supersede(self, event: ProposalSuperseded, at: Occasion) -> None:
