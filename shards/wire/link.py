@@ -59,8 +59,6 @@ def posted(shard: Declared, tls: Trust, client: Client) -> Post | None:
         headers={"Authorization": f"Bearer {token.for_header()}"} if token else {},
         tls=tls(),
         within=shard.patience.within,
-        seconds=shard.longest,
-        at_once=shard.at_once,
     )
 
 

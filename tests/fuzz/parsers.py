@@ -15,7 +15,7 @@ READING = frozenset(
         "zlib.decompressobj", "zlib.decompress", "gzip.decompress", "struct.unpack", "datetime.fromisoformat",
         "bytes.fromhex", "urlsplit", "parse_qs", "b64decode", "model_validate", "model_validate_json",
         "validate_json", "TypeAdapter", "from_crontab", "compile", "json", "get_unverified_header", "from_dict",
-        "load_der_x509_certificate",
+        "load_der_x509_certificate", "httptools.HttpResponseParser",
     }
 )  # fmt: skip
 """Calls by which bytes or text become something else; of a method only its name."""
@@ -75,6 +75,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "shards/proposing.py": ("answer of the reconciler",),
     "shards/reports.py": ("what was planned and seen",),
     "shards/routes.py": ("arguments of tools",),
+    "shards/wire/connection.py": ("answer of a shard",),
     "shards/wire/distrust.py": ("answer of a shard",),
     "shards/wire/dozzle.py": ("MCP server of Dozzle",),
     "shards/wire/further.py": ("answer of a shard",),

@@ -7,8 +7,8 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -22,11 +22,14 @@ from shards.wire.posting import Post
 
 Script = Callable[[socket.socket, bytes], None]
 
+_Found = TypeVar("_Found")
+
 
 class Peer:
     """A server whose every connection is answered by a script, with the request as it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: str) -> None:
+        self.loop = loop
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.requests: list[bytes] = []
@@ -80,9 +83,10 @@ def result(id: int = 0, text: str = "done", **more: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": id, "result": said}).encode()
 
 
-@pytest.fixture(scope="module")
-def listening() -> Iterator[Peer]:
-    peer = Peer()
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def listening(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    """It is asked from the loop of a gateway over stdio, and from that of one over HTTP."""
+    peer = Peer(request.param)
     yield peer
     peer.close()
 
@@ -96,7 +100,7 @@ def peer(listening: Peer) -> Peer:
 
 
 def post(peer: Peer, **chosen: Any) -> Post:
-    given = {"within": 5.0, "seconds": 10.0, "at_once": 4, "headers": {"Authorization": "Bearer abc"}, **chosen}
+    given = {"within": 5.0, "headers": {"Authorization": "Bearer abc"}, **chosen}
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return Post(url=f"http://127.0.0.1:{peer.port}/mcp?a=b", version="2026-07-28", tls=tls, **given)
 
@@ -108,11 +112,28 @@ def call(peer: Peer, times: int = 1, **chosen: Any) -> CallToolResult:
                 found = await one.call("add", {"one": 1}, {"waypost/request-id": "r1"}, None)
             return found
 
-    return anyio.run(calls)
+    return run(peer, calls)
+
+
+def run(peer: Peer, calls: Callable[[], Awaitable[_Found]]) -> _Found:
+    return anyio.run(calls, backend_options={"use_uvloop": peer.loop == "uvloop"})
 
 
 def answering(content: bytes, kind: str = "application/json", **headers: str) -> Script:
     return lambda connection, _: answer(connection, content, kind, **headers)
+
+
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+
+
+def saying(said: bytes) -> Script:
+    """Says that, byte for byte, and hangs up."""
+
+    def say(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return say
 
 
 def by_number(connection: socket.socket, request: bytes) -> None:
@@ -146,6 +167,57 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_made_anew(peer: Peer) ->
     assert len(peer.requests) == 3
 
 
+def test_an_answer_may_come_in_any_way_that_http_knows(peer: Peer) -> None:
+    pieces = b"".join(b"%x;x=y\r\n%b\r\n" % (len(each), each) for each in (result()[:9], result()[9:]))
+    for said in (
+        JSON + b"\r\n" + result(),
+        JSON.replace(b"1.1", b"1.0") + b"\r\n" + result(),
+        JSON + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\nX-After: all\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nContent-Encoding: gzip\r\n\r\n"
+        + JSON + b"Content-Length: %d\r\n\r\n" % len(result()) + result(),
+    ):  # fmt: skip
+        peer.script = saying(said)
+        assert call(peer).content[0].text == "done"  # type: ignore[union-attr]
+
+
+def test_an_answer_may_come_byte_by_byte(peer: Peer) -> None:
+    def drip(connection: socket.socket, request: bytes) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = b"event: message\r\ndata: " + result() + b"\r\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(stream)
+        for byte in head + stream:
+            connection.sendall(bytes([byte]))
+
+    peer.script = drip
+    assert call(peer).content[0].text == "done"  # type: ignore[union-attr]
+
+
+def test_what_comes_behind_an_answer_answers_nothing(peer: Peer) -> None:
+    def twice(connection: socket.socket, request: bytes) -> None:
+        one = JSON + b"Content-Length: %d\r\n\r\n" % len(result(text="false")) + result(text="false")
+        connection.sendall(one + one.replace(b'"id": 0', b'"id": 1'))
+
+    async def calls() -> CallToolResult:
+        with contextlib.closing(post(peer)) as one:
+            await one.call("add", {}, {}, None)
+            peer.script = by_number
+            return await one.call("add", {}, {}, None)
+
+    peer.script = twice
+    assert run(peer, calls).content[0].text == "done"  # type: ignore[union-attr]
+    assert peer.connections == 2
+
+
+def test_nothing_in_a_header_begins_another_one(peer: Peer) -> None:
+    async def calls() -> None:
+        with contextlib.closing(post(peer)) as one:
+            await one.call("add", {}, {}, None, {"Mcp-Param-One": "1\r\nAuthorization: Bearer mine"})
+
+    with pytest.raises(ValueError, match="end a header"):
+        run(peer, calls)
+    assert not peer.requests
+
+
 def test_one_that_hangs_up_on_a_fresh_connection_is_not_asked_twice(peer: Peer) -> None:
     peer.script = lambda connection, _: connection.shutdown(socket.SHUT_RDWR)
     with pytest.raises(OSError):
@@ -168,7 +240,7 @@ def test_how_far_it_is_comes_before_the_answer(peer: Peer) -> None:
         with contextlib.closing(post(peer)) as one:
             return await one.call("add", {}, {}, progress)
 
-    assert anyio.run(calls).content
+    assert run(peer, calls).content
     assert heard == [(1.0, 2, "half"), (2.0, None, None)]
 
 
@@ -184,7 +256,7 @@ def test_a_call_that_is_given_up_is_cut_off_over_there(peer: Peer) -> None:
                 tasks.cancel_scope.cancel()
         assert not scope.cancelled_caught
 
-    anyio.run(calls)
+    run(peer, calls)
     assert peer.hung_up.wait(20)
 
 
@@ -200,7 +272,13 @@ def test_a_call_that_is_given_up_is_cut_off_over_there(peer: Peer) -> None:
         (answering(result(99)), "ended its answer"),
         (answering(b'{"id":0,"result":null}'), "CallToolResult"),
         (answering(b'{"id":0,"error":[]}'), "ErrorData"),
-        (lambda connection, _: connection.sendall(b"SSH-2.0-x\r\n\r\n"), "no HTTP"),
+        (saying(b"SSH-2.0-x\r\n\r\n"), "no HTTP"),
+        (saying(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"), "no HTTP"),
+        (saying(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000), "does not begin"),
+        (saying(b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000), "does not begin"),
+        (saying(JSON + b"Content-Length: 500\r\n\r\n" + b"{"), "hung up"),
+        (saying(JSON + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"), "hung up"),
+        (saying(JSON + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n1\r\n{\r\n"), "no HTTP"),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_an_error_that_says_so(peer: Peer, script: Script, says: str) -> None:
