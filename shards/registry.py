@@ -103,7 +103,14 @@ class Registry:
 
     def offer(self, name: str, shard: str = "") -> Offer | None:
         """What is meant by a name in a call. A tool that was declared is known, also before its shard told of it."""
-        return self.offers(shard).get(name) or next(self._awaited(name, shard), None)
+        return self.offered(name, shard) or next(self._awaited(name, shard), None)
+
+    def offered(self, name: str, shard: str = "") -> Offer | None:
+        """The same as in `offers`, of which none is put together: it is asked twice with every call."""
+        if shard:
+            return self.offers(shard).get(name)
+        elsewhere = (remote.offers() for remote, _ in reversed(self._remote.values()))
+        return next((of_one[name] for of_one in (*self._local.values(), *elsewhere) if name in of_one), None)
 
     def _awaited(self, name: str, shard: str) -> Iterator[Offer]:
         for of_name, (remote, _) in self._remote.items():

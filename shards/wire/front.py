@@ -82,7 +82,7 @@ class _Front:
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
         """What a tool takes. Without this the SDK asks for the whole list with every call."""
-        offer = self.bench.registry.offers().get(name)
+        offer = self.bench.registry.offered(name)
         return offer.listing.input_schema if offer else None
 
 
