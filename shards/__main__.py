@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 from structlog.typing import Processor
 
-from reconciler import diagnostics
+from reconciler import diagnostics, garbage
 from reconciler.asking import AskError
 from reconciler.config import ConfigError, Listen, locate
 from reconciler.git.errors import GitError
@@ -53,7 +53,8 @@ def serve(home: Path, environ: Mapping[str, str], way: Callable[[GatewaySettings
         signal.signal(number, _leave)
     try:
         settings = config.read(home, environ)
-        way(settings)
+        with garbage.seldom_looked_for():
+            way(settings)
     except (ConfigError, AskError, GitError, LogError, Refused, OSError) as fault:
         print(f"the gateway cannot start: {visible_lines(str(fault))}", file=sys.stderr)  # noqa: T201 - a person reads it
         return 1

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reconciler import garbage
 from reconciler.ports import SystemClock
 from reconciler.setting import ENVIRON, ConfigError, Secret
 from shards import outcome
@@ -121,10 +122,11 @@ def serve(shard: Shard, environ: Mapping[str, str] = ENVIRON) -> None:
     if not reference and host not in ("127.0.0.1", "localhost", "[::1]"):
         raise ConfigError(f"WAYPOST_SHARD_TOKEN is not set, and {host} is not only this machine: set a token")
     token = Secret(reference, "WAYPOST_SHARD_TOKEN").reveal(environ) if reference else ""
-    uvicorn.run(
-        application(shard, token),
-        host=host.strip("[]"),
-        port=int(port),
-        access_log=False,
-        timeout_graceful_shutdown=_LAST_WORDS,
-    )
+    with garbage.seldom_looked_for():
+        uvicorn.run(
+            application(shard, token),
+            host=host.strip("[]"),
+            port=int(port),
+            access_log=False,
+            timeout_graceful_shutdown=_LAST_WORDS,
+        )

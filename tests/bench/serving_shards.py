@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import BaseModel
 
 from reconciler.founding import starter_files
+from reconciler.garbage import seldom_looked_for
 from reconciler.git.starter import plant
 from reconciler.git.store import Store
 from reconciler.ports import SystemClock
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str]) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the gateway does
     print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False)).run(sockets=[listening])
+    with seldom_looked_for():  # as both do
+        uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

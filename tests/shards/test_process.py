@@ -79,6 +79,24 @@ def test_told_to_end_while_it_starts_it_ends_without_a_word(tmp_path: Path) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+LOOKED_FOR = """
+import gc, sys
+from pathlib import Path
+from shards.__main__ import serve
+
+print(gc.get_threshold()[0])
+serve(Path(sys.argv[1]), {}, lambda settings: print(gc.get_threshold()[0]))
+print(gc.get_threshold()[0])
+"""
+
+
+def test_while_it_serves_it_seldom_looks_for_garbage(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOOKED_FOR, str(tmp_path)]
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=60, check=True)
+    before, meanwhile, after = map(int, done.stdout.split())
+    assert meanwhile > 10 * before == 10 * after
+
+
 def test_a_wrong_setting_is_one_message_and_no_traceback(tmp_path: Path) -> None:
     with started(tmp_path, WAYPOST_LISTEN="nowhere") as process:
         _, said = process.communicate(timeout=60)
