@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import mcp_types as protocol
@@ -12,7 +11,7 @@ from shards.audit import Audit
 from shards.declared import Declared
 from shards.health import State
 from shards.kit import Call, Refused
-from shards.offers import Progress, recorded
+from shards.offers import Progress
 from shards.outcome import Outcome
 from state.sparing import dataclass
 
@@ -41,7 +40,7 @@ class Awaited:
         self, audit: Audit, call: Call, arguments: Mapping[str, Any], progress: Progress | None
     ) -> Outcome:
         outcome = Outcome(refusal=self._refusal())
-        await recorded(partial(audit.note, call, self.shard, arguments, outcome))
+        await audit.noted(call, self.shard, arguments, outcome)
         return outcome
 
     def _refusal(self) -> Refused:

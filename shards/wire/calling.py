@@ -16,7 +16,7 @@ from shards.audit import Audit
 from shards.kit import Call, Made, Refused
 from shards.limits import Limits
 from shards.metrics import Metrics
-from shards.offers import Offer, Progress, recorded
+from shards.offers import Offer, Progress
 from shards.outcome import Outcome
 from shards.registry import Registry
 from shards.wire.announcing import Announcer
@@ -111,7 +111,7 @@ async def _carried_out(
 
 async def _noted(bench: Bench, offer: Offer | None, call: Call, arguments: Mapping[str, Any], outcome: Outcome) -> None:
     try:
-        await recorded(lambda: bench.audit.note(call, offer.shard if offer else "", arguments, outcome))
+        await bench.audit.noted(call, offer.shard if offer else "", arguments, outcome)
     except LogError as fault:
         raise unaudited(fault, call) from fault
 

@@ -11,7 +11,7 @@ import mcp_types as protocol
 
 from shards.audit import Audit
 from shards.kit import Call, Refused
-from shards.offers import Progress, recorded
+from shards.offers import Progress
 from shards.outcome import Outcome, asked
 from state.sparing import dataclass
 
@@ -43,7 +43,7 @@ class Elsewhere:
             outcome = await self._outcome(call, arguments, progress)
         finally:  # also of a call that the client gave up: it may have been asked
             outcome = replace(outcome, seconds=clock.monotonic() - started)
-            await recorded(partial(audit.note, call, self.shard, arguments, outcome))
+            await audit.noted(call, self.shard, arguments, outcome)
         return outcome
 
     async def _outcome(self, call: Call, arguments: Mapping[str, Any], progress: Progress | None) -> Outcome:

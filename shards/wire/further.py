@@ -24,7 +24,6 @@ from shards import errors, untrusted
 from shards.access import Caller
 from shards.declared import Declared
 from shards.kit import Call, Refused
-from shards.offers import recorded
 from shards.outcome import LARGEST, Outcome, asked
 from shards.registry import Remote
 from shards.wire import asker, calling, distrust
@@ -210,7 +209,7 @@ class Further:
 
     async def _note(self, call: Call, remote: Remote, given: Mapping[str, Any], outcome: Outcome) -> None:
         try:
-            await recorded(lambda: self._bench.audit.note(call, remote.shard.name, given, outcome))
+            await self._bench.audit.noted(call, remote.shard.name, given, outcome)
         except LogError as fault:
             raise calling.unaudited(fault, call) from fault
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,3 +113,73 @@ def test_of_megabytes_no_more_is_looked_at_than_is_kept_and_some(outbox: Outbox)
 @pytest.mark.parametrize("before", [3_900, 3_970, 3_999, 15_970])
 def test_a_secret_where_the_kept_part_ends_is_not_kept_in_half(before: int) -> None:
     assert TOKEN[:8] not in audits.told({"text": "a " * (before // 2) + TOKEN, "more": TOKEN})
+
+
+async def noted(audit: Audit, numbers: Iterable[int], arguments: Mapping[str, object] | None = None) -> list[object]:
+    notes = (audit.noted(call(number), "traefik", arguments or {}, Outcome()) for number in numbers)
+    return list(await asyncio.gather(*notes, return_exceptions=True))
+
+
+def test_who_waits_on_the_event_loop_shares_a_flush_too(slow: Slow) -> None:
+    async def run() -> None:
+        audit = Audit(slow)
+        first = asyncio.create_task(noted(audit, range(1)))
+        while not slow.flushes:
+            await asyncio.sleep(0)
+        others = asyncio.create_task(noted(audit, range(1, 20)))
+        while len(audit._notes) < 19:
+            await asyncio.sleep(0)
+        assert not first.done()
+        slow.gate.set()
+        assert [*await first, *await others] == [None] * 20
+
+    asyncio.run(run())
+    assert {row.request_id for row in slow.read()} == {f"r{number}" for number in range(20)}
+    assert slow.flushes == 2
+
+
+def test_a_note_that_cannot_be_made_fails_alone(outbox: Outbox) -> None:
+    class Strange(dict[str, object]):
+        def items(self):  # type: ignore[no-untyped-def]
+            raise ZeroDivisionError
+
+    async def run() -> list[list[object]]:
+        audit = Audit(outbox)
+        return await asyncio.gather(noted(audit, [1]), noted(audit, [2], Strange(a=1)), noted(audit, [3]))
+
+    [before], [strange], [after] = asyncio.run(run())
+    assert before is None and after is None and isinstance(strange, LogError)
+    assert {row.request_id for row in outbox.read()} == {"r1", "r3"}
+
+
+def test_what_its_client_does_not_wait_for_is_written_all_the_same(slow: Slow) -> None:
+    async def run() -> None:
+        audit = Audit(slow)
+        note = asyncio.create_task(noted(audit, [1]))
+        while not slow.flushes:
+            await asyncio.sleep(0)
+        note.cancel()
+        slow.gate.set()
+        await asyncio.gather(note, return_exceptions=True)
+        assert await noted(audit, [2]) == [None]
+
+    asyncio.run(run())
+    assert [row.request_id for row in slow.read()] == ["r1", "r2"]
+
+
+def test_what_was_told_is_written_before_the_audit_is_closed_and_nothing_after(tmp_path: Path) -> None:
+    path = tmp_path / "closed.db"
+
+    async def run() -> list[object]:
+        audit = Audit(Outbox.open(path, now, create=True))
+        note = asyncio.create_task(noted(audit, [1]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        audit.close()
+        return [*await note, *await noted(audit, [2])]
+
+    first, second = asyncio.run(run())
+    assert first is None and isinstance(second, LogError)
+    opened = Outbox.open(path, now, readonly=True)
+    assert [row.request_id for row in opened.read()] == ["r1"]
+    opened.close()

@@ -152,7 +152,7 @@ class World:
             **{name: Peer(name, Random(f"{self.seed} {name}"), _spells(self.random)) for name in ("bad", "worse")},
         }
         self.clock = LoopClock()
-        self.audit = Audit(cast(Outbox, self.kept))
+        self.audit = Audit(cast(Outbox, self.kept), do=lambda work: work())
         self.limits = Limits(self.clock, Bounds(at_once=1_000, reads_burst=10_000))
 
     def play(self) -> World:
