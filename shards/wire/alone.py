@@ -31,6 +31,7 @@ from shards.offers import described, in_thread
 from shards.wire.answering import answered
 from shards.wire.asker import Context, client
 from shards.wire.link import REQUEST_ID
+from shards.wire.mirrored import Mirrored
 
 _LAST_WORDS: Final = 5
 """Seconds that open answers get when the shard is told to end: a stream would be waited for without end."""
@@ -73,10 +74,11 @@ def application(shard: Shard, token: str) -> Starlette:
 
 def _server(shard: Shard, tools: Mapping[str, Tool]) -> Server[dict[str, Any]]:
     clock, listed = SystemClock(), {name: described(name, tool) for name, tool in tools.items()}
+    mirrored = Mirrored()
 
     def schema(name: str) -> Mapping[str, Any] | None:
         # Without this the SDK asks for the whole list with every call.
-        return listed[name].input_schema if name in listed else None
+        return mirrored.of(name, listed[name].input_schema) if name in listed else None
 
     async def list_tools(context: Context, _: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
         return protocol.ListToolsResult(tools=list(listed.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +22,7 @@ from shards.wire import announcing
 from shards.wire.asker import Context, shard
 from shards.wire.calling import Bench, called
 from shards.wire.further import fail
+from shards.wire.mirrored import Mirrored
 from state.sparing import dataclass
 
 INSTRUCTIONS = """\
@@ -59,6 +61,7 @@ class _Front:
 
     bench: Bench
     who: Callable[[Context], Caller]
+    mirrored: Mirrored = field(default_factory=Mirrored)
 
     async def list_tools(self, context: Context, _: protocol.PaginatedRequestParams | None) -> protocol.ListToolsResult:
         shown = self.bench.shown(self.who(context), shard(context.request))
@@ -81,9 +84,10 @@ class _Front:
             fail(refusal, self.bench.new_request_id(), {})
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
-        """What a tool takes. Without this the SDK asks for the whole list with every call."""
+        """What a tool takes, where it wants any of that in headers as well: the SDK compares these with every call, and
+        without this asks for the whole list of tools to do so."""
         offer = self.bench.registry.offered(name)
-        return offer.listing.input_schema if offer else None
+        return self.mirrored.of(name, offer.listing.input_schema) if offer else None
 
 
 def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, Any]]:
