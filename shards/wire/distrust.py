@@ -90,16 +90,30 @@ def answer(shard: str, tool: protocol.Tool, result: protocol.CallToolResult) -> 
 
     Raises Refused where it is too large, or not what the tool promised.
     """
+    found = result if _is_small_and_clean(result) else _cleaned(shard, result)
+    if not result.is_error and (fault := _misfit(tool.output_schema, result.structured_content)):
+        raise Refused("shard-lies", f"The shard {shard} answered what it should not: {untrusted.short(fault, 200)}")
+    promised = tool.output_schema is not None or isinstance(found.structured_content, dict)
+    # Where nobody was promised it, the eras before take objects only.
+    return found.model_copy(update={"meta": None, **({} if promised else {"structured_content": None})})
+
+
+def _is_small_and_clean(result: protocol.CallToolResult) -> bool:
+    """A look at all of it at once: most answers are, and each part of them is looked at in thrice the time."""
+    try:
+        told = result.model_dump_json(by_alias=True, exclude_none=True)
+    except (ValueError, RecursionError):  # what is no text, or nests too deep
+        return False
+    return len(told) <= LARGEST and not untrusted.may_trick(told)
+
+
+def _cleaned(shard: str, result: protocol.CallToolResult) -> protocol.CallToolResult:
     dumped = plain(result)
     if (size := _size(dumped)) > LARGEST:
         raise Refused(
             "too-large", f"The answer of the shard {shard} is {size:,} characters long, more than the {LARGEST:,} that "
             "are handed on; ask for less.",
         )  # fmt: skip
-    if tool.output_schema is None and not isinstance(dumped.get("structuredContent"), dict):
-        dumped.pop("structuredContent", None)  # nobody was promised it, and the eras before take objects only
-    if not result.is_error and (fault := _misfit(tool.output_schema, result.structured_content)):
-        raise Refused("shard-lies", f"The shard {shard} answered what it should not: {untrusted.short(fault, 200)}")
     return protocol.CallToolResult.model_validate(untrusted.cleaned(dumped))
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import httpx2
 import mcp_types as protocol
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 from mcp_types import methods
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 
 from reconciler.ports import SystemClock
+from shards import untrusted
 from shards.declared import Declared
 from shards.wire import distrust, link
 from shards.wire.remote import Link, Surroundings
@@ -60,6 +63,29 @@ def test_what_is_shown_can_be_told_in_every_revision(version: str, schema: dict[
         listed = protocol.ListToolsResult(tools=[distrust.listing("peer_", one)], ttl_ms=0, cache_scope="private")
         told = listed.model_dump(mode="json", by_alias=True, exclude_none=True)
         methods.serialize_server_result("tools/list", version, told)
+
+
+_TEXT = st.text(st.sampled_from("ab1\\\r\n\t\x00\x1b[m\x7f\x85\u200b\u202e\ufeffäß\U000e0041"), max_size=12)
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_TEXT, _PLAIN, st.dictionaries(_TEXT, _PLAIN, max_size=2), st.booleans())
+def test_of_an_answer_all_is_handed_on_that_is_no_trick_and_nothing_else(
+    text: str, content: Any, meta: dict[str, Any], is_error: bool
+) -> None:
+    said = [protocol.TextContent(text=text, _meta=meta)]
+    result = protocol.CallToolResult(content=said, structured_content=content, is_error=is_error, _meta=meta)
+    tool = protocol.Tool(name="ask", input_schema={"type": "object"})
+    found = distrust.plain(distrust.answer("far", tool, result))
+    wanted = untrusted.cleaned(distrust.plain(result))
+    if not isinstance(content, dict):
+        wanted.pop("structuredContent", None)
+    assert found == wanted
+    assert distrust.answer("far", tool, result).meta is None
 
 
 CANARY = "Hx7canary4Qm"
