@@ -1,6 +1,6 @@
 """A connection over HTTP/1.1 to a shard: one request after the other, and of each answer no more than is bounded.
 
-It lives on the event loop: a thread for each call, and a parser of HTTP in Python, cost the gateway a quarter of what
+It lives on the event loop: a thread for each call, and a parser of HTTP in Python, cost the gateway a fifth of what
 it does for a call.
 """
 
