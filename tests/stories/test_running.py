@@ -113,7 +113,11 @@ def test_the_command_line_works_through_a_running_reconciler(house, start):
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "a terminal that is closed"])
 def test_up_ends_with_everything_it_started(house, start, ending):
-    up = start("up")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may outlive their terminal
+    try:
+        up = start("up")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     house.until(lambda: ask(start, "status").get("passes"), "both processes")
     up.send_signal(ending)
     assert up.wait(30) == 0
