@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from reconciler.routing.routers import Router
-from reconciler.routing.values import texts, value_at
+from reconciler.routing.values import fields_of, texts, value_at
 
 Specs = Mapping[str, Mapping[str, Any]]
 """Kind ("http.routers") -> name -> the resource as Traefik's files or its API have it; keys in any case."""
@@ -41,25 +41,25 @@ def with_provider(name: str, user: str) -> str:
 
 def needed(kind: str, spec: Any) -> Iterator[Named]:
     """The kind and the name, as written, of everything without which a service or middleware does not work."""
-    protocol = kind.partition(".")[0]
+    protocol, fields = kind.partition(".")[0], fields_of(spec)
     services = f"{protocol}.services"
     if kind.endswith(".middlewares"):
-        for name in texts(value_at(value_at(spec, "chain"), "middlewares")):
+        for name in texts(value_at(fields.get("chain"), "middlewares")):
             yield kind, name
-        if service := value_at(value_at(spec, "errors"), "service"):
+        if service := value_at(fields.get("errors"), "service"):
             yield services, str(service)
         return
-    for name in texts(value_at(spec, "middlewares")):
+    for name in texts(fields.get("middlewares")):
         yield f"{protocol}.middlewares", name
-    if transport := value_at(value_at(spec, "loadBalancer"), "serversTransport"):
+    if transport := value_at(fields.get("loadbalancer"), "serversTransport"):
         yield f"{protocol}.serversTransports", str(transport)
-    for holder, group in (("weighted", "services"), ("highestRandomWeight", "services"), ("mirroring", "mirrors")):
-        members = value_at(value_at(spec, holder), group)
+    for holder, group in (("weighted", "services"), ("highestrandomweight", "services"), ("mirroring", "mirrors")):
+        members = value_at(fields.get(holder), group)
         for member in members if isinstance(members, list) else ():
             if name := value_at(member, "name"):
                 yield services, str(name)
     for holder, key in (("mirroring", "service"), ("failover", "service"), ("failover", "fallback")):
-        if name := value_at(value_at(spec, holder), key):
+        if name := value_at(fields.get(holder), key):
             yield services, str(name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 def value_at(spec: Any, key: str) -> Any:
     """The value of a key, in whatever case it is written; None where there is none."""
-    if not isinstance(spec, dict | Mapping):
+    if spec is None or not isinstance(spec, dict | Mapping):
         return None
     return spec[key] if key in spec else fields_of(spec).get(key.casefold())
 

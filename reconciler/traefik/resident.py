@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.core.snapshots import unlike
 from reconciler.routing.hosting import names
@@ -64,12 +64,21 @@ class _Base:
         return scene.revision(self.serving, self.others, ours, self.mentions.users(changed))
 
 
+class _Side(NamedTuple):
+    """One state of what is really ours, the others beside it, and what serves then."""
+
+    ours: Snapshot
+    others: list[Router]
+    serving: Serving
+
+
 class Resident:
     """Remembers one instance. May be asked by several at once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._base: _Base | None = None
+        self._last: _Side | None = None
         self._routes = NONE
 
     def scene(self, scene: Scene) -> Scene:
@@ -83,10 +92,19 @@ class Resident:
             base = self._base
             if base is None or not _same_around(base.scene, scene) or not base.is_near(before):
                 base = self._base = _Base(scene, before, scene.serving(before))
-            was = base.with_(scene, before)
+                self._last = None
+            was = self._side(base, scene, before)
             if scene.doors_beside(after) != scene.doors_beside(before):
                 return was, scene.serving(after)
-            return was, base.with_(scene, after)
+            return was, self._side(base, scene, after)
+
+    def _side(self, base: _Base, scene: Scene, ours: Snapshot) -> Serving:
+        """What serves with one state of ours. The next plan begins where the last one ended, nearly always."""
+        really, others, last = scene.really(ours), scene.others_beside(ours), self._last
+        if last and not unlike(really, last.ours) and others == last.others:
+            return last.serving
+        self._last = _Side(really, others, base.with_(scene, ours))
+        return self._last.serving
 
     def routes(self, scene: Scene, before: Snapshot, after: Snapshot) -> tuple[Routes, Routes]:
         """The routes of each of two states of ours."""

@@ -104,7 +104,7 @@ class Scene:
 
     def serving(self, ours: Snapshot) -> Serving:
         """All that serves with this state of ours."""
-        ours = self._really(ours)
+        ours = self.really(ours)
         definitions = self._defined(ours)
         table = self._table([*self.others_beside(ours), *self.routers(ours)], self.doors_beside(ours))
         return self._judging(ours, table, Definitions(definitions))
@@ -116,7 +116,7 @@ class Scene:
 
         `changed` are the addresses at which the states differ, and all that mentions these.
         """
-        ours = self._really(ours)
+        ours = self.really(ours)
         names = {address.name for address in changed if address.kind in ROUTERS}
         specs = _Within(self.instance, self._in_files({}), ours, names)
         read = reading.from_files(specs, others=self._elsewhere, faults=insides.disabling, plugins=self._plugins)
@@ -130,7 +130,7 @@ class Scene:
         }
         return self._judging(ours, table, base.definitions.revised(changes | theirs))
 
-    def _really(self, ours: Snapshot) -> Snapshot:
+    def really(self, ours: Snapshot) -> Snapshot:
         """What our part comes to: less what a neighbour took over, and with what comes up where ours goes."""
         taken, behind = self.observed.taken_over, self._behind(ours)
         if not taken and not behind:
@@ -165,7 +165,7 @@ class Scene:
 
     def others_beside(self, ours: Snapshot) -> list[Router]:
         """Others' routers. One that needs something of ours is disabled without it."""
-        ours = self._really(ours)
+        ours = self.really(ours)
         live, taken = self.observed.live, self.observed.taken_over
         differing = {address for address in unlike(live, ours) if address not in taken}
         gone = {_qualified(address) for address in differing if address not in ours}
@@ -179,7 +179,7 @@ class Scene:
             return self._inferred
         if not any(door.middlewares for door in self._doors):
             return self._doors
-        specs, plugins = self._in_files(self._really(ours)), self._plugins
+        specs, plugins = self._in_files(self.really(ours)), self._plugins
         return reading.judged(self._doors, specs, others=self._elsewhere, faults=insides.disabling, plugins=plugins)
 
     @cached_property
