@@ -96,7 +96,7 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
     Which shard a request is for stands in its path (`/mcp/<shard>`); none: all of them.
     """
     front = _Front(bench, who)
-    return _Announcing(
+    made = _Announcing(
         "waypost",
         version=version("waypost"),
         title="Waypost",
@@ -107,3 +107,5 @@ def server(bench: Bench, who: Callable[[Context], Caller]) -> Server[dict[str, A
         on_call_tool=front.call_tool,
         on_subscriptions_listen=front.listen,
     )
+    made.middleware.clear()  # the SDK's spans, which nobody collects: each call made one
+    return made
