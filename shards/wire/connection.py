@@ -14,6 +14,8 @@ from typing import Final, cast
 
 import httptools
 
+STREAM: Final = "text/event-stream"
+
 _LARGEST_HEAD: Final = 64 << 10
 """Bytes until an answer begins; so many headers no shard sends."""
 
@@ -44,7 +46,10 @@ class Answer:
         self._parser = httptools.HttpResponseParser(self)
 
     async def head(self) -> None:
-        """Wait for its head. This, and what follows, raises OSError where it breaks off, is too long, or is no HTTP."""
+        """Wait for its head, and where it is no stream for all of it.
+
+        This, and what follows, raises OSError where it breaks off, is too long, or is no HTTP.
+        """
         while not self._has_head:
             await self._more()
 
@@ -115,7 +120,7 @@ class Answer:
             return
         if self._fault:
             waiting.set_exception(self._fault)
-        elif self._has_head:
+        elif self._is_whole or (self._has_head and self.kind == STREAM):  # of all else nobody wants a part
             waiting.set_result(None)
 
     # ── what the parser finds ────────────────────────────────────────────────────────────────────

@@ -21,7 +21,7 @@ from mcp.shared.inbound import encode_header_value
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from shards.offers import Progress
-from shards.wire.connection import Answer, Connection, PostError, connected
+from shards.wire.connection import STREAM, Answer, Connection, PostError, connected
 from state.sparing import dataclass
 
 MOST_BYTES: Final = 16 << 20
@@ -169,7 +169,7 @@ class _Reader:
     async def read(self, answer: Answer) -> dict[str, Any]:
         if answer.is_packed:
             raise PostError("it packs its answers, though it was asked not to")  # who knows how large they are
-        if answer.kind == "text/event-stream":
+        if answer.kind == STREAM:
             return await self._streamed(answer)
         content = await answer.content()
         if answer.kind != "application/json":
