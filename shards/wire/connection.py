@@ -7,17 +7,24 @@ it does for a call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from socket import SOCK_STREAM
-from typing import Final, cast
+from functools import partial
+from typing import Any, Final, cast
 
+import anyio
+import anyio.to_thread
 import httptools
 
 STREAM: Final = "text/event-stream"
 
 _LARGEST_HEAD: Final = 64 << 10
 """Bytes until an answer begins; so many headers no shard sends."""
+
+
+_AT_A_TIME: Final = 16 << 10
+"""Bytes of lines that are read before others have their turn."""
 
 
 class PostError(OSError):
@@ -38,12 +45,12 @@ class Answer:
         self.is_heard = False
         self.may_be_followed = False
         self._most = most
-        self._come = self._come_of_body = 0
+        self._come = self._come_of_body = self._looked_at = self._without_pause = 0
         self._has_head = self._has_length = self._is_whole = False
         self._body = bytearray()
         self._fault: OSError | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     async def head(self) -> None:
         """Wait for its head, and where it is no stream for all of it.
@@ -54,24 +61,31 @@ class Answer:
             await self._more()
 
     async def content(self) -> bytearray:
+        """All of its body; it is kept nowhere else."""
         while not self._is_whole:
             await self._more()
-        return self._body
+        body, self._body = self._body, bytearray()
+        return body
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Its lines, each as soon as it has come."""
-        looked_at = 0
-        while True:
-            if end := self._body.find(b"\n", looked_at) + 1:
-                line = bytes(self._body[:end])
-                del self._body[:end]
-                looked_at = 0
-                yield line
-            elif self._is_whole:
-                return
-            else:
-                looked_at = len(self._body)
-                await self._more()
+    async def line(self) -> bytes:
+        """The next line of its body as soon as it has come, b"" where none will."""
+        while not (end := self._body.find(b"\n", self._looked_at) + 1):
+            if self._is_whole:
+                return b""
+            self._looked_at = len(self._body)
+            await self._more()
+        line = bytes(self._body[:end])
+        del self._body[:end]
+        self._looked_at = 0
+        await self._pause_after(end)
+        return line
+
+    async def _pause_after(self, read: int) -> None:
+        """Whoever sends many lines at once keeps nobody else waiting while they are read."""
+        self._without_pause += read
+        if self._without_pause > _AT_A_TIME:
+            self._without_pause = 0
+            await asyncio.sleep(0)
 
     async def _more(self) -> None:
         if self._fault:
@@ -84,10 +98,14 @@ class Answer:
 
     # ── what comes ───────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all has come, or nothing more is wanted."""
+        return self._is_whole or self._fault is not None
+
     def feed(self, data: bytes) -> None:
-        if self._is_whole:  # nobody asked for what comes behind it
-            self.may_be_followed = False
-            return
+        """What comes before it is over. Of one read the end may belong to nothing that was asked."""
+        assert self._parser is not None
         self.is_heard = True
         self._come += len(data)
         try:
@@ -104,7 +122,7 @@ class Answer:
     def end(self, fault: Exception | None) -> None:
         """No more will come. Where nobody said how long the answer is, it ends with the connection."""
         self.may_be_followed = False
-        if self._has_head and not self._has_length and not fault:
+        if self._has_head and not self._has_length and not fault and not self._fault:
             self._is_whole = True
         self._fail(fault if isinstance(fault, OSError) else PostError("it hung up before it had answered"))
         self._wake()
@@ -113,8 +131,11 @@ class Answer:
         self.may_be_followed = False
         if not self._is_whole and not self._fault:
             self._fault = fault
+            self._body = bytearray()
 
     def _wake(self) -> None:
+        if self.is_over:
+            self._parser = None  # which knows us: a large body would stay until somebody looks for garbage
         waiting = self._waiting
         if waiting is None or waiting.done():
             return
@@ -142,6 +163,7 @@ class Answer:
 
     def on_headers_complete(self) -> None:
         if not self._has_head:
+            assert self._parser is not None
             self.status = self._parser.get_status_code()
             self._has_head = self.status >= 200
 
@@ -154,6 +176,7 @@ class Answer:
         if not self._has_head:  # "go on" and the like
             self.kind, self.is_packed, self._has_length = "", False, False
         elif not self._is_whole:
+            assert self._parser is not None
             self._is_whole, self.may_be_followed = True, self._parser.should_keep_alive()
 
 
@@ -187,9 +210,12 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none of asyncio's by their class
 
     def data_received(self, data: bytes) -> None:
-        if self._answer:
+        if self._answer and not self._answer.is_over:
             self._answer.feed(data)
         else:
+            self.cut_off()  # nobody asked for this
+            return
+        if self._answer.is_over and not self._answer.may_be_followed:
             self.cut_off()
 
     def connection_lost(self, fault: Exception | None) -> None:
@@ -198,11 +224,31 @@ class Connection(asyncio.Protocol):
             self._answer.end(fault)
 
 
-async def connected(host: str, port: int, tls: ssl.SSLContext | None, within: float) -> Connection:
+class Finding:
+    """Finds the addresses of a name. A lookup cannot be interrupted, so there is one at a time, which all share."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        self._lookup: asyncio.Task[list[Any]] | None = None
+
+    async def addresses(self) -> list[Any]:
+        """As `socket.getaddrinfo` tells them. Raises OSError."""
+        with contextlib.suppress(OSError):
+            return self._asked(flags=socket.AI_NUMERICHOST)  # there is nothing to look up
+        if self._lookup is None or self._lookup.done():
+            search = anyio.to_thread.run_sync(self._asked, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+            self._lookup = asyncio.create_task(search)
+            self._lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._lookup)
+
+
+async def connected(finding: Finding, host: str, port: int, tls: ssl.SSLContext | None, within: float) -> Connection:
     """A new connection, to the first address of that name that takes it. Raises OSError."""
     loop = asyncio.get_running_loop()
+    async with asyncio.timeout(within):
+        addresses = await finding.addresses()
     fault = OSError("its name has no address")
-    for *_, address in await loop.getaddrinfo(host, port, type=SOCK_STREAM):
+    for *_, address in addresses:
         try:
             async with asyncio.timeout(within):
                 _, made = await loop.create_connection(

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import mcp_types as protocol
 import orjson
@@ -21,7 +21,7 @@ from mcp.shared.inbound import encode_header_value
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from shards.offers import Progress
-from shards.wire.connection import STREAM, Answer, Connection, PostError, connected
+from shards.wire.connection import STREAM, Answer, Connection, Finding, PostError, connected
 from state.sparing import dataclass
 
 MOST_BYTES: Final = 16 << 20
@@ -54,6 +54,8 @@ class Post:
 
     def __post_init__(self) -> None:
         self._place = urlsplit(self.url)
+        self._port = self._place.port or (443 if self._place.scheme == "https" else 80)
+        self._finding = Finding(str(self._place.hostname), self._port)
         self._always = _head(self._place, {**self.headers, **_ALWAYS, "MCP-Protocol-Version": self.version})
 
     async def call(
@@ -135,8 +137,8 @@ class Post:
         return None
 
     async def _fresh(self) -> Connection:
-        place, tls = self._place, self.tls if self._place.scheme == "https" else None
-        return await connected(str(place.hostname), place.port or (443 if tls else 80), tls, self.within)
+        tls = self.tls if self._place.scheme == "https" else None
+        return await connected(self._finding, str(self._place.hostname), self._port, tls, self.within)
 
 
 _ALWAYS: Final = {
@@ -147,10 +149,15 @@ _ALWAYS: Final = {
 }
 
 
+_IN_A_PATH: Final = "/%:@!$&'()*+,;=~?[]"
+
+
 def _head(place: SplitResult, headers: Mapping[str, str]) -> bytes:
     """How every request begins."""
-    path = f"{place.path or '/'}{'?' + place.query if place.query else ''}"
-    return f"POST {path} HTTP/1.1\r\n".encode("ascii") + _lines({"Host": place.netloc.rpartition("@")[2], **headers})
+    path = quote(f"{place.path or '/'}{'?' + place.query if place.query else ''}", safe=_IN_A_PATH)
+    host = place.netloc.rpartition("@")[2]
+    host = host if host.isascii() else host.encode("idna").decode()
+    return f"POST {path} HTTP/1.1\r\n".encode("ascii") + _lines({"Host": host, **headers})
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:
@@ -178,7 +185,7 @@ class _Reader:
 
     async def _streamed(self, answer: Answer) -> dict[str, Any]:
         data = bytearray()
-        async for line in answer.lines():
+        while line := await answer.line():
             if line.startswith(b"data:"):
                 data += line[5:].strip() + b"\n"
             elif not line.strip() and data:

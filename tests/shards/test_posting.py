@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import json
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +22,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
 from shards.wire import posting
+from shards.wire.connection import Answer, Finding
 from shards.wire.posting import Post
 
 Script = Callable[[socket.socket, bytes], None]
@@ -206,6 +211,88 @@ def test_what_comes_behind_an_answer_answers_nothing(peer: Peer) -> None:
     peer.script = twice
     assert run(peer, calls).content[0].text == "done"  # type: ignore[union-attr]
     assert peer.connections == 2
+
+
+PROGRESS = b'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}\n\n'
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+async def heard(done: float, total: float | None, message: str | None) -> None:
+    await anyio.sleep(0)
+
+
+def without_end(connection: socket.socket, request: bytes) -> None:
+    connection.sendall(STREAM)
+    while True:
+        connection.sendall(PROGRESS * 1000)
+
+
+@pytest.mark.parametrize("script", [without_end, saying(STREAM + PROGRESS * 3000)])
+def test_a_stream_is_cut_off_where_it_is_too_long(peer: Peer, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def calls() -> None:
+        with contextlib.closing(post(peer)) as one:
+            await one.call("add", {}, {}, heard)
+
+    monkeypatch.setattr(posting, "MOST_BYTES", 100_000)
+    peer.script = script
+    with pytest.raises(OSError, match="longer than 100,000 bytes"):
+        run(peer, calls)
+    assert peer.hung_up.wait(20)
+
+
+def test_who_speaks_without_being_asked_is_cut_off(peer: Peer) -> None:
+    cut = threading.Event()
+
+    def pour(connection: socket.socket, request: bytes) -> None:
+        answer(connection, result())
+        try:
+            while True:
+                connection.sendall(b"more " * 10_000)
+        except OSError:
+            cut.set()
+
+    async def calls() -> bool:
+        with contextlib.closing(post(peer)) as one:
+            await one.call("add", {}, {}, None)
+            return await anyio.to_thread.run_sync(cut.wait, 20)
+
+    peer.script = pour
+    assert run(peer, calls)
+
+
+def test_an_answer_that_nobody_needs_is_gone_at_once() -> None:
+    found = Answer(1_000)
+    found.feed(JSON + b"Content-Length: 2\r\n\r\n{}")
+    left = weakref.ref(found)
+    gc.disable()
+    try:
+        del found
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_a_name_that_cannot_be_found_is_looked_up_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked = threading.Event(), []
+
+    def look_up(host: str, port: int, *, type: int, flags: int = 0) -> list[object]:
+        if flags:
+            raise OSError("no number")
+        asked.append(host)
+        assert found.wait(20)
+        return []
+
+    async def wait() -> None:
+        finding = Finding("shard.lab", 80)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(finding.addresses(), 0.01)
+        found.set()
+        assert await finding.addresses() == []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    asyncio.run(wait())
+    assert asked == ["shard.lab"]
 
 
 def test_nothing_in_a_header_begins_another_one(peer: Peer) -> None:
