@@ -413,6 +413,10 @@ terminals = _tests(
 )
 full_disks = _tests("full_disks", f"{_HTTP}no_answer_leaves_when_the_audit_cannot_be_written")
 early_answers = _tests("early_answers", f"{_HTTP}every_call_is_audited_before_its_answer")
+early_answers_from_elsewhere = _tests(
+    "early_answers_from_elsewhere",
+    "tests/shards/test_audit.py::test_who_waits_on_the_event_loop_shares_a_flush_too",
+)
 strange_pages = _tests("strange_pages", f"{_HTTP}a_web_page_from_elsewhere_is_turned_away")
 long_answers = _tests("long_answers", "tests/shards/test_limits_over_http.py::test_an_answer_that_is_too_long")
 later_tools = _tests(
@@ -553,6 +557,11 @@ TABLE = (
     Mutant("what others wrote drives no terminal", ("a_terminal_obeys_what_others_wrote",), terminals),
     Mutant("no answer without an audit", ("an_answer_needs_no_audit",), full_disks),
     Mutant("the audit comes before the answer", ("calls_are_recorded_after_their_answers",), early_answers),
+    Mutant(
+        "the audit comes before an answer from elsewhere",
+        ("calls_elsewhere_are_recorded_after_their_answers",),
+        early_answers_from_elsewhere,
+    ),
     Mutant("no page of others calls the gateway", ("any_page_at_the_gateway",), strange_pages),
     Mutant("a client proposes only so often", ("proposals_are_not_counted",), fast_callers),
     Mutant("a client has so many calls at once", ("any_number_of_calls_at_once",), fast_callers),

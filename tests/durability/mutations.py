@@ -1013,6 +1013,21 @@ def calls_are_recorded_after_their_answers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def calls_elsewhere_are_recorded_after_their_answers() -> Iterator[None]:
+    import asyncio
+
+    from shards.audit import Audit
+
+    noted, left = Audit.noted, set[Any]()
+
+    async def later(*those: Any) -> None:
+        left.add(asyncio.create_task(noted(*those)))
+
+    with mock.patch.object(Audit, "noted", later):
+        yield
+
+
+@contextlib.contextmanager
 def any_page_at_the_gateway() -> Iterator[None]:
     """By one of its own names, from a page of somebody else's."""
     from mcp.server.transport_security import TransportSecurityMiddleware
